@@ -1,0 +1,1 @@
+"""Who decides: the columns of a world, and the Mesa agents that are views of their rows."""

@@ -1,0 +1,269 @@
+"""From a world and a regime to the columns of the engine; the only place that knows both."""
+
+from typing import Final
+
+import numpy as np
+
+from hanse.agents.world import World
+from hanse.market.columns import OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
+from hanse.market.crossings import crossing_tables
+from hanse.market.regime import Audits, Cadence, Plane, Pricing, Ranking, Regime, Rule, Settlement
+from hanse.market.terms import ON_FINALITY, Terms
+from hanse.market.units import (
+    BYTES_PER_GB,
+    J_PER_KWH,
+    S_PER_HOUR,
+    US_PER_HOUR,
+    US_PER_MS,
+    US_PER_S,
+    Flags,
+    Floats,
+    Integers,
+)
+
+_BITS_PER_BYTE: Final = 8
+
+
+def lower_facts(world: World, regime: Regime) -> Facts:
+    """Pack a world's columns for the engine; only the places of the planes come from the regime."""
+    geography, workload = world.geography, world.workload
+    crossing = crossing_tables(geography, world.crossing)
+    planes = plane_regions(world, regime)
+    one_way_us = geography.rtt_ms * US_PER_MS / 2
+    legal, signature = _signatures(world)
+    first = np.flatnonzero(workload.stage_ordinal == 0)
+    bits_per_us = geography.gbps * 1e9 / US_PER_S
+    offer, unit_offer = _offers(world)
+    return Facts(
+        stage=_stage_facts(world, signature),
+        arrival_us=workload.job_arrival_us[workload.stage_job[first]],
+        arrival_stage=first.astype(np.int64),
+        attempt_temptation=workload.attempt_temptation,
+        attempt_audit=workload.attempt_audit,
+        attempt_commit=workload.attempt_commit,
+        attempt_service=workload.attempt_service,
+        unit=_unit_facts(world, unit_offer),
+        offer=offer,
+        sink=_sinks(world, offer),
+        legal=legal,
+        region_jurisdiction=geography.region_jurisdiction,
+        command_us=_whole(world.terms.control_delay_scale * one_way_us[planes]),
+        delivery_us=_whole(one_way_us),
+        transfer_us_per_byte=_BITS_PER_BYTE / bits_per_us,
+        egress_usd_per_byte=geography.egress_usd_per_gb / BYTES_PER_GB,
+        identity_full_us=crossing.identity_full_us,
+        identity_verify_us=crossing.identity_verify_us,
+        policy_us=crossing.policy_us,
+        commit_us=crossing.commit_us,
+        state_rtt_us=crossing.state_rtt_us,
+        authority_us=crossing.authority_us,
+        cpu_full_us=crossing.cpu_full_us,
+        cpu_cached_us=crossing.cpu_cached_us,
+        origin_plane=_origin_plane(world, regime),
+        sample_us=world.sample_instant_us,
+    )
+
+
+def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int) -> Rules:
+    """Turn the parts of a regime into integers beside the terms that all regimes share."""
+    capacity = terms.control_cores / n_planes
+    n_servers = max(1, int(capacity))
+    rule_us = {
+        Rule.POSTED: terms.service_posted_us,
+        Rule.WELFARE: terms.service_welfare_us,
+        Rule.FOREIGN: terms.service_welfare_us,
+    }
+    is_interval = regime.cadence is Cadence.AT_INTERVAL and terms.clearing_interval_us > 0
+    return Rules(
+        is_venues=int(regime.plane is Plane.VENUES),
+        at_interval=int(is_interval),
+        first_party=int(regime.ranking is Ranking.FIRST_PARTY),
+        rule=int(regime.rule),
+        locational=int(regime.pricing is Pricing.LOCATIONAL),
+        escrow=int(regime.settlement is Settlement.ESCROW),
+        audits=int(regime.audits is Audits.RANDOM),
+        on_finality=int(terms.release == ON_FINALITY),
+        horizon_us=horizon_us,
+        interval_us=terms.clearing_interval_us,
+        refresh_us=terms.refresh_interval_us,
+        bounce_limit=terms.bounce_limit,
+        redo_limit=terms.redo_limit,
+        n_servers=n_servers,
+        server_speed=capacity / n_servers,
+        service_rule_us=rule_us[regime.rule],
+        service_message_us=terms.service_message_us,
+        service_edge_us=terms.service_edge_us,
+        service_solve_us=terms.service_solve_us,
+        receipt_us=terms.receipt_verify_us,
+        settlement_us=terms.settlement_us,
+        audit_probability=terms.audit_probability,
+        audit_detection=terms.audit_detection,
+        audit_share=terms.audit_share,
+        audit_bytes=terms.audit_bytes,
+        stake_multiple=terms.stake_multiple,
+        saved_share=terms.saved_share,
+        temptation_share=terms.temptation_share,
+        core_usd_per_us=terms.core_usd_per_hour / US_PER_HOUR,
+        credential_ttl_us=terms.credential_ttl_us,
+        authority_ttl_us=terms.authority_ttl_us,
+        context_ttl_us=terms.context_ttl_us,
+    )
+
+
+def plane_regions(world: World, regime: Regime) -> Integers:
+    """Return where the control planes of a regime sit, shape (n_planes,)."""
+    if regime.plane is Plane.VENUES:
+        return np.arange(world.geography.n_regions)
+    return np.array([world.terms.hub_region])
+
+
+def record_bound(world: World, regime: Regime) -> int:
+    """Bound the number of occupations: residual work, stages, audits and what catches redo."""
+    workload = world.workload
+    bound = world.fleet.n_nodes + workload.n_stages + 1
+    if regime.audits is Audits.RANDOM:
+        drawn = workload.attempt_audit < world.terms.audit_probability
+        bound += 3 * int(drawn.sum())
+    return bound
+
+
+def usd_per_us(world: World) -> tuple[Floats, Floats]:
+    """Return the real cost of a busy and of a held unit per region, in USD per microsecond."""
+    terms, price = world.terms, world.geography.electricity_usd_per_kwh
+    hardware = terms.hardware_usd_per_gpu_hour / US_PER_HOUR
+    per_watt = price / J_PER_KWH / US_PER_S
+    return hardware + terms.active_w * per_watt, hardware + terms.idle_w * per_watt
+
+
+def _whole(us: Floats) -> Integers:
+    return np.rint(us).astype(np.int64)
+
+
+def _origin_plane(world: World, regime: Regime) -> Integers:
+    n_regions = world.geography.n_regions
+    if regime.plane is Plane.VENUES:
+        return np.arange(n_regions)
+    return np.zeros(n_regions, np.int64)
+
+
+def _signatures(world: World) -> tuple[Flags, Integers]:
+    """Group jobs that the law and the accounts treat alike; return legal regions and groups."""
+    workload = world.workload
+    allowed = world.law.may_serve[workload.job_data_class, workload.job_origin]
+    keys = np.column_stack([workload.job_family, workload.job_class, allowed])
+    unique, group = np.unique(keys, axis=0, return_inverse=True)
+    return unique[:, 2:].astype(bool), group.reshape(-1).astype(np.int64)
+
+
+def signature_family(world: World) -> tuple[Integers, Integers]:
+    """Return family and accelerator class of each signature, in the order of `Facts.legal`."""
+    workload = world.workload
+    allowed = world.law.may_serve[workload.job_data_class, workload.job_origin]
+    keys = np.column_stack([workload.job_family, workload.job_class, allowed])
+    unique = np.unique(keys, axis=0).astype(np.int64)
+    return unique[:, 0], unique[:, 1]
+
+
+def _stage_facts(world: World, signature: Integers) -> Rows:
+    workload, terms = world.workload, world.terms
+    job, n_stages = workload.stage_job, workload.n_stages
+    fact = np.zeros(n_stages, STAGE_FACT)
+    index = np.arange(n_stages)
+    follows = np.append(job[1:] == job[:-1], False) if n_stages else np.zeros(0, bool)
+    fact["job"] = job
+    fact["next"] = np.where(follows, index + 1, -1)
+    fact["previous"] = np.where(workload.stage_ordinal > 0, index - 1, -1)
+    fact["signature"] = signature[job]
+    for name, column in (
+        ("family", workload.job_family),
+        ("origin", workload.job_origin),
+        ("buyer", workload.job_buyer),
+        ("first_party", workload.job_first_party),
+        ("accelerator", workload.job_class),
+        ("value_usd", workload.job_value_usd),
+        ("job_arrival_us", workload.job_arrival_us),
+        ("deadline_us", workload.job_deadline_us),
+    ):
+        fact[name] = column[job]
+    fact["delay_usd_per_us"] = workload.job_delay_usd_per_s[job] / US_PER_S
+    fact["tool_us"] = workload.stage_tool_us
+    fact["work_us"] = workload.stage_work_us
+    fact["rest_us"] = _rest(workload.stage_tool_us + workload.stage_work_us, job)
+    fact["rest_work_us"] = _rest(workload.stage_work_us, job)
+    fact["input_bytes"] = workload.stage_input_bytes
+    fact["context_us"] = _context_us(workload.stage_context_tokens, terms)
+    fact["holds"] = workload.stage_holds
+    fact["verifier_region"] = _audit_regions(world)
+    return fact
+
+
+def _context_us(tokens: Integers, terms: Terms) -> Integers:
+    if terms.context_tokens_per_gpu_s <= 0:
+        return np.zeros(len(tokens), np.int64)
+    return _whole(tokens / terms.context_tokens_per_gpu_s * US_PER_S)
+
+
+def _rest(us: Integers, job: Integers) -> Integers:
+    """Sum what comes after each stage in its job."""
+    if len(job) == 0:
+        return us
+    total = np.cumsum(us)
+    last = np.searchsorted(job, job, side="right") - 1
+    return total[last] - total
+
+
+def _audit_regions(world: World) -> Integers:
+    """Place each stage's audit in the lawful region with nodes that is nearest to its verifier."""
+    workload, fleet = world.workload, world.fleet
+    origin = workload.job_origin[workload.stage_job]
+    seat = np.where(
+        workload.stage_verifier >= 0, world.verifier_region[workload.stage_verifier], origin
+    )
+    n_regions, n_classes = world.geography.n_regions, len(fleet.accelerator_class)
+    stocked = np.zeros((n_classes, n_regions), bool)
+    stocked[fleet.node_class, fleet.node_region] = True
+    job = workload.stage_job
+    lawful = world.law.may_serve[workload.job_data_class[job], origin]
+    lawful = lawful & stocked[workload.job_class[job]]
+    distance = np.where(lawful, world.geography.rtt_ms[seat], np.inf)
+    return distance.argmin(axis=1).astype(np.int64)
+
+
+def _offers(world: World) -> tuple[Rows, Integers]:
+    """Group units of one region, class, owner and posted price; units are contiguous."""
+    fleet = world.fleet
+    keys = np.column_stack([fleet.node_region, fleet.node_class, fleet.node_owner])
+    starts = np.flatnonzero(np.append(True, (np.diff(keys, axis=0) != 0).any(axis=1)))
+    n_classes = len(fleet.accelerator_class)
+    offer = np.zeros(len(starts), OFFER)
+    offer["region"] = fleet.node_region[starts]
+    offer["owner"] = fleet.node_owner[starts]
+    offer["sink"] = fleet.node_region[starts] * n_classes + fleet.node_class[starts]
+    offer["first_unit"] = starts
+    offer["last_unit"] = np.append(starts[1:], fleet.n_nodes)
+    offer["posted_usd_per_us"] = fleet.node_posted_usd_per_gpu_hour[starts] / US_PER_HOUR
+    unit_offer = np.repeat(np.arange(len(starts)), offer["last_unit"] - offer["first_unit"])
+    return offer, unit_offer
+
+
+def _unit_facts(world: World, unit_offer: Integers) -> Rows:
+    fleet = world.fleet
+    unit = np.zeros(fleet.n_nodes, UNIT_FACT)
+    unit["region"] = fleet.node_region
+    unit["sink"] = fleet.node_region * len(fleet.accelerator_class) + fleet.node_class
+    unit["offer"] = unit_offer
+    return unit
+
+
+def _sinks(world: World, offer: Rows) -> Rows:
+    n_classes, n_regions = len(world.fleet.accelerator_class), world.geography.n_regions
+    sink = np.zeros(n_regions * n_classes, SINK)
+    sink["region"] = np.repeat(np.arange(n_regions), n_classes)
+    sink["accelerator"] = np.tile(np.arange(n_classes), n_regions)
+    index = np.arange(len(sink))
+    sink["first_offer"] = np.searchsorted(offer["sink"], index, side="left")
+    sink["last_offer"] = np.searchsorted(offer["sink"], index, side="right")
+    busy, held = usd_per_us(world)
+    sink["busy_usd_per_us"] = busy[sink["region"]]
+    sink["held_usd_per_us"] = held[sink["region"]]
+    return sink

@@ -1,0 +1,55 @@
+"""Every fact that routing cannot change, drawn before any decision."""
+
+from dataclasses import dataclass, fields, is_dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+from hanse.agents.fleet import Fleet
+from hanse.agents.workload import Workload
+from hanse.market.crossings import CrossingCosts
+from hanse.market.geography import Geography
+from hanse.market.jurisdictions import Law
+from hanse.market.terms import Terms
+from hanse.market.units import Integers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One draw of a scenario: the same value for every regime.
+
+    Attributes
+    ----------
+    verifier_region : shape (n_verifiers,).
+    sample_instant_us : sorted instants at which displacement is measured.
+    """
+
+    scenario: str
+    seed: int
+    horizon_us: int
+    geography: Geography
+    law: Law
+    fleet: Fleet
+    workload: Workload
+    crossing: CrossingCosts
+    terms: Terms
+    verifier_region: Integers
+    sample_instant_us: Integers
+
+    def digest(self) -> str:
+        """Return a BLAKE2b-128 digest of every column and scalar, field names included."""
+        state = blake2b(digest_size=16)
+        _fold(state, "world", self)
+        return state.hexdigest()
+
+
+def _fold(state: "blake2b", name: str, value: object) -> None:
+    state.update(name.encode() + b"\0")
+    if is_dataclass(value):
+        for field in fields(value):
+            _fold(state, field.name, getattr(value, field.name))
+    elif isinstance(value, np.ndarray):
+        state.update(f"{value.dtype.str}{value.shape}".encode())
+        state.update(np.ascontiguousarray(value).tobytes())
+    else:
+        state.update(repr(value).encode() + b"\0")

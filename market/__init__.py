@@ -1,0 +1,1 @@
+"""Who gets which work, at what price, and who owes whom."""

@@ -1,0 +1,431 @@
+"""The columns that the engine advances: facts that stay, state that changes, records that remain.
+
+Related columns are packed into structured arrays, one row per entity: a compiled function then
+takes one argument instead of twenty, and `stage["work_us"]` is still a column.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.market.clearing import ClearingScratch, clearing_scratch
+from hanse.market.events import EVENT
+from hanse.market.states import N_STATES, N_WAITING_STATES
+from hanse.market.units import Flags, Floats, Integers
+
+Rows = NDArray[np.void]
+
+STAGE_FACT: Final = np.dtype(
+    [
+        ("job", "i8"),
+        ("family", "i8"),
+        ("signature", "i8"),
+        ("previous", "i8"),
+        ("next", "i8"),
+        ("origin", "i8"),
+        ("buyer", "i8"),
+        ("first_party", "i8"),
+        ("accelerator", "i8"),
+        ("tool_us", "i8"),
+        ("work_us", "i8"),
+        ("rest_us", "i8"),
+        ("rest_work_us", "i8"),
+        ("input_bytes", "f8"),
+        ("context_us", "i8"),
+        ("holds", "i8"),
+        ("verifier_region", "i8"),
+        ("value_usd", "f8"),
+        ("delay_usd_per_us", "f8"),
+        ("job_arrival_us", "i8"),
+        ("deadline_us", "i8"),
+    ]
+)
+
+STAGE: Final = np.dtype(
+    [
+        ("status", "i8"),
+        ("state", "i8"),
+        ("since_us", "i8"),
+        ("ready_us", "i8"),
+        ("epoch", "i8"),
+        ("attempt", "i8"),
+        ("bounces", "i8"),
+        ("returning", "i8"),
+        ("redos", "i8"),
+        ("plane", "i8"),
+        ("is_pending", "i8"),
+        ("pending_next", "i8"),
+        ("pending_previous", "i8"),
+        ("pending_since_us", "i8"),
+        ("decided_us", "i8"),
+        ("open_position", "i8"),
+        ("input_region", "i8"),
+        ("context_until_us", "i8"),
+        ("unit", "i8"),
+        ("record", "i8"),
+        ("land_us", "i8"),
+        ("holding_us", "i8"),
+        ("payment_micro_usd", "i8"),
+        ("is_audited", "i8"),
+        ("is_delivered", "i8"),
+        ("is_final", "i8"),
+        ("executed_us", "i8"),
+        ("done_us", "i8"),
+        ("final_us", "i8"),
+        ("escrow_us", "i8"),
+        ("obligation_us", "i8"),
+        ("decision_core_us", "i8"),
+        ("verification_core_us", "i8"),
+        ("data_core_us", "i8"),
+        ("egress_usd", "f8"),
+        ("lapse_cause", "i8"),
+        ("audit_end_us", "i8"),
+    ]
+)
+
+UNIT_FACT: Final = np.dtype(
+    [
+        ("region", "i8"),
+        ("sink", "i8"),
+        ("offer", "i8"),
+    ]
+)
+
+UNIT: Final = np.dtype([("is_busy", "i8"), ("record", "i8")])
+
+OFFER: Final = np.dtype(
+    [
+        ("sink", "i8"),
+        ("region", "i8"),
+        ("owner", "i8"),
+        ("first_unit", "i8"),
+        ("last_unit", "i8"),
+        ("posted_usd_per_us", "f8"),
+    ]
+)
+
+SINK: Final = np.dtype(
+    [
+        ("region", "i8"),
+        ("accelerator", "i8"),
+        ("first_offer", "i8"),
+        ("last_offer", "i8"),
+        ("busy_usd_per_us", "f8"),
+        ("held_usd_per_us", "f8"),
+    ]
+)
+
+RECORD: Final = np.dtype(
+    [
+        ("stage", "i8"),
+        ("unit", "i8"),
+        ("outcome", "i8"),
+        ("epoch", "i8"),
+        ("attempt", "i8"),
+        ("is_wrong", "i8"),
+        ("accepted_us", "i8"),
+        ("identity_us", "i8"),
+        ("policy_us", "i8"),
+        ("state_us", "i8"),
+        ("authority_us", "i8"),
+        ("transfer_us", "i8"),
+        ("context_us", "i8"),
+        ("execution_us", "i8"),
+        ("end_us", "i8"),
+        ("payment_micro_usd", "i8"),
+        ("escrow_us", "i8"),
+        ("final_us", "i8"),
+    ]
+)
+
+PLANE: Final = np.dtype(
+    [
+        ("region", "i8"),
+        ("pending_first", "i8"),
+        ("pending_last", "i8"),
+        ("n_pending", "i8"),
+        ("queue_first", "i8"),
+        ("queue_last", "i8"),
+        ("tick_us", "i8"),
+        ("serve_us", "i8"),
+        ("wake_us", "i8"),
+        ("has_gained", "i8"),
+        ("n_visible", "i8"),
+        ("n_holds", "i8"),
+        ("next_refresh", "i8"),
+        ("refresh_delay_us", "i8"),
+        ("new_messages", "i8"),
+        ("decision_core_us", "i8"),
+        ("refresh_core_us", "i8"),
+        ("verification_core_us", "i8"),
+        ("settlement_core_us", "i8"),
+        ("n_decisions", "i8"),
+        ("n_messages", "i8"),
+        ("n_edges", "i8"),
+    ]
+)
+
+HOLD: Final = np.dtype([("unit", "i8"), ("land_us", "i8")])
+SIGHT: Final = np.dtype([("log", "i8"), ("at_us", "i8")])
+LOG: Final = np.dtype([("at_us", "i8"), ("unit", "i8"), ("is_free", "i8"), ("next", "i8")])
+REGION: Final = np.dtype([("log_first", "i8"), ("log_last", "i8")])
+AUDIT_QUEUE: Final = np.dtype([("first", "i8"), ("last", "i8")])
+PAYMENT: Final = np.dtype(
+    [
+        ("stage", "i8"),
+        ("kind", "i8"),
+        ("is_interest", "i8"),
+        ("accrued_us", "i8"),
+        ("paid_us", "i8"),
+        ("amount_us", "i8"),
+    ]
+)
+
+
+class Facts(NamedTuple):
+    """What no decision can change; built once per world and regime."""
+
+    stage: Rows
+    arrival_us: Integers
+    arrival_stage: Integers
+    attempt_temptation: Floats
+    attempt_audit: Floats
+    attempt_commit: Floats
+    attempt_service: Floats
+    unit: Rows
+    offer: Rows
+    sink: Rows
+    legal: Flags
+    region_jurisdiction: Integers
+    command_us: Integers
+    delivery_us: Integers
+    transfer_us_per_byte: Floats
+    egress_usd_per_byte: Floats
+    identity_full_us: Integers
+    identity_verify_us: Integers
+    policy_us: Integers
+    commit_us: Integers
+    state_rtt_us: Integers
+    authority_us: Integers
+    cpu_full_us: Integers
+    cpu_cached_us: Integers
+    origin_plane: Integers
+    sample_us: Integers
+
+
+class Rules(NamedTuple):
+    """The parts of a regime lowered to integers, and the terms that all regimes share."""
+
+    is_venues: int
+    at_interval: int
+    first_party: int
+    rule: int
+    locational: int
+    escrow: int
+    audits: int
+    on_finality: int
+    horizon_us: int
+    interval_us: int
+    refresh_us: int
+    bounce_limit: int
+    redo_limit: int
+    n_servers: int
+    server_speed: float
+    service_rule_us: float
+    service_message_us: float
+    service_edge_us: float
+    service_solve_us: float
+    receipt_us: float
+    settlement_us: float
+    audit_probability: float
+    audit_detection: float
+    audit_share: float
+    audit_bytes: float
+    stake_multiple: float
+    saved_share: float
+    temptation_share: float
+    core_usd_per_us: float
+    credential_ttl_us: int
+    authority_ttl_us: int
+    context_ttl_us: int
+
+
+class State(NamedTuple):
+    """Everything that changes while the engine advances."""
+
+    clock: Integers
+    heap: Rows
+    stage: Rows
+    plan_us: Integers
+    time_us: Integers
+    unit: Rows
+    record: Rows
+    plane: Rows
+    server_free_us: Integers
+    queue_next: Integers
+    seen: NDArray[np.uint8]
+    visible_offer: Integers
+    visible_sink: Integers
+    sight: Rows
+    hold: Rows
+    log: Rows
+    region: Rows
+    audit_queue: Rows
+    audit_next: Integers
+    credential_until_us: Integers
+    authority_until_us: Integers
+    recent: Integers
+    open_stage: Integers
+    book: "BookColumns"
+    scratch: ClearingScratch
+    waiting: NDArray[np.int32]
+    available: NDArray[np.int32]
+    hidden: NDArray[np.float32]
+    debt: "DebtMeter"
+    payment: Rows
+
+
+class DebtMeter(NamedTuple):
+    """What was paid of which obligations: totals, amount times age, and paths over the horizon.
+
+    First axis: the kinds of `debt_meter.py`; then (family, is_interest) or bins of the horizon, the
+    last of which takes what lies beyond.
+    """
+
+    total_us: Integers
+    area: Floats
+    accrued_us: Integers
+    paid_us: Integers
+
+
+class BookColumns(NamedTuple):
+    """One plane's book, as columns that are filled anew for each decision.
+
+    Requests stand in order of their index, so that all planes break ties alike. Per request and
+    sink: `worth_nano_usd` is v(expected finish) less crossing cost, `cost_nano_usd` the real
+    resource cost, `net_nano_usd` their difference or FORBIDDEN. A rule writes `assigned` (an
+    offer) or `assigned_sink` (a sink), -1 for none, and the `rent_nano_usd` of each sink.
+    `cursor` is scratch for picking units.
+    """
+
+    request: Integers
+    worth_nano_usd: Integers
+    cost_nano_usd: Integers
+    occupied_us: Integers
+    net_nano_usd: Integers
+    assigned: Integers
+    assigned_sink: Integers
+    rent_nano_usd: Integers
+    capacity: Integers
+    refused: NDArray[np.uint8]
+    cursor: Integers
+
+
+# Positions in `State.clock`.
+NOW: Final = 0
+HEAP_SIZE: Final = 1
+NEXT_ARRIVAL: Final = 2
+NEXT_SAMPLE: Final = 3
+N_RECORDS: Final = 4
+N_LOG: Final = 5
+N_RECENT: Final = 6
+N_OPEN: Final = 7
+N_BOUNCES: Final = 8
+N_REDOS: Final = 9
+N_AUDITS: Final = 10
+N_PAYMENTS: Final = 11
+ROUTING_PLANE: Final = 12
+N_BOOK: Final = 13
+ROUTING_STAGE: Final = 14
+N_EVENTS: Final = 16
+N_CATCHES: Final = 17
+CLOCK_SIZE: Final = 18
+
+REQUEST_ITEM: Final = 0
+RECEIPT_ITEM: Final = 1
+VERDICT_ITEM: Final = 2
+ITEMS_PER_STAGE: Final = 3
+
+SEEN_FREE: Final = 1
+HELD: Final = 2
+
+N_DEBT_BINS: Final = 120
+
+# A decision looks at no more requests than this at once; the engine asserts it.
+BOOK_DEPTH: Final = 16_384
+
+
+def _book(n_requests: int, n_sinks: int, n_offers: int, n_units: int) -> BookColumns:
+    return BookColumns(
+        request=np.zeros(n_requests, np.int64),
+        worth_nano_usd=np.zeros((n_requests, n_sinks), np.int64),
+        cost_nano_usd=np.zeros((n_requests, n_sinks), np.int64),
+        occupied_us=np.zeros((n_requests, n_sinks), np.int64),
+        net_nano_usd=np.zeros((n_requests, n_sinks), np.int64),
+        assigned=np.zeros(n_requests, np.int64),
+        assigned_sink=np.zeros(n_requests, np.int64),
+        rent_nano_usd=np.zeros(n_sinks, np.int64),
+        capacity=np.zeros(n_sinks, np.int64),
+        refused=np.zeros((n_requests, n_offers), np.uint8),
+        cursor=np.zeros(n_units, np.int64),
+    )
+
+
+def _debt(n_families: int) -> DebtMeter:
+    return DebtMeter(
+        total_us=np.zeros((3, n_families, 2), np.int64),
+        area=np.zeros((3, n_families, 2)),
+        accrued_us=np.zeros((3, N_DEBT_BINS + 1), np.int64),
+        paid_us=np.zeros((3, N_DEBT_BINS + 1), np.int64),
+    )
+
+
+def allocate(facts: Facts, rules: Rules, *, n_records: int, n_payments: int = 0) -> State:
+    """Allocate the state of one run, zeroed.
+
+    `n_records` bounds the executions (residual work, attempts and audits together); `n_payments`
+    rows of the payment log are kept, or none.
+    """
+    n_stages, n_units = len(facts.stage), len(facts.unit)
+    n_planes, n_regions = facts.command_us.shape
+    n_sinks, n_offers = len(facts.sink), len(facts.offer)
+    n_jurisdictions = int(facts.region_jurisdiction.max()) + 1
+    n_buyers = int(facts.stage["buyer"].max(initial=0)) + 1
+    n_columns = len(facts.legal) * N_WAITING_STATES
+    n_samples = len(facts.sample_us)
+    depth = min(n_stages, BOOK_DEPTH)
+    wakes = n_planes * n_units if rules.refresh_us == 0 else 0
+    n_holds = n_units + 8
+    return State(
+        clock=np.zeros(CLOCK_SIZE, np.int64),
+        heap=np.zeros(6 * n_stages + n_units + 8 * n_planes + 4 * wakes + 64, EVENT),
+        stage=np.zeros(n_stages, STAGE),
+        plan_us=np.zeros((n_stages, N_STATES), np.int64),
+        time_us=np.zeros((n_stages, N_STATES), np.int64),
+        unit=np.zeros(n_units, UNIT),
+        record=np.zeros(n_records, RECORD),
+        plane=np.zeros(n_planes, PLANE),
+        server_free_us=np.zeros(n_planes * rules.n_servers, np.int64),
+        queue_next=np.full(ITEMS_PER_STAGE * n_stages + n_planes, -1, np.int64),
+        seen=np.zeros((n_planes, n_units), np.uint8),
+        visible_offer=np.zeros((n_planes, n_offers), np.int64),
+        visible_sink=np.zeros((n_planes, n_sinks), np.int64),
+        sight=np.zeros((n_planes, n_regions), SIGHT),
+        hold=np.zeros((n_planes, n_holds), HOLD),
+        log=np.zeros(2 * n_records + n_units, LOG),
+        region=np.zeros(n_regions, REGION),
+        audit_queue=np.zeros(n_sinks, AUDIT_QUEUE),
+        audit_next=np.full(n_stages, -1, np.int64),
+        credential_until_us=np.full((n_buyers, n_regions), -1, np.int64),
+        authority_until_us=np.full((n_buyers, n_jurisdictions), -1, np.int64),
+        recent=np.zeros(n_stages, np.int64),
+        open_stage=np.zeros(n_stages, np.int64),
+        book=_book(depth, n_sinks, n_offers, n_units),
+        scratch=clearing_scratch(depth, n_sinks),
+        waiting=np.zeros((n_samples, n_columns), np.int32),
+        available=np.zeros((n_samples, n_sinks), np.int32),
+        hidden=np.zeros((n_samples, n_sinks), np.float32),
+        debt=_debt(int(facts.stage["family"].max(initial=0)) + 1),
+        payment=np.zeros(n_payments, PAYMENT),
+    )

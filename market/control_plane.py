@@ -1,0 +1,85 @@
+"""The queue in front of every decision: servers, service times, items, and refreshes.
+
+A plane of capacity c has m = max(1, floor(c)) servers of speed c/m. Requests, clearings, receipts
+and verdicts wait in one first-come queue; refreshes go before what is waiting, as reports do.
+"""
+
+from hanse.market.kernels import kernel
+
+from hanse.market.columns import HEAP_SIZE, ITEMS_PER_STAGE, NOW, Rules, State
+from hanse.market.events import SERVE, push
+
+
+@kernel
+def enqueue(state: State, plane: int, item: int) -> None:
+    """Put an item at the end of a plane's queue."""
+    row = state.plane[plane]
+    state.queue_next[item] = -1
+    if row["queue_last"] < 0:
+        row["queue_first"] = item
+    else:
+        state.queue_next[row["queue_last"]] = item
+    row["queue_last"] = item
+
+
+@kernel
+def dequeue(state: State, plane: int) -> int:
+    """Take the first item of a plane's queue."""
+    row = state.plane[plane]
+    item = row["queue_first"]
+    row["queue_first"] = state.queue_next[item]
+    if row["queue_first"] < 0:
+        row["queue_last"] = -1
+    return int(item)
+
+
+@kernel
+def clearing_item(state: State, plane: int) -> int:
+    """Return the queue item that stands for a plane's clearing."""
+    return ITEMS_PER_STAGE * len(state.stage) + plane
+
+
+@kernel
+def idle_server(rules: Rules, state: State, plane: int) -> int:
+    """Return the server of a plane that is free first."""
+    first = plane * rules.n_servers
+    best = first
+    for server in range(first + 1, first + rules.n_servers):
+        if state.server_free_us[server] < state.server_free_us[best]:
+            best = server
+    return best
+
+
+@kernel
+def occupy(rules: Rules, state: State, server: int, from_us: int, core_us: int) -> int:
+    """Occupy a server for work of so many core-microseconds; return when it ends."""
+    end_us = from_us + round(core_us / rules.server_speed)
+    state.server_free_us[server] = end_us
+    return int(end_us)
+
+
+@kernel
+def play_refreshes(rules: Rules, state: State, plane: int) -> None:
+    """Let the plane work off the refreshes that have reached it by now."""
+    if rules.refresh_us == 0:
+        return
+    row = state.plane[plane]
+    n_regions = len(state.region)
+    core_us = round(rules.service_message_us * n_regions)
+    while row["next_refresh"] * rules.refresh_us + row["refresh_delay_us"] <= state.clock[NOW]:
+        at_us = row["next_refresh"] * rules.refresh_us + row["refresh_delay_us"]
+        row["next_refresh"] += 1
+        row["refresh_core_us"] += core_us
+        row["n_messages"] += n_regions
+        if core_us > 0:
+            server = idle_server(rules, state, plane)
+            occupy(rules, state, server, max(at_us, state.server_free_us[server]), core_us)
+
+
+@kernel
+def await_server(state: State, plane: int, free_us: int) -> None:
+    """Come back to the queue when a server is free."""
+    row = state.plane[plane]
+    if row["serve_us"] < 0 or free_us < row["serve_us"]:
+        row["serve_us"] = free_us
+        state.clock[HEAP_SIZE] = push(state.heap, state.clock[HEAP_SIZE], free_us, SERVE, plane)

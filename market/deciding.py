@@ -1,0 +1,323 @@
+"""One decision of a control plane: what it serves, what that costs, and the commands it sends."""
+
+from hanse.market.kernels import kernel
+
+from hanse.market.columns import (
+    HEAP_SIZE,
+    ITEMS_PER_STAGE,
+    N_BOOK,
+    NOW,
+    RECEIPT_ITEM,
+    REQUEST_ITEM,
+    ROUTING_PLANE,
+    ROUTING_STAGE,
+    SEEN_FREE,
+    Facts,
+    Rules,
+    State,
+)
+from hanse.market.control_plane import (
+    await_server,
+    clearing_item,
+    dequeue,
+    enqueue,
+    idle_server,
+    occupy,
+    play_refreshes,
+)
+from hanse.market.debt_meter import CHECK, DECISION, pay, pay_decision
+from hanse.market.events import FINAL, LAND, TICK, WAKE, push
+from hanse.market.gathering import add_pending, gather, remove_pending
+from hanse.market.preparation import prepare
+from hanse.market.routing import route_posted, route_welfare, write_book
+from hanse.market.stage_clock import enter
+from hanse.market.states import (
+    ACTIVE,
+    AWAITING_CLEARING,
+    AWAITING_SETTLEMENT,
+    DISPATCHED,
+    IN_SERVICE,
+    LANDING,
+    ON_AUTHORITY,
+    ON_IDENTITY,
+    ON_POLICY,
+    ON_STATE,
+    QUEUED,
+    TRANSFERRING,
+    UNMATCHED,
+)
+from hanse.market.views import first_visible, hold, look
+
+POSTED_RULE = 0
+WELFARE_RULE = 1
+FOREIGN_RULE = 2
+_ESCROW_MESSAGES = 2
+
+
+@kernel
+def arrive(facts: Facts, rules: Rules, state: State, stage: int) -> None:
+    """Take in a request that has reached its plane."""
+    row = state.stage[stage]
+    if row["status"] != ACTIVE:
+        return
+    plane = row["plane"]
+    state.plane[plane]["new_messages"] += 1
+    if rules.at_interval == 1:
+        enter(rules, state, stage, row["returning"] if row["returning"] else AWAITING_CLEARING)
+        add_pending(rules, state, stage)
+        await_tick(rules, state, plane)
+    else:
+        enter(rules, state, stage, row["returning"] if row["returning"] else QUEUED)
+        enqueue(state, plane, ITEMS_PER_STAGE * stage + REQUEST_ITEM)
+
+
+@kernel
+def await_tick(rules: Rules, state: State, plane: int) -> None:
+    """Book the next clearing of a plane, unless one is booked."""
+    row = state.plane[plane]
+    if row["tick_us"] < 0:
+        row["tick_us"] = (state.clock[NOW] // rules.interval_us + 1) * rules.interval_us
+        state.clock[HEAP_SIZE] = push(
+            state.heap, state.clock[HEAP_SIZE], row["tick_us"], TICK, plane
+        )
+
+
+@kernel
+def await_refresh(rules: Rules, state: State, plane: int) -> None:
+    """Book the next look at the pending requests, when a refresh has come in from everywhere."""
+    row = state.plane[plane]
+    if rules.refresh_us == 0 or row["n_pending"] == 0 or row["wake_us"] > state.clock[NOW]:
+        return
+    epoch = (state.clock[NOW] - row["refresh_delay_us"]) // rules.refresh_us + 1
+    row["wake_us"] = epoch * rules.refresh_us + row["refresh_delay_us"]
+    state.clock[HEAP_SIZE] = push(state.heap, state.clock[HEAP_SIZE], row["wake_us"], WAKE, plane)
+
+
+@kernel
+def reconsider(facts: Facts, rules: Rules, state: State, plane: int) -> None:
+    """Queue a decision on all pending requests if the view has gained a unit."""
+    row = state.plane[plane]
+    if row["n_pending"] == 0 or rules.at_interval == 1 or row["tick_us"] >= 0:
+        return
+    look(facts, rules, state, plane, state.clock[NOW])
+    if row["has_gained"] == 1:
+        row["tick_us"] = state.clock[NOW]
+        enqueue(state, plane, clearing_item(state, plane))
+    else:
+        await_refresh(rules, state, plane)
+
+
+@kernel
+def serve(facts: Facts, rules: Rules, state: State, plane: int) -> bool:
+    """Serve the plane's queue as far as free servers go; true if a foreign router must decide."""
+    play_refreshes(rules, state, plane)
+    row = state.plane[plane]
+    while row["queue_first"] >= 0:
+        server = idle_server(rules, state, plane)
+        free_us = state.server_free_us[server]
+        if free_us > state.clock[NOW]:
+            await_server(state, plane, free_us)
+            return False
+        item = dequeue(state, plane)
+        if item == clearing_item(state, plane):
+            row["tick_us"] = -1
+            if begin_decision(facts, rules, state, plane, -1):
+                return True
+        elif item % ITEMS_PER_STAGE == REQUEST_ITEM:
+            stage = item // ITEMS_PER_STAGE
+            if state.stage[stage]["status"] == ACTIVE:
+                if begin_decision(facts, rules, state, plane, stage):
+                    return True
+        else:
+            _check(facts, rules, state, plane, server, item)
+    return False
+
+
+@kernel
+def _check(
+    facts: Facts, rules: Rules, state: State, plane: int, server: int, item: int
+) -> None:
+    """Check a receipt or a verdict; whichever makes the result final also settles it."""
+    stage = item // ITEMS_PER_STAGE
+    row, now_us = state.stage[stage], state.clock[NOW]
+    settles = item % ITEMS_PER_STAGE != RECEIPT_ITEM or row["is_audited"] == 0
+    core_us = round(rules.receipt_us)
+    settling_us = round(rules.settlement_us) if settles else 0
+    end_us = occupy(rules, state, server, now_us, core_us + settling_us)
+    state.plane[plane]["verification_core_us"] += core_us
+    state.plane[plane]["settlement_core_us"] += settling_us
+    state.plane[plane]["n_messages"] += 1
+    row["verification_core_us"] += core_us + settling_us
+    pay(facts, rules, state, stage, CHECK, now_us, core_us + settling_us)
+    if settles:
+        state.clock[HEAP_SIZE] = push(state.heap, state.clock[HEAP_SIZE], end_us, FINAL, stage)
+
+
+@kernel
+def begin_decision(facts: Facts, rules: Rules, state: State, plane: int, newcomer: int) -> bool:
+    """Look, write the book and route it; true if a foreign router must fill in the assignment."""
+    look(facts, rules, state, plane, state.clock[NOW])
+    row = state.plane[plane]
+    if newcomer >= 0:
+        add_pending(rules, state, newcomer)
+    everything = rules.at_interval == 1 or row["has_gained"] == 1 or newcomer < 0
+    gather(facts, rules, state, plane, newcomer, everything)
+    if everything:
+        row["has_gained"] = 0
+    state.clock[ROUTING_PLANE] = plane
+    state.clock[ROUTING_STAGE] = newcomer
+    edges = 0
+    count = state.clock[N_BOOK]
+    state.book.assigned[:count] = -1
+    state.book.assigned_sink[:count] = -1
+    state.book.rent_nano_usd[:] = 0
+    if row["n_visible"] > 0 and count > 0:
+        edges = write_book(facts, rules, state, plane)
+        row["n_edges"] += edges
+        if rules.rule == FOREIGN_RULE:
+            return True
+        if rules.rule == WELFARE_RULE:
+            edges = route_welfare(state)
+        else:
+            edges = route_posted(facts, rules, state, plane)
+    finish_decision(facts, rules, state, edges)
+    return False
+
+
+@kernel
+def finish_decision(facts: Facts, rules: Rules, state: State, edges: int) -> None:
+    """Charge the decision its service, then send its commands when the service ends."""
+    plane, newcomer = state.clock[ROUTING_PLANE], state.clock[ROUTING_STAGE]
+    row, count, now_us = state.plane[plane], state.clock[N_BOOK], state.clock[NOW]
+    n_matched = 0
+    for k in range(count):
+        is_own = state.stage[state.book.request[k]]["plane"] == plane
+        matched = state.book.assigned[k] >= 0 or state.book.assigned_sink[k] >= 0
+        n_matched += is_own and matched
+    n_messages = row["new_messages"] + n_matched * (1 + _ESCROW_MESSAGES * rules.escrow)
+    row["new_messages"] = 0
+    law = rules.service_rule_us + rules.service_message_us * n_messages
+    law += rules.service_edge_us * edges + rules.service_solve_us * n_matched
+    if newcomer >= 0:
+        attempt = state.stage[newcomer]["attempt"]
+        law *= facts.attempt_service[attempt, newcomer]
+    core_us = round(law)
+    server = idle_server(rules, state, plane)
+    end_us = occupy(rules, state, server, now_us, core_us)
+    row["decision_core_us"] += core_us
+    row["n_decisions"] += 1
+    row["n_messages"] += n_messages
+    pay_decision(facts, rules, state, plane, count, core_us)
+    _send(facts, rules, state, plane, count, end_us)
+    if rules.at_interval == 1:
+        if row["n_pending"] > 0:
+            await_tick(rules, state, plane)
+    else:
+        await_refresh(rules, state, plane)
+
+
+@kernel
+def _pick(facts: Facts, rules: Rules, state: State, plane: int, k: int) -> int:
+    """Return the unit for a matched request: the lowest visible one not picked in this decision."""
+    sink = state.book.assigned_sink[k]
+    if sink >= 0:
+        first = facts.offer[facts.sink[sink]["first_offer"]]["first_unit"]
+        last = facts.offer[facts.sink[sink]["last_offer"] - 1]["last_unit"]
+    else:
+        offer = facts.offer[state.book.assigned[k]]
+        first, last = offer["first_unit"], offer["last_unit"]
+    unit = max(first, state.book.cursor[first])
+    while unit < last and state.seen[plane, unit] != SEEN_FREE:
+        unit += 1
+    assert unit < last, "a rule assigned more requests to a place than it has visible units"
+    state.book.cursor[first] = unit + 1
+    return int(unit)
+
+
+@kernel
+def _send(
+    facts: Facts, rules: Rules, state: State, plane: int, count: int, end_us: int
+) -> None:
+    """Pick units for all matched requests in order and command the plane's own."""
+    book = state.book
+    for k in range(count):
+        if book.assigned[k] < 0 and book.assigned_sink[k] < 0:
+            continue
+        first = _range_start(facts, state, k)
+        book.cursor[first] = 0
+    for k in range(count):
+        stage = book.request[k]
+        is_own = state.stage[stage]["plane"] == plane
+        if book.assigned[k] < 0 and book.assigned_sink[k] < 0:
+            if is_own and state.stage[stage]["state"] != UNMATCHED:
+                enter(rules, state, stage, UNMATCHED)
+                state.plan_us[stage, IN_SERVICE] = end_us - state.clock[NOW]
+                state.stage[stage]["returning"] = 0
+            continue
+        unit = _pick(facts, rules, state, plane, k)
+        if is_own:
+            command(facts, rules, state, plane, k, unit, end_us)
+
+
+@kernel
+def _range_start(facts: Facts, state: State, k: int) -> int:
+    sink = state.book.assigned_sink[k]
+    offer = facts.sink[sink]["first_offer"] if sink >= 0 else state.book.assigned[k]
+    return int(facts.offer[offer]["first_unit"])
+
+
+@kernel
+def _payment_micro_usd(facts: Facts, rules: Rules, state: State, k: int, unit: int) -> int:
+    """Return what the request will pay: the posted price, or resource cost plus rent."""
+    book, place = state.book, facts.unit[unit]
+    fact, sink = facts.stage[book.request[k]], place["sink"]
+    if rules.locational == 1:
+        rest_usd = facts.sink[sink]["busy_usd_per_us"] * fact["rest_work_us"]
+        own = book.cost_nano_usd[k, sink] - round(rest_usd * 1e9)
+        return int((own + book.rent_nano_usd[sink]) // 1000)
+    posted = facts.offer[place["offer"]]["posted_usd_per_us"]
+    return int(round(posted * book.occupied_us[k, sink] * 1e6))
+
+
+@kernel
+def command(
+    facts: Facts, rules: Rules, state: State, plane: int, k: int, unit: int, end_us: int
+) -> None:
+    """Bind a request to a unit and send the command; it lands when the way and the law allow."""
+    stage, now_us = state.book.request[k], state.clock[NOW]
+    row, fact = state.stage[stage], facts.stage[stage]
+    region = facts.unit[unit]["region"]
+    lock_us = 2 * facts.command_us[plane, fact["origin"]] if rules.escrow == 1 else 0
+    command_us = facts.command_us[plane, region]
+    leave_us = end_us + lock_us
+    commit = facts.attempt_commit[row["attempt"], stage]
+    ready = prepare(facts, state, stage, region, command_us, leave_us, commit)
+    row["payment_micro_usd"] = _payment_micro_usd(facts, rules, state, k, unit)
+    remove_pending(state, stage)
+    enter(rules, state, stage, DISPATCHED)
+    row["unit"], row["holding_us"] = unit, ready.holding_us
+    row["escrow_us"] = leave_us
+    row["data_core_us"] = ready.core_us
+    row["egress_usd"] = ready.egress_usd
+    plan = state.plan_us[stage]
+    plan[IN_SERVICE] = end_us - now_us
+    plan[AWAITING_SETTLEMENT] = lock_us
+    if ready.holding_us > 0:
+        row["land_us"] = leave_us + command_us
+        plan[DISPATCHED] = command_us
+    else:
+        row["land_us"] = leave_us + ready.lead_us
+        plan[ON_IDENTITY], plan[ON_POLICY] = ready.identity_us, ready.policy_us
+        plan[ON_STATE], plan[ON_AUTHORITY] = ready.state_us, ready.authority_us
+        plan[TRANSFERRING] = ready.transfer_us
+        steps_us = ready.identity_us + ready.policy_us + ready.state_us
+        steps_us += ready.authority_us + ready.transfer_us
+        plan[LANDING] = ready.lead_us - steps_us
+    if row["returning"]:
+        plan[row["returning"]] = plan[IN_SERVICE]
+        plan[IN_SERVICE] = 0
+        row["returning"] = 0
+    hold(facts, state, plane, unit, row["land_us"])
+    state.clock[HEAP_SIZE] = push(
+        state.heap, state.clock[HEAP_SIZE], row["land_us"], LAND, stage
+    )

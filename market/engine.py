@@ -1,0 +1,196 @@
+"""The compiled advance of one run from one instant to another.
+
+`advance` works off arrivals, samples and the event calendar in order of time. It returns
+`IS_DONE`, or `NEEDS_ROUTE` when a router that is not compiled has to fill in an assignment.
+"""
+
+from typing import Final
+
+import numpy as np
+from hanse.market.kernels import borrow, kernel
+
+from hanse.market.columns import (
+    HEAP_SIZE,
+    N_EVENTS,
+    N_RECORDS,
+    NEXT_ARRIVAL,
+    NEXT_SAMPLE,
+    NOW,
+    RECEIPT_ITEM,
+    ROUTING_PLANE,
+    SEEN_FREE,
+    VERDICT_ITEM,
+    Facts,
+    Rules,
+    State,
+)
+from hanse.market.columns import ITEMS_PER_STAGE
+from hanse.market.control_plane import clearing_item, enqueue
+from hanse.market.deciding import arrive, finish_decision, reconsider, serve
+from hanse.market.events import (
+    AUDIT_ARRIVES,
+    DELIVERED,
+    EXPIRE,
+    FINAL,
+    FINISH,
+    LAND,
+    READY,
+    RECEIPT,
+    REQUEST,
+    SERVE,
+    TICK,
+    VERDICT,
+    WAKE,
+    index_of,
+    kind_of,
+    pop,
+)
+from hanse.market.executing import (
+    audit_arrives,
+    become_ready,
+    delivered,
+    expire,
+    finalise,
+    finish,
+    land,
+    schedule,
+)
+from hanse.market.sampling import sample
+from hanse.market.stage_clock import book_time
+from hanse.market.states import RESIDUAL
+from hanse.market.units import Integers
+from hanse.market.views import show
+
+IS_DONE: Final = 0
+NEEDS_ROUTE: Final = 1
+
+
+def start(facts: Facts, rules: Rules, state: State, free_from_us: Integers) -> None:
+    """Put a freshly allocated state at time zero, with residual work on the units.
+
+    `free_from_us`, shape (n_units,), is when residual work leaves each unit; 0 where there is none.
+    """
+    for name in ("ready_us", "unit", "record", "open_position", "done_us", "final_us"):
+        state.stage[name] = -1
+    for name in ("pending_next", "pending_previous", "plane", "executed_us", "audit_end_us"):
+        state.stage[name] = -1
+    state.stage["input_region"] = facts.stage["origin"]
+    state.stage["context_until_us"] = -1
+    for name in ("pending_first", "pending_last", "queue_first", "queue_last"):
+        state.plane[name] = -1
+    state.plane["tick_us"] = state.plane["serve_us"] = -1
+    state.plane["wake_us"] = -1
+    state.plane["next_refresh"] = 1
+    state.plane["refresh_delay_us"] = facts.command_us.max(axis=1)
+    state.sight["log"] = -1
+    state.sight["at_us"] = -1
+    state.region["log_first"] = state.region["log_last"] = -1
+    state.audit_queue["first"] = state.audit_queue["last"] = -1
+    state.unit["record"] = -1
+    _place_residual_work(facts, state, free_from_us)
+
+
+@kernel
+def _place_residual_work(facts: Facts, state: State, free_from_us: Integers) -> None:
+    for unit in range(len(facts.unit)):
+        if free_from_us[unit] > 0:
+            index = state.clock[N_RECORDS]
+            state.clock[N_RECORDS] += 1
+            record = state.record[index]
+            record["stage"], record["unit"] = -1, unit
+            record["outcome"] = RESIDUAL
+            record["execution_us"] = record["end_us"] = free_from_us[unit]
+            state.unit[unit]["is_busy"] = 1
+            schedule(state, free_from_us[unit], FINISH, unit)
+        else:
+            for plane in range(len(state.plane)):
+                state.seen[plane, unit] = SEEN_FREE
+                show(facts, state, plane, unit)
+
+
+@kernel
+def _serve_after(facts: Facts, rules: Rules, state: State, kind: int, index: int) -> bool:
+    """Handle an event that concerns a control plane; true if a foreign router must decide."""
+    plane = index
+    if kind == REQUEST:
+        plane = state.stage[index]["plane"]
+        arrive(facts, rules, state, index)
+    elif kind == RECEIPT or kind == VERDICT:
+        plane = state.stage[index]["plane"]
+        item = RECEIPT_ITEM if kind == RECEIPT else VERDICT_ITEM
+        enqueue(state, plane, ITEMS_PER_STAGE * index + item)
+    elif kind == WAKE:
+        reconsider(facts, rules, state, plane)
+    elif kind == TICK:
+        enqueue(state, plane, clearing_item(state, plane))
+    elif kind == SERVE:
+        state.plane[plane]["serve_us"] = -1
+    return serve(facts, rules, state, plane)
+
+
+@kernel
+def _happen(facts: Facts, rules: Rules, state: State, kind: int, index: int) -> bool:
+    """Let one event happen; true if a foreign router must decide."""
+    if kind == FINISH:
+        finish(facts, rules, state, index)
+    elif kind == DELIVERED:
+        delivered(facts, rules, state, index)
+    elif kind == READY:
+        become_ready(facts, rules, state, index)
+    elif kind == AUDIT_ARRIVES:
+        audit_arrives(facts, rules, state, index)
+    elif kind == EXPIRE:
+        expire(facts, rules, state, index)
+    elif kind == LAND:
+        land(facts, rules, state, index)
+    elif kind == FINAL:
+        finalise(facts, rules, state, index)
+    else:
+        return _serve_after(facts, rules, state, kind, index)
+    return False
+
+
+@kernel
+def advance(facts: Facts, rules: Rules, state: State, until_us: int) -> int:
+    """Advance to `until_us`, exclusive; call again to go on."""
+    facts, rules, state = borrow(facts), borrow(rules), borrow(state)
+    clock, never = state.clock, np.int64(1) << 62
+    while True:
+        k, a = clock[NEXT_SAMPLE], clock[NEXT_ARRIVAL]
+        sample_us = facts.sample_us[k] if k < len(facts.sample_us) else never
+        arrival_us = facts.arrival_us[a] if a < len(facts.arrival_us) else never
+        event_us = state.heap[0]["at_us"] if clock[HEAP_SIZE] > 0 else never
+        now_us = min(sample_us, arrival_us, event_us)
+        if now_us >= until_us:
+            clock[NOW] = until_us
+            return IS_DONE
+        if sample_us == now_us:
+            sample(facts, rules, state, k)
+            clock[NEXT_SAMPLE] += 1
+            continue
+        clock[NOW] = now_us
+        clock[N_EVENTS] += 1
+        if arrival_us == now_us:
+            clock[NEXT_ARRIVAL] += 1
+            schedule(state, now_us, READY, facts.arrival_stage[a])
+            continue
+        key = state.heap[0]["key"]
+        clock[HEAP_SIZE] = pop(state.heap, clock[HEAP_SIZE])
+        if _happen(facts, rules, state, kind_of(key), index_of(key)):
+            return NEEDS_ROUTE
+
+
+@kernel
+def resume(facts: Facts, rules: Rules, state: State, edges: int) -> int:
+    """Go on after a foreign router has filled in `state.book.assigned`; as `advance` returns."""
+    plane = state.clock[ROUTING_PLANE]
+    finish_decision(facts, rules, state, edges)
+    return NEEDS_ROUTE if serve(facts, rules, state, plane) else IS_DONE
+
+
+@kernel
+def close(rules: Rules, state: State) -> None:
+    """Book the time of every stage up to the horizon."""
+    for stage in range(len(state.stage)):
+        if state.stage[stage]["ready_us"] >= 0:
+            book_time(rules, state, stage, rules.horizon_us)

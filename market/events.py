@@ -1,0 +1,93 @@
+"""The event calendar of the engine: a binary heap of (instant, key), compiled.
+
+Simultaneous events are ordered by the rank in the key (physics, refresh, report, decision,
+dispatch, settlement), then by kind, then by the index of what they concern, so that the order of
+insertion never matters.
+"""
+
+from typing import Final
+
+import numpy as np
+from hanse.market.kernels import kernel
+from numpy.typing import NDArray
+
+EVENT = np.dtype([("at_us", "i8"), ("key", "i8")])
+
+_KIND_SHIFT: Final = 40
+_INDEX_MASK: Final = (1 << _KIND_SHIFT) - 1
+
+# The kind is rank * 16 + position: physics 0, report 2, decision 3, dispatch 4, settlement 5.
+FINISH: Final = 0
+DELIVERED: Final = 1
+READY: Final = 2
+AUDIT_ARRIVES: Final = 3
+EXPIRE: Final = 4
+WAKE: Final = 32
+REQUEST: Final = 48
+TICK: Final = 49
+SERVE: Final = 50
+LAND: Final = 64
+RECEIPT: Final = 80
+VERDICT: Final = 81
+FINAL: Final = 82
+
+
+@kernel
+def push(heap: NDArray[np.void], size: int, at_us: int, kind: int, index: int) -> int:
+    """Insert an event and return the new size of the heap."""
+    assert size < len(heap), "the event calendar is full"
+    key = (kind << _KIND_SHIFT) | index
+    child = size
+    while child > 0:
+        parent = (child - 1) >> 1
+        above = heap[parent]
+        if above["at_us"] < at_us or (above["at_us"] == at_us and above["key"] <= key):
+            break
+        heap[child]["at_us"] = above["at_us"]
+        heap[child]["key"] = above["key"]
+        child = parent
+    heap[child]["at_us"] = at_us
+    heap[child]["key"] = key
+    return size + 1
+
+
+@kernel
+def pop(heap: NDArray[np.void], size: int) -> int:
+    """Remove the first event and return the new size; read `heap[0]` before calling."""
+    size -= 1
+    at_us, key = heap[size]["at_us"], heap[size]["key"]
+    parent = 0
+    while True:
+        child = 2 * parent + 1
+        if child >= size:
+            break
+        right = child + 1
+        if right < size and (
+            heap[right]["at_us"] < heap[child]["at_us"]
+            or (
+                heap[right]["at_us"] == heap[child]["at_us"]
+                and heap[right]["key"] < heap[child]["key"]
+            )
+        ):
+            child = right
+        below = heap[child]
+        if at_us < below["at_us"] or (at_us == below["at_us"] and key <= below["key"]):
+            break
+        heap[parent]["at_us"] = below["at_us"]
+        heap[parent]["key"] = below["key"]
+        parent = child
+    heap[parent]["at_us"] = at_us
+    heap[parent]["key"] = key
+    return size
+
+
+@kernel
+def kind_of(key: int) -> int:
+    """Return what happens."""
+    return key >> _KIND_SHIFT
+
+
+@kernel
+def index_of(key: int) -> int:
+    """Return the stage, unit or plane it happens to."""
+    return key & _INDEX_MASK

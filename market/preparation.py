@@ -1,0 +1,114 @@
+"""What lies between a decision and execution: preliminary operations, transfer, rebuild, arrival."""
+
+from typing import NamedTuple
+
+from hanse.market.kernels import kernel
+
+from hanse.market.columns import Facts, Rules, State
+from hanse.market.units import NANO_USD_PER_USD
+
+
+class Preparation(NamedTuple):
+    """How one stage gets ready at one place.
+
+    `lead_us` runs from the moment the command leaves to the start of the rebuild or execution;
+    `holding_us` is the part of it during which the unit is held.
+    """
+
+    identity_us: int
+    policy_us: int
+    state_us: int
+    authority_us: int
+    transfer_us: int
+    context_us: int
+    holding_us: int
+    lead_us: int
+    core_us: int
+    egress_usd: float
+
+
+@kernel
+def prepare(
+    facts: Facts, state: State, stage: int, region: int, command_us: int, now_us: int, commit: float
+) -> Preparation:
+    """Work out the preparation of a stage in a region, with the caches as they are now.
+
+    `commit` is the factor on the local part of a state commit: the attempt's own draw for the
+    real thing, one for an expectation.
+    """
+    fact = facts.stage[stage]
+    source = state.stage[stage]["input_region"]
+    if source == region:
+        expired = state.stage[stage]["context_until_us"] < now_us
+        context_us = fact["context_us"] if expired else 0
+        return Preparation(0, 0, 0, 0, 0, context_us, 0, command_us, 0, 0.0)
+    known = state.credential_until_us[fact["buyer"], region] > now_us
+    identity_us = facts.identity_verify_us[source, region]
+    core_us = facts.cpu_cached_us[source, region]
+    if not known:
+        identity_us = facts.identity_full_us[source, region]
+        core_us = facts.cpu_full_us[source, region]
+    policy_us = facts.policy_us[source, region]
+    state_us = facts.state_rtt_us[source, region] + int(
+        round(facts.commit_us[source, region] * commit)
+    )
+    authority_us = facts.authority_us[source, region]
+    jurisdiction = facts.region_jurisdiction[region]
+    if state.authority_until_us[fact["buyer"], jurisdiction] > now_us:
+        authority_us = 0
+    transfer_us = int(round(fact["input_bytes"] * facts.transfer_us_per_byte[source, region]))
+    steps_us = identity_us + policy_us + state_us + authority_us + transfer_us
+    holds = fact["holds"] == 1
+    return Preparation(
+        identity_us,
+        policy_us,
+        state_us,
+        authority_us,
+        transfer_us,
+        fact["context_us"],
+        steps_us if holds else 0,
+        command_us + steps_us if holds else max(command_us, steps_us),
+        core_us,
+        fact["input_bytes"] * facts.egress_usd_per_byte[source],
+    )
+
+
+@kernel
+def worth_usd(facts: Facts, stage: int, finish_us: int) -> float:
+    """Return v_j of a job whose last result would arrive then; zero after the deadline."""
+    fact = facts.stage[stage]
+    if finish_us > fact["deadline_us"]:
+        return 0.0
+    fall = fact["delay_usd_per_us"] * (finish_us - fact["job_arrival_us"])
+    return max(0.0, fact["value_usd"] - fall)
+
+
+@kernel
+def quote(
+    facts: Facts, rules: Rules, state: State, row: int, stage: int, sink: int, now_us: int
+) -> None:
+    """Fill one cell of the book: worth, real resource cost and occupied time of stage at sink."""
+    fact = facts.stage[stage]
+    region = facts.sink[sink]["region"]
+    home = facts.origin_plane[fact["origin"]]
+    lock_us = 2 * facts.command_us[home, fact["origin"]] if rules.escrow == 1 else 0
+    ready = prepare(facts, state, stage, region, facts.command_us[home, region], now_us, 1.0)
+    busy_us = ready.context_us + fact["work_us"]
+    finish_us = (
+        now_us
+        + lock_us
+        + ready.lead_us
+        + busy_us
+        + facts.delivery_us[region, fact["origin"]]
+        + fact["rest_us"]
+    )
+    crossing_usd = ready.core_us * rules.core_usd_per_us + ready.egress_usd
+    worth = worth_usd(facts, stage, finish_us) - crossing_usd
+    cost = (
+        facts.sink[sink]["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
+        + facts.sink[sink]["held_usd_per_us"] * ready.holding_us
+    )
+    book = state.book
+    book.worth_nano_usd[row, sink] = round(worth * NANO_USD_PER_USD)
+    book.cost_nano_usd[row, sink] = round(cost * NANO_USD_PER_USD)
+    book.occupied_us[row, sink] = ready.holding_us + busy_us

@@ -1,0 +1,213 @@
+"""Regime: who decides, with what information, when and along which message path; nothing else.
+
+A regime is a frozen composition of parts. A part is a choice, never a number: every number that a
+part needs stands in `Terms`, which the world holds and all regimes share.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from dataclasses import replace as replace_part
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from hanse.market.router import Router
+
+
+class Incompatible(ValueError):
+    """Two parts of a regime exclude each other; the message gives the reason."""
+
+
+class Plane(IntEnum):
+    """Where requests are decided."""
+
+    HUB = 0
+    VENUES = 1
+
+
+class Cadence(IntEnum):
+    """When requests are decided: as they arrive, or together at the clearing interval."""
+
+    ON_ARRIVAL = 0
+    AT_INTERVAL = 1
+
+
+class Ranking(IntEnum):
+    """Who is served first at a posted price: an owner's own jobs on its own units, or nobody."""
+
+    FIFO = 0
+    FIRST_PARTY = 1
+
+
+class Rule(IntEnum):
+    """What a decision maximises: each request its own surplus, or all of them the joint welfare."""
+
+    POSTED = 0
+    WELFARE = 1
+    FOREIGN = 2
+
+
+class Pricing(IntEnum):
+    """What is paid: the owner's posted price, or resource cost plus the locational rent."""
+
+    POSTED = 0
+    LOCATIONAL = 1
+
+
+class Settlement(IntEnum):
+    """How it is paid: by invoice after the lag, or from escrow locked before dispatch."""
+
+    INVOICE = 0
+    ESCROW = 1
+
+
+class Audits(IntEnum):
+    """Whether finished work is re-executed at random."""
+
+    NONE = 0
+    RANDOM = 1
+
+
+class Reporting(Protocol):
+    """What a router sees of true types; until strategic reports exist, all of them."""
+
+    @property
+    def is_truthful(self) -> bool:
+        """Say whether reports equal true types."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truthful:
+    """Report true values and true resource costs."""
+
+    is_truthful: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regime:
+    """A composition of parts.
+
+    `router`, where given, replaces the compiled decision rule by a researcher's own and needs
+    `rule=Rule.FOREIGN`. Raises `Incompatible` for parts that exclude each other.
+    """
+
+    plane: Plane
+    cadence: Cadence
+    ranking: Ranking
+    rule: Rule
+    pricing: Pricing
+    settlement: Settlement
+    audits: Audits
+    reporting: Reporting = Truthful()
+    router: Router | None = None
+
+    def __post_init__(self) -> None:
+        if self.ranking is Ranking.FIRST_PARTY and self.rule is Rule.WELFARE:
+            raise Incompatible(
+                "ranking=FIRST_PARTY with rule=WELFARE: the welfare rule weighs values and has no "
+                "ranks; use ranking=FIFO, or rule=POSTED"
+            )
+        if self.pricing is Pricing.LOCATIONAL and self.rule is Rule.POSTED:
+            raise Incompatible(
+                "pricing=LOCATIONAL with rule=POSTED: requests choose by posted prices, so there is "
+                "no clearing that could price a location; use rule=WELFARE, or pricing=POSTED"
+            )
+        if (self.router is not None) != (self.rule is Rule.FOREIGN):
+            raise Incompatible(
+                f"rule={self.rule.name} with router={self.router!r}: a router of your own goes with "
+                "rule=FOREIGN, and rule=FOREIGN needs a router"
+            )
+        if not self.reporting.is_truthful:
+            raise Incompatible("reporting: strategic reports are not built yet; use Truthful()")
+
+    def parts(self) -> Mapping[str, str]:
+        """Name each part and its choice, for tables and for `hanse show`."""
+        return {f.name: _choice(getattr(self, f.name)) for f in fields(self)}
+
+
+def _choice(part: object) -> str:
+    if isinstance(part, IntEnum):
+        return part.name.lower().replace("_", " ")
+    return "none" if part is None else type(part).__name__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One step of the ladder: a regime that differs from the one before in exactly one part."""
+
+    name: str
+    title: str
+    change: str
+    regime: Regime
+
+
+CENTRAL: Final = Regime(
+    plane=Plane.HUB,
+    cadence=Cadence.ON_ARRIVAL,
+    ranking=Ranking.FIRST_PARTY,
+    rule=Rule.POSTED,
+    pricing=Pricing.POSTED,
+    settlement=Settlement.INVOICE,
+    audits=Audits.NONE,
+)
+_WITHOUT_PRIORITY: Final = replace_part(CENTRAL, ranking=Ranking.FIFO)
+_WELFARE: Final = replace_part(_WITHOUT_PRIORITY, rule=Rule.WELFARE)
+DYNAMIC_CENTRAL: Final = replace_part(_WELFARE, cadence=Cadence.AT_INTERVAL)
+_VENUES: Final = replace_part(DYNAMIC_CENTRAL, plane=Plane.VENUES)
+_LOCATIONAL: Final = replace_part(_VENUES, pricing=Pricing.LOCATIONAL)
+MARKET: Final = replace_part(_LOCATIONAL, settlement=Settlement.ESCROW)
+AUDITED_MARKET: Final = replace_part(MARKET, audits=Audits.RANDOM)
+
+ladder: Final[tuple[Rung, ...]] = (
+    Rung(
+        name="central",
+        title="Central",
+        change="one hub, decides on arrival at posted prices, its owners' own jobs first",
+        regime=CENTRAL,
+    ),
+    Rung(
+        name="without-first-party",
+        title="Without first-party priority",
+        change="owners' own jobs queue like all others",
+        regime=_WITHOUT_PRIORITY,
+    ),
+    Rung(
+        name="welfare-rule",
+        title="Welfare rule",
+        change="the hub maximises joint welfare instead of serving each request its best offer",
+        regime=_WELFARE,
+    ),
+    Rung(
+        name="dynamic-central",
+        title="Dynamic central",
+        change="the hub decides at the clearing interval instead of on arrival",
+        regime=DYNAMIC_CENTRAL,
+    ),
+    Rung(
+        name="venues",
+        title="A venue per region",
+        change="each region decides its own requests, on its own view, with its share of the cores",
+        regime=_VENUES,
+    ),
+    Rung(
+        name="locational-prices",
+        title="Locational prices",
+        change="resource cost plus locational rent is paid instead of posted prices",
+        regime=_LOCATIONAL,
+    ),
+    Rung(
+        name="market",
+        title="Market",
+        change="payment from escrow locked before dispatch instead of by invoice",
+        regime=MARKET,
+    ),
+    Rung(
+        name="audited-market",
+        title="Audited market",
+        change="finished work is re-executed at random",
+        regime=AUDITED_MARKET,
+    ),
+)
+
+regimes: Final[Mapping[str, Regime]] = MappingProxyType({r.name: r.regime for r in ladder})

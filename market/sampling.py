@@ -1,0 +1,72 @@
+"""Counting, at instants drawn in the world, who waits and which units idle or are held.
+
+The counts are all that `displacement.py` needs to say which idle units displaced waiting work.
+"""
+
+from hanse.market.kernels import kernel
+
+from hanse.market.columns import N_OPEN, Facts, Rules, State
+from hanse.market.stage_clock import close_at, state_at
+from hanse.market.states import N_WAITING_STATES, UNMATCHED
+from hanse.market.views import look
+
+
+@kernel
+def _is_worth_serving(facts: Facts, stage: int, now_us: int) -> bool:
+    """Say whether the stage, started at once where its inputs lie, would still be worth its cost."""
+    fact = facts.stage[stage]
+    finish_us = now_us + fact["work_us"] + fact["rest_us"]
+    if finish_us > fact["deadline_us"]:
+        return False
+    age_us = finish_us - fact["job_arrival_us"]
+    cheapest = facts.sink[0]["busy_usd_per_us"]
+    for sink in range(1, len(facts.sink)):
+        cheapest = min(cheapest, facts.sink[sink]["busy_usd_per_us"])
+    cost = cheapest * (fact["work_us"] + fact["rest_work_us"])
+    return bool(fact["value_usd"] - fact["delay_usd_per_us"] * age_us > cost)
+
+
+@kernel
+def _share_out_of_sight(facts: Facts, rules: Rules, state: State, k: int) -> None:
+    """Average, over unmatched stages, the share of each sink's free units their plane cannot see."""
+    n_unmatched = 0
+    for position in range(state.clock[N_OPEN]):
+        stage = state.open_stage[position]
+        if state_at(state, stage, facts.sample_us[k]) != UNMATCHED:
+            continue
+        n_unmatched += 1
+        plane = state.stage[stage]["plane"]
+        look(facts, rules, state, plane, facts.sample_us[k])
+        for sink in range(len(facts.sink)):
+            n_free = state.available[k, sink]
+            n_seen = min(state.visible_sink[plane, sink], n_free)
+            if n_free > 0:
+                state.hidden[k, sink] += 1.0 - n_seen / n_free
+    if n_unmatched > 0:
+        for sink in range(len(facts.sink)):
+            state.hidden[k, sink] /= n_unmatched
+
+
+@kernel
+def sample(facts: Facts, rules: Rules, state: State, k: int) -> None:
+    """Count, at one instant, who waits in which state and which units idle or are held."""
+    now_us = facts.sample_us[k]
+    for unit in range(len(facts.unit)):
+        if state.unit[unit]["is_busy"] == 0:
+            state.available[k, facts.unit[unit]["sink"]] += 1
+    position = 0
+    while position < state.clock[N_OPEN]:
+        stage = state.open_stage[position]
+        where = state_at(state, stage, now_us)
+        if where >= N_WAITING_STATES:
+            close_at(state, position)
+            continue
+        position += 1
+        row = state.stage[stage]
+        is_holding = row["record"] >= 0 and state.record[row["record"]]["accepted_us"] <= now_us
+        if is_holding and row["holding_us"] > 0:
+            state.available[k, facts.unit[row["unit"]]["sink"]] += 1
+        if where > 0 and _is_worth_serving(facts, stage, now_us):
+            column = facts.stage[stage]["signature"] * N_WAITING_STATES + where
+            state.waiting[k, column] += 1
+    _share_out_of_sight(facts, rules, state, k)

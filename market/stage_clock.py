@@ -1,0 +1,66 @@
+"""The ledger of stage time: in which state each stage is at each microsecond.
+
+A stage carries a plan, the states of fixed length that lie ahead of it, and a tail, the state it is
+in once the plan has run out. Whatever interrupts a stage first books what has passed.
+"""
+
+from hanse.market.kernels import kernel
+
+from hanse.market.columns import N_OPEN, NOW, Rules, State
+from hanse.market.states import N_STATES
+
+
+@kernel
+def book_time(rules: Rules, state: State, stage: int, now_us: int) -> None:
+    """Book the time since the last change to the states it was spent in, and clear the plan."""
+    row = state.stage[stage]
+    elapsed = min(now_us, rules.horizon_us) - min(row["since_us"], rules.horizon_us)
+    for step in range(N_STATES):
+        planned = state.plan_us[stage, step]
+        if planned > 0:
+            spent = min(planned, elapsed)
+            state.time_us[stage, step] += spent
+            elapsed -= spent
+            state.plan_us[stage, step] = 0
+    state.time_us[stage, row["state"]] += elapsed
+    row["since_us"] = now_us
+
+
+@kernel
+def enter(rules: Rules, state: State, stage: int, tail: int) -> None:
+    """Book what has passed and put the stage into a state of open length, now."""
+    book_time(rules, state, stage, state.clock[NOW])
+    state.stage[stage]["state"] = tail
+
+
+@kernel
+def state_at(state: State, stage: int, now_us: int) -> int:
+    """Return the state a stage is in, without booking anything."""
+    elapsed = now_us - state.stage[stage]["since_us"]
+    for step in range(N_STATES):
+        planned = state.plan_us[stage, step]
+        if elapsed < planned:
+            return step
+        elapsed -= planned
+    return int(state.stage[stage]["state"])
+
+
+@kernel
+def open_stage(state: State, stage: int) -> None:
+    """Put a stage on the list of those that may be waiting for a unit."""
+    if state.stage[stage]["open_position"] < 0:
+        count = state.clock[N_OPEN]
+        state.open_stage[count] = stage
+        state.stage[stage]["open_position"] = count
+        state.clock[N_OPEN] = count + 1
+
+
+@kernel
+def close_at(state: State, position: int) -> None:
+    """Take the stage at this position off that list."""
+    last = state.clock[N_OPEN] - 1
+    stage, moved = state.open_stage[position], state.open_stage[last]
+    state.open_stage[position] = moved
+    state.stage[moved]["open_position"] = position
+    state.stage[stage]["open_position"] = -1
+    state.clock[N_OPEN] = last

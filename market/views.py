@@ -1,0 +1,144 @@
+"""What a decision maker sees: each region as it was at the last refresh, plus its own decisions.
+
+Physical changes of a region go into a log. A plane walks each region's log only as far as the last
+refresh that can have reached it, and keeps its own commands as holds until a refresh has seen them
+land. Views therefore cost nothing while nobody decides.
+"""
+
+from hanse.market.kernels import kernel
+
+from hanse.market.columns import HEAP_SIZE, HELD, N_LOG, NOW, SEEN_FREE, Facts, Rules, State
+from hanse.market.events import WAKE, push
+
+
+@kernel
+def sight_us(facts: Facts, rules: Rules, plane: int, region: int, now_us: int) -> int:
+    """Return the instant at which the plane's picture of the region was taken, or -1."""
+    at_us = now_us - facts.command_us[plane, region]
+    if at_us < 0:
+        return -1
+    if rules.refresh_us > 0:
+        at_us -= at_us % rules.refresh_us
+    return at_us
+
+
+@kernel
+def record_change(facts: Facts, rules: Rules, state: State, unit: int, is_free: int) -> None:
+    """Log that a unit became free or busy now, and report it where views are continuous."""
+    clock = state.clock
+    entry = clock[N_LOG]
+    clock[N_LOG] += 1
+    region = facts.unit[unit]["region"]
+    row = state.log[entry]
+    row["at_us"] = clock[NOW]
+    row["unit"] = unit
+    row["is_free"] = is_free
+    row["next"] = -1
+    book = state.region[region]
+    if book["log_last"] < 0:
+        book["log_first"] = entry
+    else:
+        state.log[book["log_last"]]["next"] = entry
+    book["log_last"] = entry
+    if rules.refresh_us == 0 and is_free == 1:
+        for plane in range(len(state.plane)):
+            at_us = clock[NOW] + facts.command_us[plane, region]
+            clock[HEAP_SIZE] = push(state.heap, clock[HEAP_SIZE], at_us, WAKE, plane)
+
+
+@kernel
+def show(facts: Facts, state: State, plane: int, unit: int) -> None:
+    """Make a unit visible as free."""
+    fact = facts.unit[unit]
+    state.visible_offer[plane, fact["offer"]] += 1
+    state.visible_sink[plane, fact["sink"]] += 1
+    state.plane[plane]["n_visible"] += 1
+    state.plane[plane]["has_gained"] = 1
+
+
+@kernel
+def hide(facts: Facts, state: State, plane: int, unit: int) -> None:
+    """Make a unit invisible."""
+    fact = facts.unit[unit]
+    state.visible_offer[plane, fact["offer"]] -= 1
+    state.visible_sink[plane, fact["sink"]] -= 1
+    state.plane[plane]["n_visible"] -= 1
+
+
+@kernel
+def _walk(facts: Facts, state: State, plane: int, region: int, until_us: int) -> None:
+    """Read the region's log up to a refresh; that instant's dispatches come after the refresh."""
+    sight = state.sight[plane, region]
+    while True:
+        last = sight["log"]
+        entry = state.region[region]["log_first"] if last < 0 else state.log[last]["next"]
+        if entry < 0:
+            break
+        row = state.log[entry]
+        if row["at_us"] > until_us or (row["at_us"] == until_us and row["is_free"] == 0):
+            break
+        sight["log"] = entry
+        unit = row["unit"]
+        before = state.seen[plane, unit]
+        after = (before & HELD) | (SEEN_FREE if row["is_free"] == 1 else 0)
+        state.seen[plane, unit] = after
+        if before & HELD == 0 and before != after:
+            if after == SEEN_FREE:
+                show(facts, state, plane, unit)
+            else:
+                hide(facts, state, plane, unit)
+
+
+@kernel
+def _drop_holds(facts: Facts, state: State, plane: int) -> None:
+    """Forget own commands that a refresh has seen land."""
+    count = state.plane[plane]["n_holds"]
+    kept = 0
+    for k in range(count):
+        unit = state.hold[plane, k]["unit"]
+        land_us = state.hold[plane, k]["land_us"]
+        if land_us < state.sight[plane, facts.unit[unit]["region"]]["at_us"]:
+            state.seen[plane, unit] &= SEEN_FREE
+            if state.seen[plane, unit] == SEEN_FREE:
+                show(facts, state, plane, unit)
+        else:
+            state.hold[plane, kept]["unit"] = unit
+            state.hold[plane, kept]["land_us"] = land_us
+            kept += 1
+    state.plane[plane]["n_holds"] = kept
+
+
+@kernel
+def look(facts: Facts, rules: Rules, state: State, plane: int, now_us: int) -> None:
+    """Bring the plane's view of every region up to what has reached it by now."""
+    has_moved = False
+    for region in range(len(state.region)):
+        at_us = sight_us(facts, rules, plane, region, now_us)
+        if at_us > state.sight[plane, region]["at_us"]:
+            state.sight[plane, region]["at_us"] = at_us
+            _walk(facts, state, plane, region, at_us)
+            has_moved = True
+    if has_moved:
+        _drop_holds(facts, state, plane)
+
+
+@kernel
+def hold(facts: Facts, state: State, plane: int, unit: int, land_us: int) -> None:
+    """Count a visible unit as taken by an own command that will land then."""
+    assert state.seen[plane, unit] == SEEN_FREE
+    hide(facts, state, plane, unit)
+    state.seen[plane, unit] |= HELD
+    count = state.plane[plane]["n_holds"]
+    state.hold[plane, count]["unit"] = unit
+    state.hold[plane, count]["land_us"] = land_us
+    state.plane[plane]["n_holds"] = count + 1
+
+
+@kernel
+def first_visible(facts: Facts, state: State, plane: int, offer: int) -> int:
+    """Return the lowest unit of an offer that the plane sees as free."""
+    row = facts.offer[offer]
+    for unit in range(row["first_unit"], row["last_unit"]):
+        if state.seen[plane, unit] == SEEN_FREE:
+            return int(unit)
+    return -1

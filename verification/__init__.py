@@ -1,0 +1,1 @@
+"""What a proof costs, how long it takes, what it catches."""
