@@ -1,18 +1,18 @@
 """From a world and a regime to the columns of the engine; the only place that knows both."""
 
+from dataclasses import fields
 from typing import Final
 
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.columns import OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
+from hanse.market.columns import LINK, OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
 from hanse.market.crossings import crossing_tables
 from hanse.market.regime import Audits, Cadence, Plane, Pricing, Ranking, Regime, Rule, Settlement
 from hanse.market.terms import ON_FINALITY, Terms
 from hanse.market.units import (
     BYTES_PER_GB,
     J_PER_KWH,
-    S_PER_HOUR,
     US_PER_HOUR,
     US_PER_MS,
     US_PER_S,
@@ -27,12 +27,10 @@ _BITS_PER_BYTE: Final = 8
 def lower_facts(world: World, regime: Regime) -> Facts:
     """Pack a world's columns for the engine; only the places of the planes come from the regime."""
     geography, workload = world.geography, world.workload
-    crossing = crossing_tables(geography, world.crossing)
     planes = plane_regions(world, regime)
     one_way_us = geography.rtt_ms * US_PER_MS / 2
     legal, signature = _signatures(world)
     first = np.flatnonzero(workload.stage_ordinal == 0)
-    bits_per_us = geography.gbps * 1e9 / US_PER_S
     offer, unit_offer = _offers(world)
     return Facts(
         stage=_stage_facts(world, signature),
@@ -48,20 +46,23 @@ def lower_facts(world: World, regime: Regime) -> Facts:
         legal=legal,
         region_jurisdiction=geography.region_jurisdiction,
         command_us=_whole(world.terms.control_delay_scale * one_way_us[planes]),
-        delivery_us=_whole(one_way_us),
-        transfer_us_per_byte=_BITS_PER_BYTE / bits_per_us,
-        egress_usd_per_byte=geography.egress_usd_per_gb / BYTES_PER_GB,
-        identity_full_us=crossing.identity_full_us,
-        identity_verify_us=crossing.identity_verify_us,
-        policy_us=crossing.policy_us,
-        commit_us=crossing.commit_us,
-        state_rtt_us=crossing.state_rtt_us,
-        authority_us=crossing.authority_us,
-        cpu_full_us=crossing.cpu_full_us,
-        cpu_cached_us=crossing.cpu_cached_us,
+        link=_links(world),
         origin_plane=_origin_plane(world, regime),
         sample_us=world.sample_instant_us,
     )
+
+
+def _links(world: World) -> Rows:
+    """Tabulate what lies between two regions: the way of data, and the cost of crossing."""
+    geography = world.geography
+    link = np.zeros(geography.rtt_ms.shape, LINK)
+    tables = crossing_tables(geography, world.crossing)
+    for field in fields(tables):
+        link[field.name] = getattr(tables, field.name)
+    link["delivery_us"] = _whole(geography.rtt_ms * US_PER_MS / 2)
+    link["transfer_us_per_byte"] = _BITS_PER_BYTE / (geography.gbps * 1e9 / US_PER_S)
+    link["egress_usd_per_byte"] = (geography.egress_usd_per_gb / BYTES_PER_GB)[:, None]
+    return link
 
 
 def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int) -> Rules:

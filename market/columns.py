@@ -92,6 +92,22 @@ UNIT_FACT: Final = np.dtype(
     ]
 )
 
+LINK: Final = np.dtype(
+    [
+        ("delivery_us", "i8"),
+        ("identity_full_us", "i8"),
+        ("identity_verify_us", "i8"),
+        ("policy_us", "i8"),
+        ("commit_us", "i8"),
+        ("state_rtt_us", "i8"),
+        ("authority_us", "i8"),
+        ("cpu_full_us", "i8"),
+        ("cpu_cached_us", "i8"),
+        ("transfer_us_per_byte", "f8"),
+        ("egress_usd_per_byte", "f8"),
+    ]
+)
+
 UNIT: Final = np.dtype([("is_busy", "i8"), ("record", "i8")])
 
 OFFER: Final = np.dtype(
@@ -151,6 +167,7 @@ PLANE: Final = np.dtype(
         ("serve_us", "i8"),
         ("wake_us", "i8"),
         ("has_gained", "i8"),
+        ("n_rivals", "i8"),
         ("n_visible", "i8"),
         ("n_holds", "i8"),
         ("next_refresh", "i8"),
@@ -199,17 +216,7 @@ class Facts(NamedTuple):
     legal: Flags
     region_jurisdiction: Integers
     command_us: Integers
-    delivery_us: Integers
-    transfer_us_per_byte: Floats
-    egress_usd_per_byte: Floats
-    identity_full_us: Integers
-    identity_verify_us: Integers
-    policy_us: Integers
-    commit_us: Integers
-    state_rtt_us: Integers
-    authority_us: Integers
-    cpu_full_us: Integers
-    cpu_cached_us: Integers
+    link: Rows
     origin_plane: Integers
     sample_us: Integers
 
@@ -306,7 +313,8 @@ class BookColumns(NamedTuple):
     sink: `worth_nano_usd` is v(expected finish) less crossing cost, `cost_nano_usd` the real
     resource cost, `net_nano_usd` their difference or FORBIDDEN. A rule writes `assigned` (an
     offer) or `assigned_sink` (a sink), -1 for none, and the `rent_nano_usd` of each sink.
-    `cursor` is scratch for picking units.
+    The rest is scratch: the requests and the sinks that a clearing is about, units taken, and the
+    best values so far.
     """
 
     request: Integers
@@ -317,9 +325,17 @@ class BookColumns(NamedTuple):
     assigned: Integers
     assigned_sink: Integers
     rent_nano_usd: Integers
-    capacity: Integers
     refused: NDArray[np.uint8]
     cursor: Integers
+    candidate: Integers
+    open_sink: Integers
+    open_capacity: Integers
+    open_rent: Integers
+    net_open: Integers
+    candidate_sink: Integers
+    open_offer: Integers
+    taken: Integers
+    best_nano_usd: Integers
 
 
 # Positions in `State.clock`.
@@ -352,6 +368,9 @@ HELD: Final = 2
 
 N_DEBT_BINS: Final = 120
 
+# Books over fewer visible units than this are pruned to the requests that could matter.
+MAX_BEST: Final = 17
+
 # A decision looks at no more requests than this at once; the engine asserts it.
 BOOK_DEPTH: Final = 16_384
 
@@ -366,9 +385,17 @@ def _book(n_requests: int, n_sinks: int, n_offers: int, n_units: int) -> BookCol
         assigned=np.zeros(n_requests, np.int64),
         assigned_sink=np.zeros(n_requests, np.int64),
         rent_nano_usd=np.zeros(n_sinks, np.int64),
-        capacity=np.zeros(n_sinks, np.int64),
         refused=np.zeros((n_requests, n_offers), np.uint8),
         cursor=np.zeros(n_units, np.int64),
+        candidate=np.zeros(n_requests, np.int64),
+        open_sink=np.zeros(n_sinks, np.int64),
+        open_capacity=np.zeros(n_sinks, np.int64),
+        open_rent=np.zeros(n_sinks, np.int64),
+        net_open=np.zeros((n_requests, n_sinks), np.int64),
+        candidate_sink=np.zeros(n_requests, np.int64),
+        open_offer=np.zeros(n_offers, np.int64),
+        taken=np.zeros(n_offers, np.int64),
+        best_nano_usd=np.zeros((n_sinks, MAX_BEST), np.int64),
     )
 
 
@@ -381,7 +408,9 @@ def _debt(n_families: int) -> DebtMeter:
     )
 
 
-def allocate(facts: Facts, rules: Rules, *, n_records: int, n_payments: int = 0) -> State:
+def allocate(
+    facts: Facts, rules: Rules, *, n_records: int, n_families: int, n_payments: int = 0
+) -> State:
     """Allocate the state of one run, zeroed.
 
     `n_records` bounds the executions (residual work, attempts and audits together); `n_payments`
@@ -426,6 +455,6 @@ def allocate(facts: Facts, rules: Rules, *, n_records: int, n_payments: int = 0)
         waiting=np.zeros((n_samples, n_columns), np.int32),
         available=np.zeros((n_samples, n_sinks), np.int32),
         hidden=np.zeros((n_samples, n_sinks), np.float32),
-        debt=_debt(int(facts.stage["family"].max(initial=0)) + 1),
+        debt=_debt(n_families),
         payment=np.zeros(n_payments, PAYMENT),
     )

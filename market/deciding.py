@@ -25,11 +25,17 @@ from hanse.market.control_plane import (
     occupy,
     play_refreshes,
 )
-from hanse.market.debt_meter import CHECK, DECISION, pay, pay_decision
+from hanse.market.debt_meter import CHECK, pay, pay_decision
 from hanse.market.events import FINAL, LAND, TICK, WAKE, push
 from hanse.market.gathering import add_pending, gather, remove_pending
 from hanse.market.preparation import prepare
-from hanse.market.routing import route_posted, route_welfare, write_book
+from hanse.market.routing import (
+    FOREIGN_RULE,
+    WELFARE_RULE,
+    route_posted,
+    route_welfare,
+    write_book,
+)
 from hanse.market.stage_clock import enter
 from hanse.market.states import (
     ACTIVE,
@@ -46,11 +52,8 @@ from hanse.market.states import (
     TRANSFERRING,
     UNMATCHED,
 )
-from hanse.market.views import first_visible, hold, look
+from hanse.market.views import hold, look
 
-POSTED_RULE = 0
-WELFARE_RULE = 1
-FOREIGN_RULE = 2
 _ESCROW_MESSAGES = 2
 
 
@@ -100,11 +103,28 @@ def reconsider(facts: Facts, rules: Rules, state: State, plane: int) -> None:
     if row["n_pending"] == 0 or rules.at_interval == 1 or row["tick_us"] >= 0:
         return
     look(facts, rules, state, plane, state.clock[NOW])
-    if row["has_gained"] == 1:
+    if row["has_gained"] == 1 or row["n_rivals"] > 0:
         row["tick_us"] = state.clock[NOW]
         enqueue(state, plane, clearing_item(state, plane))
     else:
         await_refresh(rules, state, plane)
+
+
+@kernel
+def tick(facts: Facts, rules: Rules, state: State, plane: int) -> None:
+    """Queue the clearing that is due, or pass it over if nothing could have changed its outcome.
+
+    It could have if a request or a unit has come in, or if the last clearing left a unit to a
+    request of another plane, which that plane may have served elsewhere.
+    """
+    row = state.plane[plane]
+    look(facts, rules, state, plane, state.clock[NOW])
+    if row["has_gained"] == 1 or row["new_messages"] > 0 or row["n_rivals"] > 0:
+        enqueue(state, plane, clearing_item(state, plane))
+        return
+    row["tick_us"] = -1
+    if row["n_pending"] > 0:
+        await_tick(rules, state, plane)
 
 
 @kernel
@@ -160,8 +180,8 @@ def begin_decision(facts: Facts, rules: Rules, state: State, plane: int, newcome
     row = state.plane[plane]
     if newcomer >= 0:
         add_pending(rules, state, newcomer)
-    everything = rules.at_interval == 1 or row["has_gained"] == 1 or newcomer < 0
-    gather(facts, rules, state, plane, newcomer, everything)
+    everything = newcomer < 0 or row["has_gained"] == 1 or row["n_rivals"] > 0
+    gather(rules, state, plane, newcomer, everything)
     if everything:
         row["has_gained"] = 0
     state.clock[ROUTING_PLANE] = plane
@@ -172,12 +192,11 @@ def begin_decision(facts: Facts, rules: Rules, state: State, plane: int, newcome
     state.book.assigned_sink[:count] = -1
     state.book.rent_nano_usd[:] = 0
     if row["n_visible"] > 0 and count > 0:
-        edges = write_book(facts, rules, state, plane)
-        row["n_edges"] += edges
         if rules.rule == FOREIGN_RULE:
+            write_book(facts, rules, state, plane)
             return True
         if rules.rule == WELFARE_RULE:
-            edges = route_welfare(state)
+            edges = route_welfare(facts, rules, state, plane)
         else:
             edges = route_posted(facts, rules, state, plane)
     finish_decision(facts, rules, state, edges)
@@ -189,11 +208,12 @@ def finish_decision(facts: Facts, rules: Rules, state: State, edges: int) -> Non
     """Charge the decision its service, then send its commands when the service ends."""
     plane, newcomer = state.clock[ROUTING_PLANE], state.clock[ROUTING_STAGE]
     row, count, now_us = state.plane[plane], state.clock[N_BOOK], state.clock[NOW]
-    n_matched = 0
+    n_matched, row["n_rivals"] = 0, 0
     for k in range(count):
-        is_own = state.stage[state.book.request[k]]["plane"] == plane
-        matched = state.book.assigned[k] >= 0 or state.book.assigned_sink[k] >= 0
-        n_matched += is_own and matched
+        if state.book.assigned[k] >= 0 or state.book.assigned_sink[k] >= 0:
+            is_own = state.stage[state.book.request[k]]["plane"] == plane
+            n_matched += is_own
+            row["n_rivals"] += not is_own
     n_messages = row["new_messages"] + n_matched * (1 + _ESCROW_MESSAGES * rules.escrow)
     row["new_messages"] = 0
     law = rules.service_rule_us + rules.service_message_us * n_messages
@@ -202,6 +222,7 @@ def finish_decision(facts: Facts, rules: Rules, state: State, edges: int) -> Non
         attempt = state.stage[newcomer]["attempt"]
         law *= facts.attempt_service[attempt, newcomer]
     core_us = round(law)
+    row["n_edges"] += edges
     server = idle_server(rules, state, plane)
     end_us = occupy(rules, state, server, now_us, core_us)
     row["decision_core_us"] += core_us
@@ -297,8 +318,9 @@ def command(
     enter(rules, state, stage, DISPATCHED)
     row["unit"], row["holding_us"] = unit, ready.holding_us
     row["escrow_us"] = leave_us
-    row["data_core_us"] = ready.core_us
-    row["egress_usd"] = ready.egress_usd
+    if ready.holding_us == 0:
+        row["data_core_us"] += ready.core_us
+        row["egress_usd"] += ready.egress_usd
     plan = state.plan_us[stage]
     plan[IN_SERVICE] = end_us - now_us
     plan[AWAITING_SETTLEMENT] = lock_us

@@ -25,8 +25,8 @@ from hanse.market.columns import (
     State,
 )
 from hanse.market.columns import ITEMS_PER_STAGE
-from hanse.market.control_plane import clearing_item, enqueue
-from hanse.market.deciding import arrive, finish_decision, reconsider, serve
+from hanse.market.control_plane import enqueue
+from hanse.market.deciding import arrive, finish_decision, reconsider, serve, tick
 from hanse.market.events import (
     AUDIT_ARRIVES,
     DELIVERED,
@@ -122,7 +122,7 @@ def _serve_after(facts: Facts, rules: Rules, state: State, kind: int, index: int
     elif kind == WAKE:
         reconsider(facts, rules, state, plane)
     elif kind == TICK:
-        enqueue(state, plane, clearing_item(state, plane))
+        tick(facts, rules, state, plane)
     elif kind == SERVE:
         state.plane[plane]["serve_us"] = -1
     return serve(facts, rules, state, plane)

@@ -136,6 +136,8 @@ def _accept(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         plan[ON_STATE], plan[ON_AUTHORITY] = ready.state_us, ready.authority_us
         plan[TRANSFERRING] = ready.transfer_us
         row["holding_us"] = ready.holding_us
+        row["data_core_us"] += ready.core_us
+        row["egress_usd"] += ready.egress_usd
         record["end_us"] = now_us + ready.holding_us
     record["end_us"] += ready.context_us + fact["work_us"]
     record["payment_micro_usd"] = row["payment_micro_usd"]
@@ -234,12 +236,12 @@ def _hand_on(facts: Facts, rules: Rules, state: State, stage: int, region: int) 
         successor["context_until_us"] = now_us + rules.context_ttl_us
     coin = facts.attempt_audit[row["attempt"], stage]
     row["is_audited"] = 1 if rules.audits == 1 and coin < rules.audit_probability else 0
-    schedule(state, now_us + facts.delivery_us[region, fact["origin"]], DELIVERED, stage)
+    schedule(state, now_us + facts.link[region, fact["origin"]]["delivery_us"], DELIVERED, stage)
     schedule(state, now_us + facts.command_us[row["plane"], region], RECEIPT, stage)
     if row["is_audited"] == 1:
         place = fact["verifier_region"]
-        way_us = facts.delivery_us[region, place]
-        way_us += round(rules.audit_bytes * facts.transfer_us_per_byte[region, place])
+        way_us = facts.link[region, place]["delivery_us"]
+        way_us += round(rules.audit_bytes * facts.link[region, place]["transfer_us_per_byte"])
         schedule(state, now_us + way_us, AUDIT_ARRIVES, stage)
 
 

@@ -2,10 +2,9 @@
 
 from hanse.market.kernels import kernel
 
-from hanse.market.columns import N_BOOK, N_RECENT, NOW, Facts, Rules, State
+from hanse.market.columns import N_BOOK, N_RECENT, NOW, Rules, State
 from hanse.market.states import ACTIVE
 from hanse.market.units import US_PER_S, Integers
-from hanse.market.views import sight_us
 
 _NEVER = 1 << 62
 _LONGEST_DELAY_US = 10 * US_PER_S
@@ -84,9 +83,7 @@ def _sort(request: Integers, count: int) -> None:
 
 
 @kernel
-def gather(
-    facts: Facts, rules: Rules, state: State, plane: int, newcomer: int, everything: bool
-) -> None:
+def gather(rules: Rules, state: State, plane: int, newcomer: int, everything: bool) -> None:
     """Put the requests of one decision into the book, own ones and others in view, by index.
 
     On arrival only the newcomer is new; the rest had their chance, unless the view has gained a
@@ -104,20 +101,20 @@ def gather(
         book.request[0] = newcomer
         count = 1
     if rules.is_venues == 1 and everything and count > 0:
-        count = _gather_others(facts, rules, state, plane, count)
+        count = _gather_others(state, plane, count)
     _sort(book.request, count)
     state.clock[N_BOOK] = count
 
 
 @kernel
-def _gather_others(facts: Facts, rules: Rules, state: State, plane: int, count: int) -> int:
+def _gather_others(state: State, plane: int, count: int) -> int:
     for k in range(state.clock[N_RECENT]):
         stage = state.recent[k]
         row = state.stage[stage]
         if row["plane"] == plane or row["status"] != ACTIVE:
             continue
         region = state.plane[row["plane"]]["region"]
-        at_us = sight_us(facts, rules, plane, region, state.clock[NOW])
+        at_us = state.sight[plane, region]["at_us"]
         if row["pending_since_us"] <= at_us <= row["decided_us"]:
             assert count < len(state.book.request), "the book is full"
             state.book.request[count] = stage

@@ -42,26 +42,21 @@ def prepare(
         expired = state.stage[stage]["context_until_us"] < now_us
         context_us = fact["context_us"] if expired else 0
         return Preparation(0, 0, 0, 0, 0, context_us, 0, command_us, 0, 0.0)
-    known = state.credential_until_us[fact["buyer"], region] > now_us
-    identity_us = facts.identity_verify_us[source, region]
-    core_us = facts.cpu_cached_us[source, region]
-    if not known:
-        identity_us = facts.identity_full_us[source, region]
-        core_us = facts.cpu_full_us[source, region]
-    policy_us = facts.policy_us[source, region]
-    state_us = facts.state_rtt_us[source, region] + int(
-        round(facts.commit_us[source, region] * commit)
-    )
-    authority_us = facts.authority_us[source, region]
+    link = facts.link[source, region]
+    buyer = fact["buyer"]
+    is_known = state.credential_until_us[buyer, region] > now_us
+    identity_us = link["identity_verify_us"] if is_known else link["identity_full_us"]
+    core_us = link["cpu_cached_us"] if is_known else link["cpu_full_us"]
+    state_us = link["state_rtt_us"] + int(link["commit_us"] * commit + 0.5)
     jurisdiction = facts.region_jurisdiction[region]
-    if state.authority_until_us[fact["buyer"], jurisdiction] > now_us:
-        authority_us = 0
-    transfer_us = int(round(fact["input_bytes"] * facts.transfer_us_per_byte[source, region]))
-    steps_us = identity_us + policy_us + state_us + authority_us + transfer_us
+    is_authorised = state.authority_until_us[buyer, jurisdiction] > now_us
+    authority_us = 0 if is_authorised else link["authority_us"]
+    transfer_us = int(fact["input_bytes"] * link["transfer_us_per_byte"] + 0.5)
+    steps_us = identity_us + link["policy_us"] + state_us + authority_us + transfer_us
     holds = fact["holds"] == 1
     return Preparation(
         identity_us,
-        policy_us,
+        link["policy_us"],
         state_us,
         authority_us,
         transfer_us,
@@ -69,7 +64,7 @@ def prepare(
         steps_us if holds else 0,
         command_us + steps_us if holds else max(command_us, steps_us),
         core_us,
-        fact["input_bytes"] * facts.egress_usd_per_byte[source],
+        fact["input_bytes"] * link["egress_usd_per_byte"],
     )
 
 
@@ -99,7 +94,7 @@ def quote(
         + lock_us
         + ready.lead_us
         + busy_us
-        + facts.delivery_us[region, fact["origin"]]
+        + facts.link[region, fact["origin"]]["delivery_us"]
         + fact["rest_us"]
     )
     crossing_usd = ready.core_us * rules.core_usd_per_us + ready.egress_usd

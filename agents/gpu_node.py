@@ -1,0 +1,59 @@
+"""GPU nodes as Mesa agents: each is a view of one row of the fleet."""
+
+from typing import TYPE_CHECKING
+
+import mesa
+
+from hanse.market.states import OPEN
+from hanse.verification.incentives import cheats
+
+if TYPE_CHECKING:
+    from hanse.agents.model import ComputeMarket
+
+
+class GpuNode(mesa.Agent):
+    """One accelerator and whoever runs it; every attribute reads the columns, none is stored."""
+
+    model: "ComputeMarket"
+
+    def __init__(self, model: "ComputeMarket", node: int) -> None:
+        super().__init__(model)
+        self.node = node
+
+    @property
+    def region(self) -> str:
+        """Name of the region."""
+        fleet, geography = self.model.world.fleet, self.model.world.geography
+        return geography.region[int(fleet.node_region[self.node])]
+
+    @property
+    def owner(self) -> str:
+        """Name of the owner."""
+        fleet = self.model.world.fleet
+        return fleet.owner[int(fleet.node_owner[self.node])]
+
+    @property
+    def ask_usd_per_gpu_hour(self) -> float:
+        """Posted price of the node."""
+        return float(self.model.world.fleet.node_posted_usd_per_gpu_hour[self.node])
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether work occupies the node now."""
+        return bool(self.model.state.unit["is_busy"][self.node])
+
+    @property
+    def running_stage(self) -> int:
+        """Stage that occupies the node now, or -1; residual work and idleness are -1."""
+        record = int(self.model.state.unit["record"][self.node])
+        if not self.is_busy or record < 0:
+            return -1
+        row = self.model.state.record[record]
+        return int(row["stage"]) if row["outcome"] == OPEN else -1
+
+    def cheats_on(self, *, saving_usd: float, reward_usd: float) -> bool:
+        """Decide whether cheating pays: the same rule that the engine applies to columns."""
+        terms, rules = self.model.world.terms, self.model.rules
+        probability = terms.audit_probability if rules.audits else 0.0
+        stake_usd = terms.stake_multiple * reward_usd
+        return bool(cheats(saving_usd, probability, terms.audit_detection, stake_usd, reward_usd))

@@ -1,0 +1,102 @@
+"""What a finished run leaves behind, as the witness that every measure reads."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hanse.market.columns import (
+    N_AUDITS,
+    N_BOUNCES,
+    N_CATCHES,
+    N_EVENTS,
+    N_RECORDS,
+    N_REDOS,
+    DebtMeter,
+    Facts,
+    Rows,
+    Rules,
+    State,
+)
+from hanse.market.states import COMPLETE, LAPSED
+from hanse.market.units import Flags, Integers
+
+Counts = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
+Shares = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Both ledgers of time, the metered debt and the counts at the sampled instants.
+
+    It knows no regime. `record` has a row per occupation of a unit, `stage` one per stage, with
+    `time_us`, shape (n_stages, n_states), beside it. `outcome` counters are whole-run totals.
+    """
+
+    horizon_us: int
+    stage_fact: Rows
+    stage: Rows
+    time_us: Integers
+    record: Rows
+    unit: Rows
+    offer: Rows
+    sink: Rows
+    plane: Rows
+    debt: DebtMeter
+    payment: Rows
+    legal: Flags
+    sample_us: Integers
+    waiting: Counts
+    available: Counts
+    hidden: Shares
+    has_stakes: bool
+    has_escrow: bool
+    n_events: int
+    n_bounces: int
+    n_redos: int
+    n_audits: int
+    n_catches: int
+
+    @property
+    def lapsed_job(self) -> Flags:
+        """Say of each stage whether its job was abandoned."""
+        lapsed = np.zeros(int(self.stage_fact["job"].max(initial=-1)) + 1, bool)
+        lapsed[self.stage_fact["job"][self.stage["status"] == LAPSED]] = True
+        return lapsed[self.stage_fact["job"]]
+
+    @property
+    def job_done_us(self) -> Integers:
+        """Return when the last result of each job arrived, or -1; shape (n_jobs,)."""
+        last = self.stage_fact["next"] < 0
+        done = (self.stage["status"] == COMPLETE) & last
+        done_us = np.where(done, self.stage["done_us"], -1)
+        return np.asarray(done_us[last], np.int64)
+
+
+def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
+    """Take the ledger off a closed run; arrays are views, so the state must not advance further."""
+    clock = state.clock
+    return Ledger(
+        horizon_us=rules.horizon_us,
+        stage_fact=facts.stage,
+        stage=state.stage,
+        time_us=state.time_us,
+        record=state.record[: clock[N_RECORDS]],
+        unit=facts.unit,
+        offer=facts.offer,
+        sink=facts.sink,
+        plane=state.plane,
+        debt=state.debt,
+        payment=state.payment,
+        legal=facts.legal,
+        sample_us=facts.sample_us,
+        waiting=state.waiting,
+        available=state.available,
+        hidden=state.hidden,
+        has_stakes=rules.audits == 1,
+        has_escrow=rules.escrow == 1,
+        n_events=int(clock[N_EVENTS]),
+        n_bounces=int(clock[N_BOUNCES]),
+        n_redos=int(clock[N_REDOS]),
+        n_audits=int(clock[N_AUDITS]),
+        n_catches=int(clock[N_CATCHES]),
+    )

@@ -1,0 +1,162 @@
+"""The ledger of money: double entry, in whole micro-dollars; money is moved, never made."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hanse.market.ledger import Ledger
+from hanse.market.states import AUDIT, CAUGHT, RESIDUAL
+from hanse.market.units import MICRO_USD_PER_USD, Integers
+from hanse.verification.incentives import slash
+
+ACCOUNTS: Final = ("buyer", "owner", "verifier", "escrow", "stake", "treasury")
+BUYER, OWNER, VERIFIER, ESCROW, STAKE, TREASURY = range(len(ACCOUNTS))
+
+KINDS: Final = (
+    "invoice",
+    "escrow lock",
+    "payout",
+    "refund",
+    "stake lock",
+    "stake release",
+    "slash to treasury",
+    "slash to verifier",
+    "audit fee",
+)
+INVOICE, LOCK, PAYOUT, REFUND, STAKE_LOCK, STAKE_RELEASE, TO_TREASURY, TO_VERIFIER, FEE = range(9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postings:
+    """Transfers, one row each, in order of time: amount leaves debit and enters credit.
+
+    Attributes
+    ----------
+    debit, credit : type of account, index into `ACCOUNTS`.
+    debit_holder, credit_holder : whose account; 0 for the common ones.
+    amount_micro_usd : >= 0.
+    """
+
+    at_us: Integers
+    kind: Integers
+    debit: Integers
+    debit_holder: Integers
+    credit: Integers
+    credit_holder: Integers
+    amount_micro_usd: Integers
+
+    def balances(self) -> dict[tuple[int, int], int]:
+        """Return the balance of each account that was touched; they sum to zero, exactly."""
+        balance: dict[tuple[int, int], int] = {}
+        entries = zip(
+            self.debit.tolist(),
+            self.debit_holder.tolist(),
+            self.credit.tolist(),
+            self.credit_holder.tolist(),
+            self.amount_micro_usd.tolist(),
+            strict=True,
+        )
+        for debit, debit_holder, credit, credit_holder, amount in entries:
+            balance[debit, debit_holder] = balance.get((debit, debit_holder), 0) - amount
+            balance[credit, credit_holder] = balance.get((credit, credit_holder), 0) + amount
+        assert sum(balance.values()) == 0, "money was made or lost"
+        return balance
+
+
+def post(ledger: Ledger, *, stake_multiple: float, verifier: Integers) -> Postings:
+    """Post every transfer of a run up to the horizon.
+
+    `verifier`, shape (n_stages,), is who audits each stage. Invoices are posted when the result is
+    final; that they are paid only after the lag is a cost of capital, not a transfer.
+    """
+    record = ledger.record
+    work = np.flatnonzero((record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL))
+    rows = record[work]
+    buyer = ledger.stage_fact["buyer"][rows["stage"]]
+    owner = ledger.offer["owner"][ledger.unit["offer"][rows["unit"]]]
+    is_final = (rows["final_us"] >= 0) & (rows["final_us"] <= ledger.horizon_us)
+    caught = is_final & (rows["outcome"] == CAUGHT)
+    passed = is_final & ~caught
+    price, at_us = rows["payment_micro_usd"], rows["final_us"]
+    book = _Journal()
+    if ledger.has_escrow:
+        book.add(rows["escrow_us"], LOCK, (BUYER, buyer), (ESCROW, 0), price)
+        book.add(at_us, PAYOUT, (ESCROW, 0), (OWNER, owner), price, passed)
+        book.add(at_us, REFUND, (ESCROW, 0), (BUYER, buyer), price, caught)
+    else:
+        book.add(at_us, INVOICE, (BUYER, buyer), (OWNER, owner), price, passed)
+    if ledger.has_stakes:
+        stake = np.rint(stake_multiple * price).astype(np.int64)
+        _post_stakes(book, rows, stake, owner, verifier[rows["stage"]], passed, caught)
+        _post_fees(book, ledger, verifier)
+    return book.close()
+
+
+class _Journal:
+    """Postings as they are written down, before they are sorted by time."""
+
+    def __init__(self) -> None:
+        self._parts: list[list[Integers]] = []
+
+    def add(
+        self,
+        at_us: Integers,
+        kind: int,
+        debit: tuple[int, Integers | int],
+        credit: tuple[int, Integers | int],
+        amount: Integers,
+        where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None = None,
+    ) -> None:
+        """Write down one kind of transfer for the rows where it happens."""
+        columns = np.broadcast_arrays(
+            at_us, kind, debit[0], debit[1], credit[0], credit[1], amount
+        )
+        chosen = np.ones(len(at_us), bool) if where is None else where
+        self._parts.append([np.asarray(c, np.int64)[chosen] for c in columns])
+
+    def close(self) -> Postings:
+        """Return all postings in order of time, then of writing."""
+        columns = [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]
+        order = np.argsort(columns[0], kind="stable")
+        assert (columns[-1] >= 0).all(), "a posting must not be negative"
+        return Postings(
+            at_us=columns[0][order],
+            kind=columns[1][order],
+            debit=columns[2][order],
+            debit_holder=columns[3][order],
+            credit=columns[4][order],
+            credit_holder=columns[5][order],
+            amount_micro_usd=columns[6][order],
+        )
+
+
+def _post_stakes(
+    book: _Journal,
+    rows: np.ndarray[tuple[int, ...], np.dtype[np.void]],
+    stake: Integers,
+    owner: Integers,
+    verifier: Integers,
+    passed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+    caught: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+) -> None:
+    at_us = rows["final_us"]
+    book.add(rows["accepted_us"], STAKE_LOCK, (OWNER, owner), (STAKE, 0), stake)
+    book.add(at_us, STAKE_RELEASE, (STAKE, 0), (OWNER, owner), stake, passed)
+    halves = [slash(int(amount)) for amount in stake[caught]]
+    for kind, account, holder, part in (
+        (TO_TREASURY, TREASURY, np.zeros(len(halves), np.int64), [h.treasury for h in halves]),
+        (TO_VERIFIER, VERIFIER, verifier[caught], [h.verifier for h in halves]),
+    ):
+        book.add(at_us[caught], kind, (STAKE, 0), (account, holder), np.array(part, np.int64))
+
+
+def _post_fees(book: _Journal, ledger: Ledger, verifier: Integers) -> None:
+    """Let buyers pay their audits at resource cost, when they end."""
+    record = ledger.record
+    audits = record[(record["outcome"] == AUDIT) & (record["end_us"] <= ledger.horizon_us)]
+    sink = ledger.unit["sink"][audits["unit"]]
+    cost = ledger.sink["busy_usd_per_us"][sink] * audits["execution_us"] * MICRO_USD_PER_USD
+    buyer = ledger.stage_fact["buyer"][audits["stage"]]
+    fee = np.rint(cost).astype(np.int64)
+    book.add(audits["end_us"], FEE, (BUYER, buyer), (VERIFIER, verifier[audits["stage"]]), fee)

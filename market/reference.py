@@ -1,0 +1,51 @@
+"""The reference: exact clearing of the true state at every event, without any delay of control.
+
+It is a benchmark beside the regimes, computed once per world. Data still travels, law still holds,
+crossings still cost; but commands, views and decisions are instant and free, reports are true and
+nobody cheats. Coordination loss is its welfare less that of a regime, and may be negative: waiting
+can thicken a market.
+"""
+
+import numpy as np
+
+from hanse.market.columns import Facts, Rules, allocate
+from hanse.market.driver import finish_run, run_until
+from hanse.market.engine import start
+from hanse.market.ledger import Ledger, read_ledger
+from hanse.market.routing import WELFARE_RULE
+from hanse.market.units import Integers
+
+
+def reference_ledger(
+    facts: Facts, rules: Rules, free_from_us: Integers, *, n_families: int
+) -> Ledger:
+    """Run the reference on the facts of a world, whichever regime they were lowered for."""
+    n_regions = len(facts.origin_plane)
+    free = facts._replace(
+        command_us=np.zeros((1, n_regions), np.int64), origin_plane=np.zeros(n_regions, np.int64)
+    )
+    instant = rules._replace(
+        is_venues=0,
+        at_interval=0,
+        first_party=0,
+        rule=WELFARE_RULE,
+        locational=0,
+        escrow=0,
+        audits=0,
+        refresh_us=0,
+        n_servers=1,
+        server_speed=1.0,
+        service_rule_us=0.0,
+        service_message_us=0.0,
+        service_edge_us=0.0,
+        service_solve_us=0.0,
+        receipt_us=0.0,
+        settlement_us=0.0,
+        temptation_share=0.0,
+    )
+    n_records = len(facts.unit) + len(facts.stage) + 1
+    state = allocate(free, instant, n_records=n_records, n_families=n_families)
+    start(free, instant, state, free_from_us)
+    run_until(free, instant, state, rules.horizon_us)
+    finish_run(instant, state)
+    return read_ledger(free, instant, state)

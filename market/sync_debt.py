@@ -1,0 +1,193 @@
+"""Synchronization debt: its flow (the cost of coordination) and its stock, read from the ledger."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hanse.market.columns import N_DEBT_BINS
+from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION, OBLIGATION, RESOURCE
+from hanse.market.displacement import displace, stratified_standard_error
+from hanse.market.ledger import Ledger
+from hanse.market.occupancy import B, C, F, Occupancy
+from hanse.market.states import (
+    ACTIVE,
+    BLAME,
+    CAUSES,
+    LAPSED,
+    N_WAITING_STATES,
+    OPERATIONS,
+    RULE,
+    STALENESS,
+    UNMATCHED,
+)
+from hanse.market.units import US_PER_S, Floats, Integers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncCost:
+    """Accelerator time that coordination took.
+
+    Attributes
+    ----------
+    labelled_gpu_s, displaced_gpu_s : shape (n_families, n_operations, n_causes, n_regions). What
+        was labelled C, F or B; and what counts as cost: C and F whole, and those held or idle
+        units that displaced waiting work (`displacement.py`).
+    displacement_se_gpu_s : standard error of the displaced units, all families together; the
+        labelled part is exact.
+    """
+
+    labelled_gpu_s: Floats
+    displaced_gpu_s: Floats
+    displacement_gpu_s: Floats
+    displacement_se_gpu_s: float
+
+    def per_family(self) -> Floats:
+        """Return the cost of each family, shape (n_families,)."""
+        return np.asarray(self.displaced_gpu_s.sum(axis=(1, 2, 3)))
+
+
+def sync_cost(
+    ledger: Ledger, occupancy: Occupancy, *, signature_family: Integers, n_families: int
+) -> SyncCost:
+    """Add up what coordination took, by family, operation, cause and region.
+
+    `signature_family`, shape (n_signatures,), is the family of each group of stages in `ledger.legal`.
+    """
+    n_regions = int(ledger.sink["region"].max()) + 1
+    shape = (n_families, len(OPERATIONS), len(CAUSES), n_regions)
+    labelled = np.zeros(shape)
+    cost = np.zeros(shape)
+    for label, target in ((C, cost), (F, cost), (C, labelled), (F, labelled), (B, labelled)):
+        chosen = (occupancy.label == label) & (occupancy.family < n_families)
+        index = (
+            occupancy.family[chosen],
+            occupancy.operation[chosen],
+            occupancy.cause[chosen],
+            ledger.sink["region"][occupancy.sink[chosen]],
+        )
+        np.add.at(target, index, occupancy.unit_us[chosen] / US_PER_S)
+    displaced, error = _displacement(ledger, signature_family, shape)
+    return SyncCost(
+        labelled_gpu_s=labelled,
+        displaced_gpu_s=cost + displaced,
+        displacement_gpu_s=displaced,
+        displacement_se_gpu_s=error,
+    )
+
+
+def _displacement(
+    ledger: Ledger, signature_family: Integers, shape: tuple[int, ...]
+) -> tuple[Floats, float]:
+    """Blame displaced units on what the stages they are matched with were waiting for."""
+    n_signatures = len(ledger.legal)
+    n_samples = len(ledger.sample_us)
+    stratum_us = np.full(n_samples, ledger.horizon_us / n_samples)
+    column_signature = np.repeat(np.arange(n_signatures), N_WAITING_STATES)
+    result = displace(
+        waiting=ledger.waiting,
+        available=ledger.available,
+        weight_us=stratum_us,
+        column_signature=column_signature,
+        legal=ledger.legal[:, ledger.sink["region"]],
+    )
+    gpu_s = result.displaced_us / US_PER_S
+    hidden = _hidden_share(ledger)
+    total = np.zeros(shape)
+    region = ledger.sink["region"]
+    for column in np.flatnonzero(gpu_s.any(axis=1)):
+        signature, state = divmod(int(column), N_WAITING_STATES)
+        family = signature_family[signature]
+        operation, cause = BLAME[state]
+        unseen = hidden * gpu_s[column] if state == UNMATCHED else np.zeros(len(hidden))
+        np.add.at(total, (family, operation, cause, region), gpu_s[column] - unseen)
+        np.add.at(total, (family, operation, STALENESS, region), unseen)
+    error = stratified_standard_error(result.displaced, stratum_us) / US_PER_S
+    return total, float(error)
+
+
+def _hidden_share(ledger: Ledger) -> Floats:
+    """Average, per sink, the share of free units that planes with unmatched requests cannot see."""
+    unmatched = ledger.waiting[:, UNMATCHED::N_WAITING_STATES].sum(axis=1) > 0
+    weight = ledger.available[unmatched].astype(float)
+    total = (weight * ledger.hidden[unmatched]).sum(axis=0)
+    return np.asarray(total / np.maximum(weight.sum(axis=0), 1.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebtAccount:
+    """The stock of one kind of obligation of one family over the horizon, in unit-seconds.
+
+    accrual + interest = paydown + default holds, where an obligation that expires adds the class
+    mean to accrual and to default. Those open at the horizon stand apart, at the class mean.
+    `mean_stock` is the time average of what was open and unpaid.
+    """
+
+    family: int
+    resource: str
+    obligation: str
+    accrual: float
+    interest: float
+    paydown: float
+    default: float
+    mean_stock: float
+    count: int
+    open_count: int
+    open_at_horizon_class_mean: float
+
+
+_KINDS: Final = (DECISION, CHECK, AUDIT_WORK)
+
+
+def debt_accounts(ledger: Ledger, n_families: int) -> list[DebtAccount]:
+    """Draw up the debt accounts of a run, one per kind of obligation and family."""
+    return [_account(ledger, kind, family) for kind in _KINDS for family in range(n_families)]
+
+
+def _account(ledger: Ledger, kind: int, family: int) -> DebtAccount:
+    root, interest = (ledger.debt.total_us[kind, family] / US_PER_S).tolist()
+    area = float(ledger.debt.area[kind, family].sum()) / US_PER_S / US_PER_S
+    n_opened, n_expired, n_open, expired_age_s = _obligations(ledger, kind, family)
+    n_closed = n_opened - n_expired - n_open
+    class_mean = root / n_closed if n_closed > 0 else 0.0
+    default = class_mean * n_expired
+    horizon_s = ledger.horizon_us / US_PER_S
+    return DebtAccount(
+        family=family,
+        resource=RESOURCE[kind],
+        obligation=OBLIGATION[kind],
+        accrual=root + default,
+        interest=interest,
+        paydown=root + interest,
+        default=default,
+        mean_stock=(area + class_mean * expired_age_s) / horizon_s,
+        count=n_opened,
+        open_count=n_open,
+        open_at_horizon_class_mean=class_mean * n_open,
+    )
+
+
+def _obligations(ledger: Ledger, kind: int, family: int) -> tuple[int, int, int, float]:
+    """Count the obligations opened, expired and open at the horizon, and the age of the expired."""
+    stage = ledger.stage[ledger.stage_fact["family"] == family]
+    if kind == DECISION:
+        opened = stage["obligation_us"] > 0
+        expired = opened & (stage["status"] == LAPSED)
+        still = opened & (stage["status"] == ACTIVE) & (stage["record"] < 0)
+        age_us = stage["done_us"][expired] - stage["obligation_us"][expired]
+        return int(opened.sum()), int(expired.sum()), int(still.sum()), float(age_us.sum()) / US_PER_S
+    opened = stage["executed_us"] >= 0
+    if kind == AUDIT_WORK:
+        opened &= stage["is_audited"] == 1
+    still = opened & (stage["final_us"] < 0)
+    return int(opened.sum()), 0, int(still.sum()), 0.0
+
+
+def debt_path(ledger: Ledger, kind: int) -> Floats:
+    """Return the stock of a kind of obligation at the edges of the bins, in unit-seconds.
+
+    Shape (`N_DEBT_BINS` + 1,): what had accrued by then and was not yet paid.
+    """
+    accrued = np.cumsum(ledger.debt.accrued_us[kind, :N_DEBT_BINS])
+    paid = np.cumsum(ledger.debt.paid_us[kind, :N_DEBT_BINS])
+    return np.concatenate([[0.0], (accrued - paid) / US_PER_S])

@@ -1,0 +1,151 @@
+"""Welfare: what right results are worth less all real resources, at the world's prices."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hanse.market.ledger import Ledger
+from hanse.market.occupancy import B, C, F, I, Occupancy, U
+from hanse.market.states import AUDIT, COMPLETE, RESIDUAL, RIGHT, STRATEGIC
+from hanse.market.terms import Terms
+from hanse.market.units import (
+    J_PER_KWH,
+    MICRO_USD_PER_USD,
+    S_PER_YEAR,
+    US_PER_HOUR,
+    US_PER_S,
+    Floats,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welfare:
+    """Value and resources per family, in USD; the last row is what belongs to no family.
+
+    Transfers do not enter. Every array has shape (n_families + 1,).
+    """
+
+    value_usd: Floats
+    hardware_usd: Floats
+    energy_usd: Floats
+    control_usd: Floats
+    egress_usd: Floats
+    capital_usd: Floats
+    joules: Floats
+    control_core_s: Floats
+
+    @property
+    def resource_usd(self) -> Floats:
+        """Return the cost of all resources."""
+        return (
+            self.hardware_usd
+            + self.energy_usd
+            + self.control_usd
+            + self.egress_usd
+            + self.capital_usd
+        )
+
+    @property
+    def welfare_usd(self) -> Floats:
+        """Return value less resources."""
+        return self.value_usd - self.resource_usd
+
+
+def measure_welfare(
+    ledger: Ledger,
+    occupancy: Occupancy,
+    terms: Terms,
+    *,
+    n_families: int,
+    electricity_usd_per_kwh: Floats,
+) -> Welfare:
+    """Value a run at the world's resource prices."""
+    joules, hardware = np.zeros(n_families + 1), np.zeros(n_families + 1)
+    energy = np.zeros(n_families + 1)
+    rows_joules = _joules(occupancy, terms)
+    region = ledger.sink["region"][occupancy.sink]
+    np.add.at(joules, occupancy.family, rows_joules)
+    price = electricity_usd_per_kwh[region] / J_PER_KWH
+    np.add.at(energy, occupancy.family, rows_joules * price)
+    used = np.isin(occupancy.label, (U, C, B, F)) & (occupancy.family < n_families)
+    rate = terms.hardware_usd_per_gpu_hour / US_PER_HOUR
+    np.add.at(hardware, occupancy.family[used], occupancy.unit_us[used] * rate)
+    core_s = _control_core_s(ledger, terms, n_families)
+    core_joules = core_s * terms.core_w
+    mean_price = float(electricity_usd_per_kwh.mean()) / J_PER_KWH
+    return Welfare(
+        value_usd=_value_usd(ledger, n_families),
+        hardware_usd=hardware,
+        energy_usd=energy + core_joules * mean_price,
+        control_usd=core_s * terms.core_usd_per_hour / US_PER_HOUR * US_PER_S,
+        egress_usd=_per_family(ledger, ledger.stage["egress_usd"], n_families),
+        capital_usd=_capital_usd(ledger, terms, n_families),
+        joules=joules + core_joules,
+        control_core_s=core_s,
+    )
+
+
+def _joules(occupancy: Occupancy, terms: Terms) -> Floats:
+    """Return the energy of each row: cheats and waiting draw idle power, all other work active."""
+    is_cheat = (occupancy.label == F) & (occupancy.cause == STRATEGIC)
+    idles = is_cheat | np.isin(occupancy.label, (B, I))
+    watts = np.where(idles, terms.idle_w, terms.active_w)
+    return np.asarray(occupancy.unit_us / US_PER_S * watts)
+
+
+def _per_family(ledger: Ledger, amount: Floats, n_families: int) -> Floats:
+    total = np.zeros(n_families + 1)
+    np.add.at(total, ledger.stage_fact["family"], amount)
+    return total
+
+
+def _control_core_s(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
+    """Add up control work: each stage's own, and the refreshes that belong to nobody."""
+    stage = ledger.stage
+    own_us = stage["decision_core_us"] + stage["verification_core_us"] + stage["data_core_us"]
+    signed = np.zeros(len(stage))
+    work = ledger.record[ledger.record["outcome"] != RESIDUAL]
+    np.add.at(signed, work["stage"], terms.receipt_sign_us)
+    total = _per_family(ledger, own_us + signed, n_families)
+    decided_us = int(ledger.plane["decision_core_us"].sum())
+    unshared_us = decided_us - int(stage["decision_core_us"].sum())
+    total[n_families] = unshared_us + int(ledger.plane["refresh_core_us"].sum())
+    return total / US_PER_S
+
+
+def _value_usd(ledger: Ledger, n_families: int) -> Floats:
+    """Add up v_j at arrival of the last result, over jobs all of whose results are right."""
+    fact, stage = ledger.stage_fact, ledger.stage
+    n_jobs = int(fact["job"].max(initial=-1)) + 1
+    record = stage["record"]
+    outcome = np.where(record >= 0, ledger.record["outcome"][record], -1)
+    wrong = np.zeros(n_jobs, bool)
+    wrong[fact["job"][outcome != RIGHT]] = True
+    last = (fact["next"] < 0) & (stage["status"] == COMPLETE) & ~wrong[fact["job"]]
+    done_us = stage["done_us"][last]
+    chosen = fact[last]
+    age_us = done_us - chosen["job_arrival_us"]
+    worth = np.maximum(0.0, chosen["value_usd"] - chosen["delay_usd_per_us"] * age_us)
+    worth[done_us > chosen["deadline_us"]] = 0.0
+    total = np.zeros(n_families + 1)
+    np.add.at(total, chosen["family"], worth)
+    return total
+
+
+def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
+    """Charge capital: receivables over the invoice lag, escrow until finality, and stakes."""
+    record, horizon_us = ledger.record, ledger.horizon_us
+    work = record[(record["outcome"] != RESIDUAL) & (record["outcome"] != AUDIT)]
+    end_us = np.where(work["final_us"] >= 0, work["final_us"], horizon_us)
+    price_usd = work["payment_micro_usd"] / MICRO_USD_PER_USD
+    locked_us = np.zeros(len(work))
+    if ledger.has_escrow:
+        locked_us += np.maximum(0, end_us - work["escrow_us"])
+    else:
+        locked_us += np.where(work["final_us"] >= 0, terms.invoice_lag_us, 0)
+    if ledger.has_stakes:
+        locked_us += terms.stake_multiple * (end_us - work["accepted_us"])
+    cost = price_usd * terms.capital_rate_per_year * locked_us / US_PER_S / S_PER_YEAR
+    total = np.zeros(n_families + 1)
+    np.add.at(total, ledger.stage_fact["family"][work["stage"]], cost)
+    return total

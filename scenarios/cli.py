@@ -1,0 +1,175 @@
+"""The command line: the one place for its words, its exit statuses, and what goes to which stream.
+
+Results go to stdout and to files, progress and times to stderr. The exit status is 0 if all went
+well, 1 if a run or a check failed, 2 for bad input, 130 after an interrupt.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+FAILED: Final = 1
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+DEFAULT_SEEDS: Final = tuple(range(20))
+DEFAULT_REGIME: Final = "central"
+
+
+class UsageError(ValueError):
+    """The command line itself cannot be understood."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises its complaint, so that it is one line like every other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    try:
+        arguments = build_parser().parse_args(argv)
+    except UsageError as error:
+        return _complain(error)
+    # Only now: `hanse --help` must not wait for numba, pandas and matplotlib.
+    from hanse.scenarios import commands
+
+    try:
+        answer = commands.COMMANDS[arguments.command](arguments)
+        print(answer.text, flush=True)
+    except commands.USER_ERRORS as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        print("\nhanse: interrupted, nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return FAILED if answer.has_failed else 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe every command and option."""
+    parser = _Parser(
+        prog="hanse",
+        description="A laboratory for compute markets: central, market and mixed routing on the "
+        "same worlds, and what coordination costs.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    commands.add_parser("list", help="list scenarios and regimes")
+
+    show = commands.add_parser("show", help="show a scenario with its parameters, or a regime")
+    show.add_argument("name", help="scenario, scenario file or regime")
+    _add_settings(show)
+
+    validate = commands.add_parser("validate", help="check a scenario file, run nothing")
+    validate.add_argument("file", help="a TOML file")
+    _add_settings(validate)
+
+    run = commands.add_parser("run", help="run one regime on one world")
+    _add_scenario(run)
+    run.add_argument("--regime", default=DEFAULT_REGIME, help="default: %(default)s")
+    run.add_argument("--seed", type=_whole, default=0, help="which world; default: %(default)s")
+    _add_output(run, "keep the tables in this directory")
+
+    compare = commands.add_parser("compare", help="walk the ladder of regimes on the same worlds")
+    _add_scenario(compare)
+    _add_execution(compare)
+    _add_output(compare, "directory for tables, figures and page; default: results/NAME")
+
+    sweep = commands.add_parser("sweep", help="run regimes at every combination of settings")
+    _add_scenario(sweep)
+    sweep.add_argument("--regime", action="append", help="repeatable; default: the whole ladder")
+    _add_execution(sweep)
+    _add_output(sweep, "directory for the tables; default: results/NAME-sweep")
+
+    report = commands.add_parser("report", help="make the page of a comparison again")
+    report.add_argument("directory", type=Path, help="what `hanse compare` wrote")
+    report.add_argument("-o", "--output", type=Path, help="write only the page, to this file")
+
+    commands.add_parser("selftest", help="check cases whose answer is known on paper")
+    return parser
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read `20` as the first twenty seeds, `0,1,5` as those, `10:20` as that range."""
+    try:
+        if ":" in text:
+            first, _, end = text.partition(":")
+            seeds = tuple(range(int(first or 0), int(end)))
+        elif "," in text:
+            seeds = tuple(int(part) for part in text.rstrip(",").split(","))
+        else:
+            seeds = tuple(range(int(text)))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of seeds, a list 0,1,5 or a range 0:20, got {text!r}"
+        ) from None
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"must name at least one seed, got {text!r}")
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"must be distinct and at least 0, got {text!r}")
+    return seeds
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _add_scenario(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="scenario of the library, or a TOML file")
+    _add_settings(parser)
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="replay model calls from here")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a parameter; repeatable; in a sweep KEY=A,B,C (lists: A1,A2;B1,B2)",
+    )
+
+
+def _add_execution(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seeds",
+        type=parse_seeds,
+        default=DEFAULT_SEEDS,
+        help="how many (20), which (0,1,5) or a range (0:20); default: 20",
+    )
+    parser.add_argument("-p", "--workers", type=_workers, help="default: as many as cores")
+    parser.add_argument("--no-progress", action="store_true", help="no bar on stderr")
+
+
+def _add_output(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("-o", "--output", type=Path, help=text)
+    parser.add_argument(
+        "--force", action="store_true", help="replace a directory that is no earlier result"
+    )
+
+
+def _complain(error: Exception) -> int:
+    text = " ".join(str(error).split())
+    print(f"hanse: error: {text}", file=sys.stderr)
+    return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

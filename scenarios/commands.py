@@ -1,0 +1,254 @@
+"""Commands: the one place that turns a parsed command line into runs and words."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+from hanse.market.regime import Rung, ladder, regimes
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.experiment import Task, account, compare, kept, run_tasks, trace_digest
+from hanse.scenarios.numerals import short
+from hanse.scenarios.parameters import Parameter, near_miss, parameter, parameters
+from hanse.scenarios.plain_text import columns, failures_text, ladder_text, sweep_text
+from hanse.scenarios.report import PAGE, render, write_report
+from hanse.scenarios.results import Results, ResultsError, check_target
+from hanse.scenarios.run import warm_up
+from hanse.scenarios.scenario import Scenario, ScenarioError, load, names
+from hanse.scenarios.selftest import selftest
+from hanse.scenarios.sweep import sweep
+from hanse.scenarios.traces import Trace, TraceError, read_trace
+
+
+class CommandError(ValueError):
+    """A name or a setting on the command line that does not exist."""
+
+
+USER_ERRORS: Final = (CommandError, ResultsError, ScenarioError, TraceError, OSError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a command says on stdout, and whether something in it failed."""
+
+    text: str
+    has_failed: bool = False
+
+
+def list_names(_: Namespace) -> Answer:
+    """List what there is to run, and on what."""
+    scenarios = [(name, load(name).title) for name in names()]
+    rungs = [(rung.name, rung.change) for rung in ladder]
+    return Answer(
+        text=f"scenarios\n{columns(scenarios)}\n\nregimes, rung by rung\n{columns(rungs)}"
+    )
+
+
+def show(arguments: Namespace) -> Answer:
+    """Show a regime with its parts, or a scenario with every parameter."""
+    if arguments.name in regimes:
+        rung = next(rung for rung in ladder if rung.name == arguments.name)
+        parts = list(rung.regime.parts().items())
+        return Answer(text=f"{rung.title}: {rung.change}\n\n{columns(parts)}")
+    if Path(arguments.name).suffix != ".toml" and arguments.name not in names():
+        known = [*names(), *regimes]
+        raise CommandError(
+            f"no scenario or regime {arguments.name!r}{near_miss(arguments.name, known)} "
+            f"(there are {', '.join(known)})"
+        )
+    scenario = _scenario(arguments)
+    rows = [("parameter", "value", "unit", "accepted", "grade", "source")]
+    for key, one in parameters().items():
+        bounds = ", ".join(one.choices) or _bounds(one)
+        rows.append((key, _plain(scenario.values[key]), one.unit, bounds, one.grade, one.source))
+    return Answer(text=f"{scenario.title}\n{scenario.question}\n\n{columns(rows)}")
+
+
+def validate(arguments: Namespace) -> Answer:
+    """Read a scenario file and draw one world of it."""
+    scenario = load(Path(arguments.file)).with_settings(arguments.settings)
+    world = draw_world(scenario, 0)
+    changed = [key for key, one in parameters().items() if scenario.values[key] != one.default]
+    return Answer(
+        text=f"{arguments.file} is valid: {world.fleet.n_nodes} nodes, {world.workload.n_jobs} "
+        f"jobs; {len(changed)} parameters differ from their default"
+        + "".join(f"\n  {key} = {_plain(scenario.values[key])}" for key in changed)
+    )
+
+
+def run_one(arguments: Namespace) -> Answer:
+    """Run one regime on one world and tabulate every measure."""
+    scenario, trace, rung = _scenario(arguments), _trace(arguments), _rung(arguments.regime)
+    if arguments.output is not None:
+        check_target(arguments.output, force=arguments.force)
+    draw_world(scenario, arguments.seed, trace=trace)  # what is wrong with it is bad input
+    _compile()
+    begun = perf_counter()
+    tasks = [Task(keys={"scenario": scenario.name}, scenario=scenario, seed=arguments.seed)]
+    outcomes = run_tasks(tasks, [rung], workers=1, progress=False, trace=trace)
+    tables = kept(tasks, [rung], outcomes)
+    manifest = account(scenario, tasks=tasks, regimes=[rung], outcomes=outcomes)
+    manifest |= {"command": "run", "trace": trace_digest(trace)}
+    results = Results(tables=tables, manifest=manifest)
+    _note(f"ran in {perf_counter() - begun:.2f} s")
+    if arguments.output is not None:
+        _note(f"tables: {results.save(arguments.output, force=arguments.force)}")
+    if "measures" not in tables:
+        return Answer(text=failures_text(results), has_failed=True)
+    rows = results.frame("measures")[["family", "measure", "value", "unit"]].to_numpy().tolist()
+    lines = [(family, measure, short(value), unit) for family, measure, value, unit in rows]
+    head = f"{scenario.name}, {rung.name}, seed {arguments.seed}: one world is no result"
+    return Answer(text=f"{head}; see hanse compare\n\n{columns(lines, numbers=(2,))}")
+
+
+def compare_rungs(arguments: Namespace) -> Answer:
+    """Walk the ladder, keep tables, figures and page, and tabulate the steps."""
+    scenario, trace = _scenario(arguments), _trace(arguments)
+    output = arguments.output or Path("results") / scenario.name
+    check_target(output, force=arguments.force)
+    draw_world(scenario, arguments.seeds[0], trace=trace)  # what is wrong with it is bad input
+    _compile()
+    begun = perf_counter()
+    comparison = compare(
+        scenario,
+        seeds=arguments.seeds,
+        workers=arguments.workers,
+        progress=not arguments.no_progress,
+        trace=trace,
+    )
+    results = comparison.results
+    _note(_ran_text(results))
+    results.save(output, force=arguments.force, pages=render(results))
+    _note(f"page and tables made; {perf_counter() - begun:.1f} s in all")
+    head = (
+        f"{scenario.title or scenario.name}: {len(arguments.seeds)} worlds, {len(ladder)} regimes. "
+        "One point, not a headline.\nEach row is the paired difference from the row above, with "
+        "its 95 % interval; the first row is where the ladder starts."
+    )
+    text = f"{head}\n\n{ladder_text(results)}\n\npage: {output / PAGE}"
+    return _answer(text, results)
+
+
+def sweep_settings(arguments: Namespace) -> Answer:
+    """Run a full factorial, keep the tables, and tabulate the level of each measure."""
+    settings = dict(_values(setting) for setting in arguments.settings)
+    if not settings:
+        raise CommandError("a sweep needs at least one --set key=a,b,c")
+    scenario, trace = load(arguments.name), _trace(arguments)
+    output = arguments.output or Path("results") / f"{scenario.name}-sweep"
+    check_target(output, force=arguments.force)
+    rungs = [_rung(name) for name in arguments.regime or regimes]
+    for key, values in settings.items():
+        for value in values:
+            scenario.with_settings([f"{key}={value}"])
+    _compile()
+    results = sweep(
+        scenario,
+        settings,
+        regimes=rungs,
+        seeds=arguments.seeds,
+        workers=arguments.workers,
+        progress=not arguments.no_progress,
+        trace=trace,
+    )
+    _note(_ran_text(results))
+    results.save(output, force=arguments.force)
+    return _answer(f"{sweep_text(results)}\n\ntables: {output}", results)
+
+
+def report(arguments: Namespace) -> Answer:
+    """Make the page again from what is kept."""
+    results = Results.load(arguments.directory)
+    if arguments.output is not None:
+        return Answer(text=f"page: {write_report(results, arguments.output)}")
+    results.add_pages(arguments.directory, render(results))
+    return Answer(text=f"page: {arguments.directory / PAGE}")
+
+
+def check_answers(_: Namespace) -> Answer:
+    """Check cases whose answer is known on paper."""
+    _compile()
+    checks = selftest()
+    rows = [("check", "expected", "measured", "tolerance", "")]
+    for one in checks:
+        numbers = (f"{one.expected:.6g}", f"{one.measured:.6g}", f"{one.tolerance:.2g}")
+        rows.append((one.name, *numbers, "pass" if one.passed else "FAIL"))
+    n_failed = sum(not one.passed for one in checks)
+    text = f"{columns(rows, numbers=(1, 2, 3))}\n\n{len(checks) - n_failed} of {len(checks)} pass"
+    return Answer(text=text, has_failed=n_failed > 0)
+
+
+def _scenario(arguments: Namespace) -> Scenario:
+    return load(arguments.name).with_settings(arguments.settings)
+
+
+def _trace(arguments: Namespace) -> Trace | None:
+    return None if arguments.trace is None else read_trace(arguments.trace)
+
+
+def _rung(name: str) -> Rung:
+    for rung in ladder:
+        if rung.name == name:
+            return rung
+    known = ", ".join(regimes)
+    raise CommandError(f"unknown regime {name!r}{near_miss(name, regimes)} (there are {known})")
+
+
+def _values(setting: str) -> tuple[str, list[str]]:
+    """Split a swept setting; values that are lists themselves are parted by semicolons."""
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise CommandError(f"a setting must read key=a,b,c, got {setting!r}")
+    mark = ";" if isinstance(parameter(key).default, tuple) else ","
+    return key, [value.strip() for value in text.split(mark)]
+
+
+def _compile() -> None:
+    _note(f"compiled, or fetched what was compiled before, in {warm_up():.1f} s")
+
+
+def _ran_text(results: Results) -> str:
+    told = results.manifest
+    return f"{told['runs']} runs in {told['elapsed_s']} s on {told['workers']} workers"
+
+
+def _answer(text: str, results: Results) -> Answer:
+    failures = failures_text(results)
+    return Answer(text=f"{text}\n{failures}".rstrip(), has_failed=bool(failures))
+
+
+def _bounds(one: Parameter) -> str:
+    if one.low is None and one.high is None:
+        return "any"
+    return f"{_bound(one.low)} .. {_bound(one.high)}"
+
+
+def _bound(value: float | None) -> str:
+    return "any" if value is None else f"{value:,.12g}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"hanse: {text}\n")
+
+
+COMMANDS: Final[Mapping[str, Callable[[Namespace], Answer]]] = {
+    "list": list_names,
+    "show": show,
+    "validate": validate,
+    "run": run_one,
+    "compare": compare_rungs,
+    "sweep": sweep_settings,
+    "report": report,
+    "selftest": check_answers,
+}

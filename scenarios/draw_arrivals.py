@@ -1,0 +1,54 @@
+"""The one place that draws when jobs arrive: stationary renewal streams, and the daily profile."""
+
+import numpy as np
+
+from hanse.market.units import Floats
+
+_HOURS_PER_DAY = 24
+_SECONDS_PER_DAY = 86_400
+_GRID_S = 60
+
+
+def renewal_instants(
+    rng: np.random.Generator, *, expected: float, cv: float, horizon_s: float
+) -> Floats:
+    """Draw the instants of a stationary Gamma renewal stream in [0, horizon), in seconds.
+
+    The first gap is a residual one, so the stream is in equilibrium from the start and the mean
+    count is exactly `expected`: a length-biased Gamma gap has one more in its shape, and a uniform
+    share of it is left (Cox 1962, section 5.4).
+
+    Parameters
+    ----------
+    expected : mean number of instants in the horizon.
+    cv : coefficient of variation of the gaps, > 0; 1 is a Poisson stream.
+    """
+    if expected == 0:
+        return np.empty(0)
+    shape = cv**-2
+    scale = horizon_s / (expected * shape)
+    last = rng.gamma(shape + 1.0, scale) * rng.random()
+    blocks = [np.array([last])]
+    # Four standard deviations of the count: a second block is rare, whatever the burstiness.
+    size = 16 + int(expected + 4.0 * cv * expected**0.5)
+    while last < horizon_s:
+        blocks.append(last + np.cumsum(rng.gamma(shape, scale, size)))
+        last = float(blocks[-1][-1])
+    instants = np.concatenate(blocks)
+    return instants[: int(np.searchsorted(instants, horizon_s))]
+
+
+def daily_instants(
+    instants_s: Floats, *, horizon_s: float, kappa: float, peak_hour: float
+) -> Floats:
+    """Move instants of a stationary stream so that their rate follows the hour of the day.
+
+    The rate is proportional to exp(kappa cos(hour - peak)), a von Mises density, scaled so that
+    the horizon holds as many arrivals as before (time rescaling).
+    """
+    grid_s = np.linspace(0.0, horizon_s, 1 + int(np.ceil(horizon_s / _GRID_S)))
+    angle = 2.0 * np.pi * (grid_s / _SECONDS_PER_DAY - peak_hour / _HOURS_PER_DAY)
+    rate = np.exp(kappa * np.cos(angle))
+    steps = np.cumsum((rate[1:] + rate[:-1]) * np.diff(grid_s) / 2.0)
+    operational_s = np.concatenate([[0.0], steps]) * (horizon_s / steps[-1])
+    return np.interp(instants_s, operational_s, grid_s)

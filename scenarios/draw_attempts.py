@@ -1,0 +1,46 @@
+"""The one place that draws the luck of attempts: row = attempt ordinal, column = stage.
+
+A stage that bounces or is done again moves to its next row, whichever regime runs it and whenever,
+so the same attempt of the same stage meets the same number everywhere.
+"""
+
+import numpy as np
+
+from hanse.market.units import Floats
+from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.streams import stream
+
+
+def attempt_shape(scenario: Scenario, n_stages: int) -> tuple[int, int]:
+    """Return (n_attempts, n_stages).
+
+    A stage needs 1 + bounces + redos rows; the rows beyond are room for regimes that draw anew
+    when a result is done again.
+    """
+    bounces, redos = scenario.count("control.bounce_limit"), scenario.count("control.redo_limit")
+    return bounces + 2 * redos + 3, n_stages
+
+
+def draw_coins(scenario: Scenario, seed: int, name: str, *, n_stages: int) -> Floats:
+    """Draw one uniform coin in [0, 1) per attempt."""
+    return stream(seed, f"attempt.{name}").random(attempt_shape(scenario, n_stages))
+
+
+def draw_commit_factors(scenario: Scenario, seed: int, n_stages: int) -> Floats:
+    """Draw log-normal factors on the time of a commit, mean 1."""
+    shape, cs2 = attempt_shape(scenario, n_stages), scenario.number("crossing.commit_cs2")
+    if cs2 == 0:
+        return np.ones(shape)
+    variance = np.log1p(cs2)
+    factors = stream(seed, "attempt.commit").standard_normal(shape)
+    factors *= variance**0.5
+    factors -= variance / 2.0
+    return np.exp(factors, out=factors)
+
+
+def draw_service_factors(scenario: Scenario, seed: int, n_stages: int) -> Floats:
+    """Draw Gamma factors on the service time of a decision, mean 1; all 1 by default."""
+    shape, cs2 = attempt_shape(scenario, n_stages), scenario.number("control.service_cs2")
+    if cs2 == 0:
+        return np.ones(shape)
+    return stream(seed, "attempt.service").gamma(1.0 / cs2, cs2, shape)

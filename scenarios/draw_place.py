@@ -1,0 +1,84 @@
+"""The one place that turns the tables of place and law into the geography and law of a world.
+
+The law is thin. A jurisdiction has one rule for resident data: it may go anywhere (`free`,
+`accountability`, `comparable`, `conditional`: the conditions are assumed met, at no cost or delay),
+to the European Economic Area and the countries it calls adequate (`adequacy`; the United Kingdom,
+Japan and the rest are given the European list), or nowhere else (`hard`: China's thresholds are
+read as always reached). Volume thresholds, contracts and the buyer's headquarters are left out.
+"""
+
+import numpy as np
+
+from hanse.market.geography import Geography
+from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT, Law
+from hanse.market.units import Flags, Floats
+from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.tables import (
+    jurisdiction_index,
+    read_jurisdictions,
+    read_regions,
+    read_round_trips,
+)
+
+_ANYWHERE = ("free", "accountability", "comparable", "conditional")
+_ADEQUATE = ("EU", "EEA", "adequate", "DPF")
+_MBIT_PER_GBIT = 1000.0
+
+
+def geography_of(scenario: Scenario) -> Geography:
+    """Return the places of a scenario; nothing here is random.
+
+    The arrays are copies: worlds do not share what a caller might write to.
+    """
+    table = read_regions()
+    rtt_ms = read_round_trips().copy()
+    np.fill_diagonal(rtt_ms, scenario.number("resources.region_rtt_ms"))
+    return Geography(
+        region=table.region,
+        jurisdiction=read_jurisdictions().jurisdiction,
+        region_jurisdiction=jurisdiction_index(),
+        latitude=table.latitude.copy(),
+        longitude=table.longitude.copy(),
+        rtt_ms=rtt_ms,
+        gbps=_bulk_gbps(scenario, rtt_ms),
+        egress_usd_per_gb=table.egress_usd_per_gb.copy(),
+        electricity_usd_per_kwh=table.electricity_usd_per_kwh.copy(),
+        carbon_g_per_kwh=table.carbon_g_per_kwh.copy(),
+        demand_weight=_demand_weight(scenario),
+    )
+
+
+def law_of_the_tables() -> Law:
+    """Return which data may be served where (see the module's first lines for what is left out)."""
+    own = jurisdiction_index()
+    may_serve = np.ones((len(DATA_CLASSES), len(own), len(own)), dtype=bool)
+    may_serve[RESIDENT] = _may_leave()[own[:, None], own[None, :]]
+    return Law(may_serve=may_serve)
+
+
+def _may_leave() -> Flags:
+    """Say where resident data may go, shape (n_jurisdictions, n_jurisdictions)."""
+    table = read_jurisdictions()
+    anywhere = np.array([rule.startswith(_ANYWHERE) for rule in table.data_export_rule])
+    adequacy = np.array([rule.startswith("adequacy") for rule in table.data_export_rule])
+    adequate = np.array([status.startswith(_ADEQUATE) for status in table.eu_adequacy])
+    at_home = np.eye(len(anywhere), dtype=bool)
+    may_leave: Flags = anywhere[:, None] | (adequacy[:, None] & adequate[None, :]) | at_home
+    return may_leave
+
+
+def _bulk_gbps(scenario: Scenario, rtt_ms: Floats) -> Floats:
+    """Return the rate of one bulk transfer: streams of constant window, up to what cards allow."""
+    window = scenario.number("resources.stream_mbit_ms") / _MBIT_PER_GBIT
+    streams = scenario.number("resources.transfer_streams")
+    gbps: Floats = np.minimum(
+        scenario.number("resources.transfer_cap_gbps"), streams * window / rtt_ms
+    )
+    np.fill_diagonal(gbps, scenario.number("resources.region_gbps"))
+    return gbps
+
+
+def _demand_weight(scenario: Scenario) -> Floats:
+    table, blend = read_regions(), scenario.number("load.demand_at_capacity_share")
+    weight: Floats = blend * table.capacity_weight + (1.0 - blend) * table.demand_weight
+    return weight / float(weight.sum())

@@ -1,0 +1,186 @@
+"""The one place that draws the workload: the tapes of all families as one list of jobs and stages.
+
+A stage's verifier is drawn among all; where the law keeps the job's data from its region, the next
+one by index that may see them takes its place. Where no verifier may, `stage_verifier` is -1: the
+audit is done in the region of origin.
+"""
+
+from dataclasses import fields
+
+import numpy as np
+
+from hanse.agents.fleet import Fleet
+from hanse.agents.workload import Workload
+from hanse.market.geography import Geography
+from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT, UNRESTRICTED, Law
+from hanse.market.units import US_PER_HOUR, US_PER_S, Flags, Floats, Integers
+from hanse.scenarios.draw_attempts import draw_coins, draw_commit_factors, draw_service_factors
+from hanse.scenarios.draw_tapes import FAMILIES, STAGES_MAX, Tape, draw_tapes
+from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.streams import stream
+from hanse.scenarios.tables import read_owners, read_regions
+from hanse.scenarios.traces import Trace
+
+
+def draw_workload(
+    scenario: Scenario,
+    seed: int,
+    *,
+    geography: Geography,
+    law: Law,
+    fleet: Fleet,
+    verifier_region: Integers,
+    trace: Trace | None = None,
+) -> Workload:
+    """Draw buyers, jobs sorted by arrival, their stages, and the luck of each attempt."""
+    tape, family = _merged(draw_tapes(scenario, seed, trace))
+    is_stage = np.arange(STAGES_MAX) < tape.n_stages[:, None]
+    stage_job, stage_ordinal = np.nonzero(is_stage)
+    n_jobs, n_stages = len(family), len(stage_job)
+    n_buyers = scenario.count("load.buyers")
+    buyer_region = pick(stream(seed, "buyer.region").random(n_buyers), geography.demand_weight)
+    buyer = pick(stream(seed, "job.buyer").random(n_jobs), buyer_shares(scenario))
+    data_class = _draw_data_class(scenario, seed, n_jobs)
+    value_usd = _draw_value(scenario, seed, tape=tape, family=family, is_stage=is_stage)
+    may_verify = allowed_verifiers(law, verifier_region)
+    drawn_verifier = stream(seed, "stage.verifier").integers(len(verifier_region), size=n_stages)
+    return Workload(
+        family=FAMILIES,
+        buyer_region=buyer_region,
+        job_family=family,
+        job_arrival_us=tape.arrival_us,
+        job_deadline_us=tape.deadline_us,
+        job_origin=buyer_region[buyer],
+        job_buyer=buyer,
+        job_first_party=_draw_first_party(scenario, seed, fleet=fleet, n_jobs=n_jobs),
+        job_class=_draw_class(scenario, seed, n_jobs),
+        job_data_class=data_class,
+        job_value_usd=value_usd,
+        job_delay_usd_per_s=_delay_usd_per_s(scenario, tape, family=family, value_usd=value_usd),
+        stage_job=stage_job,
+        stage_ordinal=stage_ordinal,
+        stage_work_us=tape.work_us[is_stage],
+        stage_input_bytes=tape.input_bytes[is_stage],
+        stage_context_tokens=tape.context_tokens[is_stage],
+        stage_tool_us=tape.tool_us[is_stage],
+        stage_holds=_draw_flags(
+            scenario, seed, "stage.holds", key="load.hold_share", size=n_stages
+        ),
+        stage_verifier=may_verify[
+            data_class[stage_job], buyer_region[buyer][stage_job], drawn_verifier
+        ],
+        stage_is_sampled=_draw_sample(scenario, seed, n_stages),
+        attempt_temptation=draw_coins(scenario, seed, "temptation", n_stages=n_stages),
+        attempt_audit=draw_coins(scenario, seed, "audit", n_stages=n_stages),
+        attempt_commit=draw_commit_factors(scenario, seed, n_stages),
+        attempt_service=draw_service_factors(scenario, seed, n_stages),
+    )
+
+
+def pick(chance: Floats, share: Floats) -> Integers:
+    """Turn uniform numbers in [0, 1) into indices with the given shares."""
+    edges = np.cumsum(share)
+    return np.searchsorted(edges[:-1] / edges[-1], chance, side="right")
+
+
+def buyer_shares(scenario: Scenario) -> Floats:
+    """Return each buyer's share of jobs: a Zipf law, largest first, summing to 1."""
+    rank = np.arange(1.0, scenario.count("load.buyers") + 1.0)
+    share: Floats = rank ** -scenario.number("load.buyer_zipf")
+    return share / float(share.sum())
+
+
+def allowed_verifiers(law: Law, verifier_region: Integers) -> Integers:
+    """Return who verifies instead of whom, shape (n_data_classes, n_regions, n_verifiers).
+
+    The entry of (data class, origin, drawn verifier) is the drawn verifier if it may see the data,
+    else the next one by index that may, going round; -1 if none may.
+    """
+    n_verifiers = len(verifier_region)
+    may_see = law.may_serve[:, :, verifier_region]
+    chosen = np.full((len(DATA_CLASSES), may_see.shape[1], n_verifiers), -1)
+    for step in reversed(range(n_verifiers)):
+        candidate = (np.arange(n_verifiers) + step) % n_verifiers
+        chosen = np.where(may_see[:, :, candidate], candidate, chosen)
+    return chosen
+
+
+def mean_list_usd_per_gpu_hour() -> float:
+    """Return the list price of an accelerator-hour, averaged over regions by capacity."""
+    table = read_regions()
+    return float(table.capacity_weight @ table.list_usd_per_gpu_hour)
+
+
+def _merged(tapes: tuple[Tape, ...]) -> tuple[Tape, Integers]:
+    """Join the tapes in order of arrival, ties by family and index; also return the families."""
+    family = np.repeat(np.arange(len(tapes)), [len(tape.arrival_us) for tape in tapes])
+    order = np.concatenate([tape.arrival_us for tape in tapes]).argsort(kind="stable")
+    columns = {
+        field.name: np.concatenate([getattr(tape, field.name) for tape in tapes])[order]
+        for field in fields(Tape)
+    }
+    return Tape(**columns), family[order]
+
+
+def _draw_value(
+    scenario: Scenario, seed: int, *, tape: Tape, family: Integers, is_stage: Flags
+) -> Floats:
+    """Draw worth: a multiple of the job's work at the mean list price, with unit-mean spread."""
+    work_hour: Floats = np.where(is_stage, tape.work_us, 0).sum(axis=1) / US_PER_HOUR
+    sigma = scenario.number("load.value_sigma")
+    spread = stream(seed, "job.value").standard_normal(len(family))
+    factor = np.exp(sigma * spread - sigma**2 / 2.0)
+    multiple = _per_family(scenario, "value_multiple")[family]
+    return multiple * mean_list_usd_per_gpu_hour() * work_hour * factor
+
+
+def _delay_usd_per_s(
+    scenario: Scenario, tape: Tape, *, family: Integers, value_usd: Floats
+) -> Floats:
+    """Return the rate at which the stated share of worth is gone at the deadline."""
+    patience_s = (tape.deadline_us - tape.arrival_us) / US_PER_S
+    return value_usd * _per_family(scenario, "delay_share")[family] / patience_s
+
+
+def _per_family(scenario: Scenario, name: str) -> Floats:
+    return np.array([scenario.number(f"load.{family}_{name}") for family in FAMILIES])
+
+
+def _draw_flags(scenario: Scenario, seed: int, name: str, *, key: str, size: int) -> Flags:
+    return stream(seed, name).random(size) < scenario.number(key)
+
+
+def _draw_data_class(scenario: Scenario, seed: int, n_jobs: int) -> Integers:
+    is_resident = _draw_flags(
+        scenario, seed, "job.resident", key="load.resident_share", size=n_jobs
+    )
+    return np.where(is_resident, RESIDENT, UNRESTRICTED)
+
+
+def _draw_class(scenario: Scenario, seed: int, n_jobs: int) -> Integers:
+    shares = np.array(scenario.numbers("fleet.class_shares"))
+    return pick(stream(seed, "job.class").random(n_jobs), shares)
+
+
+def _draw_first_party(scenario: Scenario, seed: int, *, fleet: Fleet, n_jobs: int) -> Integers:
+    """Draw whose own job each is: a hyperscaler by its share of accelerators, or nobody's (-1).
+
+    The named owners lead `fleet.owner` in the order of their table, so a row there is an owner.
+    """
+    table = read_owners()
+    candidate = np.flatnonzero(table.is_hyperscaler)
+    assert fleet.owner[: len(table.owner) - 1] == table.owner[:-1]
+    drawn = pick(stream(seed, "job.first_party_owner").random(n_jobs), table.share[candidate])
+    is_own = _draw_flags(
+        scenario, seed, "job.first_party", key="load.first_party_share", size=n_jobs
+    )
+    return np.where(is_own, candidate[drawn], -1)
+
+
+def _draw_sample(scenario: Scenario, seed: int, n_stages: int) -> Flags:
+    """Draw the stages whose receipts are real: as many as asked for, all if there are fewer."""
+    size = min(scenario.count("verification.signed_receipts"), n_stages)
+    chosen = stream(seed, "stage.sampled").choice(n_stages, size, replace=False, shuffle=False)
+    is_sampled = np.zeros(n_stages, dtype=bool)
+    is_sampled[chosen] = True
+    return is_sampled

@@ -1,0 +1,315 @@
+"""From a closed ledger to the tidy tables that every run has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hanse.agents.lowering import signature_family
+from hanse.agents.world import World
+from hanse.market.columns import N_DEBT_BINS
+from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION, OBLIGATION, RESOURCE
+from hanse.market.ledger import Ledger
+from hanse.market.money import ACCOUNTS, KINDS, Postings, post
+from hanse.market.occupancy import NONE, Occupancy, U, label_time
+from hanse.market.states import (
+    AUDIT,
+    CAUSES,
+    LABELS,
+    LAPSED,
+    N_STATES,
+    N_WAITING_STATES,
+    OPERATIONS,
+    RESIDUAL,
+    STATES,
+    TOOL,
+    WRONG,
+)
+from hanse.market.sync_debt import DebtAccount, SyncCost, debt_accounts, debt_path, sync_cost
+from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
+from hanse.market.welfare import Welfare, measure_welfare
+
+SHARED: Final = "(shared)"
+Table = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Everything that is read from one ledger, before it is laid out in tables."""
+
+    world: World
+    ledger: Ledger
+    occupancy: Occupancy
+    cost: SyncCost
+    welfare: Welfare
+    debt: tuple[DebtAccount, ...]
+    postings: Postings
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the families; what belongs to none comes last."""
+        return (*self.world.workload.family, SHARED)
+
+
+def measure(world: World, ledger: Ledger) -> Measured:
+    """Read every measure from the ledger of a run on this world."""
+    n_families = len(world.workload.family)
+    occupancy = label_time(ledger, n_families)
+    family, _ = signature_family(world)
+    return Measured(
+        world=world,
+        ledger=ledger,
+        occupancy=occupancy,
+        cost=sync_cost(ledger, occupancy, signature_family=family, n_families=n_families),
+        welfare=measure_welfare(
+            ledger,
+            occupancy,
+            world.terms,
+            n_families=n_families,
+            electricity_usd_per_kwh=world.geography.electricity_usd_per_kwh,
+        ),
+        debt=tuple(debt_accounts(ledger, n_families)),
+        postings=post(
+            ledger,
+            stake_multiple=world.terms.stake_multiple,
+            verifier=np.maximum(0, world.workload.stage_verifier),
+        ),
+    )
+
+
+def tables_of(measured: Measured) -> dict[str, Table]:
+    """Lay out all tables of a run but the receipts."""
+    return {
+        "measures": _measures(measured),
+        "sync_cost": _sync_cost(measured),
+        "occupancy": _occupancy(measured),
+        "stage_time": _stage_time(measured),
+        "debt": _debt(measured),
+        "debt_path": _debt_path(measured.ledger),
+        "postings": _postings(measured.postings),
+        "prices": _prices(measured),
+    }
+
+
+def _names(names: tuple[str, ...], index: Integers) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+    """Look names up; an index of `NONE` gives an empty name."""
+    return np.array((*names, ""), dtype=object)[index]
+
+
+def _measures(measured: Measured) -> Table:
+    columns: dict[str, list[object]] = {"family": [], "measure": [], "unit": [], "value": []}
+    for family, name in enumerate(measured.families):
+        rows = _of_family(measured, family) if name != SHARED else _shared(measured)
+        for (measure_name, unit), value in rows.items():
+            for key, cell in zip(columns, (name, measure_name, unit, float(value)), strict=True):
+                columns[key].append(cell)
+    texts = ("family", "measure", "unit")
+    table: Table = {key: np.array(columns[key], dtype=object) for key in texts}
+    table["value"] = np.array(columns["value"], dtype=float)
+    return table
+
+
+Rows = Mapping[tuple[str, str], float]
+
+
+def _of_family(measured: Measured, family: int) -> Rows:
+    cost, welfare = measured.cost, measured.welfare
+    n_jobs = max(1, int((measured.world.workload.job_family == family).sum()))
+    sync = float(cost.displaced_gpu_s[family].sum())
+    displaced = float(cost.displacement_gpu_s[family].sum())
+    chosen = (measured.occupancy.family == family) & (measured.occupancy.label == U)
+    payload = float(measured.occupancy.unit_us[chosen].sum()) / US_PER_S
+    open_payload = chosen & measured.occupancy.is_open
+    return {
+        ("sync_cost_gpu_s", "gpu_s"): sync,
+        ("sync_cost_per_job_gpu_s", "gpu_s/job"): sync / n_jobs,
+        ("displaced_gpu_s", "gpu_s"): displaced,
+        ("payload_gpu_s", "gpu_s"): payload,
+        ("payload_open_gpu_s", "gpu_s"): float(measured.occupancy.unit_us[open_payload].sum())
+        / US_PER_S,
+        ("coordination_efficiency", "share"): payload / (payload + sync) if payload else 0.0,
+        ("welfare_usd", "USD"): float(welfare.welfare_usd[family]),
+        ("value_usd", "USD"): float(welfare.value_usd[family]),
+        ("resource_cost_usd", "USD"): float(welfare.resource_usd[family]),
+        ("capital_usd", "USD"): float(welfare.capital_usd[family]),
+        ("control_core_s", "core_s"): float(welfare.control_core_s[family]),
+        ("joules", "J"): float(welfare.joules[family]),
+        **_jobs(measured, family),
+        **_debt_of_family(measured, family),
+    }
+
+
+def _jobs(measured: Measured, family: int) -> Rows:
+    ledger, workload = measured.ledger, measured.world.workload
+    stages = ledger.stage_fact["family"] == family
+    job = workload.job_family == family
+    n_jobs = max(1, int(job.sum()))
+    done = ledger.job_done_us[job] >= 0
+    lapsed = int((ledger.stage["status"][stages] == LAPSED).any() and _lapsed_jobs(ledger, stages))
+    waited = ledger.time_us[stages, TOOL + 1 : N_WAITING_STATES].sum() / US_PER_S
+    record = ledger.record
+    work = (record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)
+    own = work & (ledger.stage_fact["family"][record["stage"]] == family)
+    occupied_h = (record["end_us"][own] - record["accepted_us"][own]).sum() / US_PER_S / S_PER_HOUR
+    paid = record["payment_micro_usd"][own].sum() / MICRO_USD_PER_USD
+    n_wrong = int((record["outcome"][own] == WRONG).sum())
+    n_ended = max(1, int((record["end_us"][own] <= ledger.horizon_us).sum()))
+    return {
+        ("jobs", "jobs"): float(job.sum()),
+        ("jobs_done", "jobs"): float(done.sum()),
+        ("jobs_expired", "jobs"): float(lapsed),
+        ("jobs_open", "jobs"): float(job.sum() - done.sum() - lapsed),
+        ("waiting_s", "s/job"): float(waited) / n_jobs,
+        ("price_usd_per_gpu_hour", "USD/gpu_h"): paid / occupied_h if occupied_h else float("nan"),
+        ("wrong_accepted_share", "share"): n_wrong / n_ended,
+        ("bounces", "bounces"): float(ledger.stage["bounces"][stages].sum()),
+        ("redos", "redos"): float(ledger.stage["redos"][stages].sum()),
+    }
+
+
+def _lapsed_jobs(ledger: Ledger, stages: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
+    lapsed = stages & (ledger.stage["status"] == LAPSED)
+    return len(np.unique(ledger.stage_fact["job"][lapsed]))
+
+
+def _debt_of_family(measured: Measured, family: int) -> Rows:
+    stock = {"accelerator": 0.0, "core": 0.0}
+    for account in measured.debt:
+        if account.family == family:
+            stock[account.resource] += account.mean_stock
+    return {
+        ("debt_mean_gpu_s", "gpu_s"): stock["accelerator"],
+        ("debt_mean_core_s", "core_s"): stock["core"],
+    }
+
+
+def _shared(measured: Measured) -> Rows:
+    ledger, welfare = measured.ledger, measured.welfare
+    return {
+        ("displaced_se_gpu_s", "gpu_s"): measured.cost.displacement_se_gpu_s,
+        ("resource_cost_usd", "USD"): float(welfare.resource_usd[-1]),
+        ("control_core_s", "core_s"): float(welfare.control_core_s[-1]),
+        ("joules", "J"): float(welfare.joules[-1]),
+        ("decisions", "decisions"): float(ledger.plane["n_decisions"].sum()),
+        ("messages", "messages"): float(ledger.plane["n_messages"].sum()),
+        ("edges", "edges"): float(ledger.plane["n_edges"].sum()),
+        ("audits", "audits"): float(ledger.n_audits),
+        ("events", "events"): float(ledger.n_events),
+    }
+
+
+def _sync_cost(measured: Measured) -> Table:
+    cost = measured.cost
+    index = np.nonzero((cost.labelled_gpu_s > 0) | (cost.displaced_gpu_s > 0))
+    family, operation, cause, region = index
+    return {
+        "family": _names(measured.families, family),
+        "operation": _names(OPERATIONS, operation),
+        "cause": _names(CAUSES, cause),
+        "region": _names(measured.world.geography.region, region),
+        "gpu_s": cost.labelled_gpu_s[index],
+        "displaced_gpu_s": cost.displaced_gpu_s[index],
+    }
+
+
+def _occupancy(measured: Measured) -> Table:
+    occupancy, sink = measured.occupancy, measured.ledger.sink
+    assert NONE == -1, "names are looked up from the end"
+    return {
+        "family": _names(measured.families, np.minimum(occupancy.family, len(measured.families) - 1)),
+        "region": _names(measured.world.geography.region, sink["region"][occupancy.sink]),
+        "accelerator_class": _names(
+            measured.world.fleet.accelerator_class, sink["accelerator"][occupancy.sink]
+        ),
+        "label": _names(LABELS, occupancy.label),
+        "operation": _names(OPERATIONS, occupancy.operation),
+        "cause": _names(CAUSES, occupancy.cause),
+        "is_open": occupancy.is_open,
+        "gpu_us": occupancy.unit_us,
+    }
+
+
+def _stage_time(measured: Measured) -> Table:
+    ledger, n_families = measured.ledger, len(measured.families) - 1
+    total = np.zeros((n_families, N_STATES), np.int64)
+    np.add.at(total, ledger.stage_fact["family"], ledger.time_us)
+    family, state = np.nonzero(total)
+    return {
+        "family": _names(measured.families, family),
+        "state": _names(STATES, state),
+        "us": total[family, state],
+    }
+
+
+_QUANTITIES: Final = (
+    "accrual",
+    "interest",
+    "paydown",
+    "default",
+    "mean_stock",
+    "count",
+    "open_count",
+    "open_at_horizon_class_mean",
+)
+
+
+def _debt(measured: Measured) -> Table:
+    rows = [
+        (measured.families[a.family], a.resource, a.obligation, q, float(getattr(a, q)))
+        for a in measured.debt
+        for q in _QUANTITIES
+    ]
+    names = ("family", "resource", "obligation", "quantity")
+    columns = list(zip(*rows, strict=True))
+    table: Table = {n: np.array(c, dtype=object) for n, c in zip(names, columns, strict=False)}
+    table["value"] = np.array(columns[-1], dtype=float)
+    return table
+
+
+def _debt_path(ledger: Ledger) -> Table:
+    instant = np.arange(N_DEBT_BINS + 1) * (ledger.horizon_us / US_PER_S / N_DEBT_BINS)
+    kinds = (DECISION, CHECK, AUDIT_WORK)
+    n = len(instant)
+    return {
+        "resource": np.repeat(np.array([RESOURCE[k] for k in kinds], dtype=object), n),
+        "obligation": np.repeat(np.array([OBLIGATION[k] for k in kinds], dtype=object), n),
+        "instant_s": np.tile(instant, len(kinds)),
+        "stock": np.concatenate([debt_path(ledger, k) for k in kinds]),
+    }
+
+
+def _postings(postings: Postings) -> Table:
+    size = len(ACCOUNTS)
+    key = (postings.kind * size + postings.debit) * size + postings.credit
+    unique, group, count = np.unique(key, return_inverse=True, return_counts=True)
+    amount = np.zeros(len(unique), np.int64)
+    np.add.at(amount, group, postings.amount_micro_usd)
+    return {
+        "kind": _names(KINDS, unique // size // size),
+        "debit": _names(ACCOUNTS, unique // size % size),
+        "credit": _names(ACCOUNTS, unique % size),
+        "count": count,
+        "amount_micro_usd": amount,
+    }
+
+
+def _prices(measured: Measured) -> Table:
+    ledger, world = measured.ledger, measured.world
+    record = ledger.record
+    work = record[(record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)]
+    sink = ledger.unit["sink"][work["unit"]]
+    n_sinks = len(ledger.sink)
+    paid = np.bincount(sink, work["payment_micro_usd"], n_sinks) / MICRO_USD_PER_USD
+    hours = np.bincount(sink, work["end_us"] - work["accepted_us"], n_sinks) / US_PER_S / S_PER_HOUR
+    units = np.bincount(ledger.unit["sink"], minlength=n_sinks)
+    used = hours > 0
+    price: Floats = paid[used] / hours[used]
+    return {
+        "region": _names(world.geography.region, ledger.sink["region"][used]),
+        "accelerator_class": _names(
+            world.fleet.accelerator_class, ledger.sink["accelerator"][used]
+        ),
+        "mean_usd_per_gpu_hour": price,
+        "units": units[used],
+    }

@@ -1,0 +1,68 @@
+"""Numerals: the one place for how a number is written for a person to read."""
+
+from math import floor, isfinite, log10
+from typing import Final
+
+_MINUS: Final = "\N{MINUS SIGN}"
+_MOST_DECIMALS: Final = 6
+
+
+def short(number: float) -> str:
+    """Write a number with three significant digits.
+
+    Examples
+    --------
+    >>> short(1234.5), short(0.01234), short(0.0), short(float("nan"))
+    ('1,234', '0.0123', '0', 'none')
+    """
+    if not isfinite(number):
+        return "none"
+    return _fixed(number, _decimals(number, significant=3))
+
+
+def signed(number: float, *, decimals: int | None = None) -> str:
+    """Write a change with its sign, and no sign for no change."""
+    if not isfinite(number):
+        return "none"
+    places = _decimals(number, significant=3) if decimals is None else decimals
+    return ("+" if number > 0 else "") + _fixed(number, places)
+
+
+def change(mean: float, low: float, high: float) -> str:
+    """Write a paired difference with its interval, to the digits that the interval supports.
+
+    Examples
+    --------
+    >>> change(57.0019, 40.7817, 73.2222)
+    '+57 [+41, +73]'
+    >>> change(0.0, 0.0, 0.0), change(2.5, float("nan"), float("nan"))
+    ('0 [0, 0]', '+2.50 [no interval]')
+    """
+    if not isfinite(low) or not isfinite(high):
+        return f"{signed(mean)} [no interval]" if isfinite(mean) else "none"
+    half = (high - low) / 2
+    places = _decimals(half if half > 0 else mean, significant=2 if half > 0 else 3)
+    texts = [signed(number, decimals=places) for number in (mean, low, high)]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
+def level(mean: float, low: float, high: float) -> str:
+    """Write a mean with the half-width of its interval."""
+    if not isfinite(low) or not isfinite(high):
+        return short(mean)
+    half = (high - low) / 2
+    places = _decimals(half if half > 0 else mean, significant=2 if half > 0 else 3)
+    return f"{_fixed(mean, places)} ± {_fixed(half, places)}"
+
+
+def _decimals(number: float, *, significant: int) -> int:
+    if number == 0:
+        return 0
+    return min(_MOST_DECIMALS, max(0, significant - 1 - floor(log10(abs(number)))))
+
+
+def _fixed(number: float, decimals: int) -> str:
+    text = f"{number:,.{decimals}f}"
+    if text.startswith("-"):
+        return text[1:] if not text.strip("-0.,") else _MINUS + text[1:]
+    return text

@@ -1,0 +1,188 @@
+"""Paired differences: the one place for intervals, and for which rung is set against which."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from scipy.special import stdtrit
+
+from hanse.market.regime import ladder
+from hanse.market.units import Floats
+
+CONFIDENCE: Final = 0.95
+INTERVAL: Final = "Student t on paired differences, 95 %, each by itself"
+ALL: Final = "(all)"
+WHOLE_LADDER: Final = "(whole ladder)"
+
+# What the ladder is walked for; synchronization cost also by operation and cause.
+LADDER_MEASURES: Final = (
+    "sync_cost_gpu_s",
+    "debt_mean_gpu_s",
+    "debt_mean_core_s",
+    "coordination_efficiency",
+    "waiting_s",
+    "price_usd_per_gpu_hour",
+    "welfare_usd",
+)
+CELL: Final = ("family", "measure", "unit", "operation", "cause")
+_SAMPLES: Final = (*CELL, "regime", "seed", "value")
+_TEXT: Final = pa.string()
+_CELL_SCHEMA: Final = dict.fromkeys(CELL, _TEXT)
+_INTERVAL_SCHEMA: Final = {
+    "mean": pa.float64(),
+    "ci_low": pa.float64(),
+    "ci_high": pa.float64(),
+    "n": pa.int64(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One number of a table of levels or differences, with its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Say whether the interval excludes zero."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Means over the last axis with their interval; NaN where fewer than two seeds speak."""
+
+    mean: Floats
+    low: Floats
+    high: Floats
+    n: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cube:
+    """One value per cell, rung and seed; NaN where the run failed or has no such value.
+
+    Attributes
+    ----------
+    cells : one row per (family, measure, unit, operation, cause).
+    value : shape (n_cells, n_rungs, n_seeds).
+    """
+
+    cells: pd.DataFrame
+    rungs: tuple[str, ...]
+    value: Floats
+
+    def levels(self) -> pa.Table:
+        """Tabulate each cell on each rung."""
+        frames = [self._rows({"rung": rung}, self.value[:, k]) for k, rung in enumerate(self.rungs)]
+        return _table(frames, {"rung": _TEXT})
+
+    def differences(self) -> pa.Table:
+        """Tabulate each rung minus the one before; the whole, only below all of its steps."""
+        pairs = [(k, k - 1) for k in range(1, len(self.rungs)) if not _skips(self.rungs, k)]
+        frames = [
+            self._rows(
+                {"rung": self.rungs[k], "versus": self.rungs[j]},
+                self.value[:, k] - self.value[:, j],
+            )
+            for k, j in pairs
+        ]
+        if 2 < len(self.rungs) == len(pairs) + 1:
+            whole = {"rung": WHOLE_LADDER, "versus": self.rungs[0]}
+            frames.append(self._rows(whole, self.value[:, -1] - self.value[:, 0]))
+        return _table(frames, {"rung": _TEXT, "versus": _TEXT})
+
+    def _rows(self, names: Mapping[str, str], value: Floats) -> pd.DataFrame:
+        found = interval(value)
+        columns = {"mean": found.mean, "ci_low": found.low, "ci_high": found.high, "n": found.n}
+        rows = self.cells.assign(**names, **columns)
+        return rows[[*names, *CELL, *columns]]
+
+
+def interval(value: Floats) -> Interval:
+    """Return mean and Student-t interval over the last axis, leaving out NaN.
+
+    Equal values, to the last bit, give the point itself.
+    """
+    there = ~np.isnan(value)
+    n = there.sum(axis=-1)
+    # Taken from the first value there is, so that equal values leave a spread of exactly zero.
+    first = np.take_along_axis(value, there.argmax(axis=-1)[..., None], axis=-1)
+    offset = np.where(there, value - first, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shift = offset.sum(axis=-1) / n
+        squares = np.where(there, (offset - shift[..., None]) ** 2, 0.0).sum(axis=-1)
+        half = stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * np.sqrt(squares / (n - 1) / n)
+    mean = first[..., 0] + shift
+    return Interval(mean=mean, low=mean - half, high=mean + half, n=n)
+
+
+def estimates(table: pd.DataFrame, family: str) -> dict[tuple[str, str], Estimate]:
+    """Look up the totals of one family by (rung, measure)."""
+    rows = table[(table["family"] == family) & (table["operation"] == ALL)]
+    columns = ["rung", "measure", "mean", "ci_low", "ci_high"]
+    return {
+        (rung, measure): Estimate(mean=mean, low=low, high=high)
+        for rung, measure, mean, low, high in rows[columns].to_numpy().tolist()
+    }
+
+
+def skipped_rungs(rungs: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first two neighbours between which a rung of the ladder is left out."""
+    for k in range(1, len(rungs)):
+        if _skips(rungs, k):
+            return rungs[k - 1], rungs[k]
+    return None
+
+
+def paired_cube(tables: Mapping[str, pa.Table], rungs: Sequence[str], seeds: Sequence[int]) -> Cube:
+    """Arrange the measures of the ladder so that the same seed stands at the same place."""
+    columns = pd.MultiIndex.from_product([list(rungs), list(seeds)], names=["regime", "seed"])
+    if not tables["runs"].num_rows:
+        empty = pd.DataFrame({name: pd.Series(dtype=str) for name in CELL})
+        return Cube(cells=empty, rungs=tuple(rungs), value=np.empty((0, len(rungs), len(seeds))))
+    totals = _wide(_totals(tables["measures"].to_pandas()), columns)
+    parts = _wide(_parts(tables["sync_cost"].to_pandas()), columns)
+    ended = pd.MultiIndex.from_frame(tables["runs"].to_pandas()[["regime", "seed"]])
+    parts.loc[:, ended] = parts.loc[:, ended].fillna(0.0)  # a run without such a cost has none
+    wide = pd.concat([totals, parts])
+    return Cube(
+        cells=wide.index.to_frame(index=False),
+        rungs=tuple(rungs),
+        value=wide.to_numpy(dtype=float).reshape(len(wide), len(rungs), len(seeds)),
+    )
+
+
+def _skips(rungs: Sequence[str], k: int) -> bool:
+    names = [rung.name for rung in ladder]
+    before, after = rungs[k - 1], rungs[k]
+    return before in names and after in names and names.index(after) != names.index(before) + 1
+
+
+def _totals(measures: pd.DataFrame) -> pd.DataFrame:
+    wanted = measures[measures["measure"].isin(LADDER_MEASURES)]
+    return wanted.assign(operation=ALL, cause=ALL)[list(_SAMPLES)]
+
+
+def _parts(sync_cost: pd.DataFrame) -> pd.DataFrame:
+    keys = ["family", "operation", "cause", "regime", "seed"]
+    gpu_s = sync_cost.groupby(keys)[["gpu_s", "displaced_gpu_s"]].sum().sum(axis=1)
+    rows = gpu_s.rename("value").reset_index()
+    return rows.assign(measure="sync_cost_gpu_s", unit="GPU-s")[list(_SAMPLES)]
+
+
+def _wide(samples: pd.DataFrame, columns: pd.MultiIndex) -> pd.DataFrame:
+    wide = samples.set_index(list(_SAMPLES[:-1]))["value"].unstack(["regime", "seed"])
+    return wide.sort_index().reindex(columns=columns)
+
+
+def _table(frames: Sequence[pd.DataFrame], names: Mapping[str, pa.DataType]) -> pa.Table:
+    schema = pa.schema(list((dict(names) | _CELL_SCHEMA | _INTERVAL_SCHEMA).items()))
+    if not frames:
+        return schema.empty_table()
+    return pa.Table.from_pandas(pd.concat(frames), schema=schema, preserve_index=False)

@@ -1,0 +1,83 @@
+"""Plain text: the one place for how results look on a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from hanse.scenarios.figures import families, rung_titles
+from hanse.scenarios.numerals import change, level
+from hanse.scenarios.paired import LADDER_MEASURES, WHOLE_LADDER, Estimate, estimates
+from hanse.scenarios.results import Results
+
+_HEADINGS: Final[Mapping[str, str]] = {
+    "sync_cost_gpu_s": "sync cost GPU-s",
+    "debt_mean_gpu_s": "debt GPU-s",
+    "debt_mean_core_s": "debt core-s",
+    "coordination_efficiency": "efficiency",
+    "waiting_s": "waiting s",
+    "price_usd_per_gpu_hour": "price USD/GPU-h",
+    "welfare_usd": "welfare USD",
+}
+
+
+def columns(rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:
+    """Align rows of text in columns; those named in `numbers` stand to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if k in numbers else cell.ljust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def ladder_text(results: Results) -> str:
+    """Tabulate the ladder of each family: levels at its foot, then change by change."""
+    return "\n\n".join(_family_text(results, family) for family in families(results))
+
+
+def sweep_text(results: Results) -> str:
+    """Tabulate the level of each measure at each point of a sweep, per rung and family."""
+    levels, points = results.frame("levels"), results.frame("points")
+    measures = [name for name in LADDER_MEASURES if name in set(levels["measure"])]
+    settings = [name for name in points.columns if name != "point"]
+    rows = [[*settings, "regime", "family", *(_HEADINGS[name] for name in measures)]]
+    for point, *values in points.to_numpy().tolist():
+        here = levels[levels["point"] == point]
+        for family in here["family"].unique().tolist():
+            at = estimates(here, family)
+            for rung in rung_titles(results):
+                texts = [_level_text(at.get((rung, name))) for name in measures]
+                rows.append([*values, rung, family, *texts])
+    first_number = len(settings) + 2
+    return columns(rows, numbers=range(first_number, first_number + len(measures)))
+
+
+def failures_text(results: Results) -> str:
+    """Name the runs that did not end, with what went wrong."""
+    rows = results.frame("failures")[["regime", "seed", "error"]].to_numpy().tolist()
+    return "\n".join(f"failed: {regime}, seed {seed}: {error}" for regime, seed, error in rows)
+
+
+def _family_text(results: Results, family: str) -> str:
+    at = estimates(results.frame("levels"), family)
+    by = estimates(results.frame("differences"), family)
+    first, *others = rung_titles(results)
+    measures = [name for name in LADDER_MEASURES if (first, name) in at]
+    if any(rung == WHOLE_LADDER for rung, _ in by):
+        others.append(WHOLE_LADDER)
+    rows = [
+        [family, *(_HEADINGS[name] for name in measures)],
+        [first, *(_level_text(at.get((first, name))) for name in measures)],
+        *([rung, *(_change_text(by.get((rung, name))) for name in measures)] for rung in others),
+    ]
+    return columns(rows, numbers=range(1, len(measures) + 1))
+
+
+def _level_text(one: Estimate | None) -> str:
+    return "" if one is None else level(one.mean, one.low, one.high)
+
+
+def _change_text(one: Estimate | None) -> str:
+    return "" if one is None else change(one.mean, one.low, one.high)

@@ -1,0 +1,142 @@
+"""One run: a world under a regime, measured, with its sample of receipts really signed."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from hanse.agents.model import ComputeMarket, release
+from hanse.agents.world import World
+from hanse.market.ledger import Ledger
+from hanse.market.regime import Regime, ladder, regimes
+from hanse.market.states import AUDIT, CAUGHT, RESIDUAL
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.measures import Table, measure, tables_of
+from hanse.scenarios.scenario import Scenario, load
+from hanse.scenarios.traces import Trace
+from hanse.verification.audits import Claims, SignatureTally, sign_and_check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What one run leaves: its tables, none of which names the regime, and where time went."""
+
+    scenario: str
+    regime: str
+    seed: int
+    world_digest: str
+    tables: dict[str, Table]
+    seconds: dict[str, float]
+
+
+def run_world(world: World, regime: Regime, *, name: str = "", with_agents: bool = False) -> RunResult:
+    """Run a world under a regime and measure it.
+
+    Parameters
+    ----------
+    name : what the result calls the regime; the name of the rung if it is one of the ladder.
+    with_agents : whether to register Mesa agents; it changes no result.
+    """
+    started = perf_counter()
+    model = ComputeMarket(world, regime, with_agents=with_agents)
+    built = perf_counter()
+    ledger = model.run_to_horizon()
+    advanced = perf_counter()
+    tables = tables_of(measure(world, ledger))
+    measured = perf_counter()
+    tables["receipts"] = _receipts(world, ledger)
+    verified = perf_counter()
+    release(model)
+    return RunResult(
+        scenario=world.scenario,
+        regime=name or _name_of(regime),
+        seed=world.seed,
+        world_digest=world.digest(),
+        tables=tables,
+        seconds={
+            "build": built - started,
+            "advance": advanced - built,
+            "measure": measured - advanced,
+            "verify": verified - measured,
+        },
+    )
+
+
+def run(
+    scenario: Scenario | str, regime: Regime | str, seed: int, *, trace: Trace | None = None
+) -> RunResult:
+    """Draw the world of a scenario and a seed, and run a regime on it.
+
+    Raises
+    ------
+    ScenarioError
+        If the scenario is unknown or impossible.
+    KeyError
+        If the regime is named and there is none of that name.
+    """
+    question = load(scenario) if isinstance(scenario, str) else scenario
+    chosen = regimes[regime] if isinstance(regime, str) else regime
+    started = perf_counter()
+    world = draw_world(question, seed, trace=trace)
+    drawn = perf_counter() - started
+    result = run_world(world, chosen)
+    result.seconds["draw"] = drawn
+    return result
+
+
+def warm_up() -> float:
+    """Compile every kernel, or load it from the cache, by a tiny run; return the seconds it took."""
+    started = perf_counter()
+    tiny = load("baseline").replace(
+        {"load.model_calls": 20, "load.batch_jobs": 5, "fleet.nodes": 30}
+    )
+    world = draw_world(tiny, 0)
+    for rung in (ladder[0], ladder[-1]):
+        run_world(world, rung.regime)
+    return perf_counter() - started
+
+
+def _name_of(regime: Regime) -> str:
+    names = [name for name, known in regimes.items() if known == regime]
+    return names[0] if names else "custom"
+
+
+def _receipts(world: World, ledger: Ledger) -> Table:
+    """Really sign and check the receipts of sampled and of disputed executions."""
+    record = ledger.record
+    ended = (record["end_us"] <= ledger.horizon_us) & (record["outcome"] != AUDIT)
+    ended &= record["outcome"] != RESIDUAL
+    disputed = record["outcome"] == CAUGHT
+    chosen = np.flatnonzero(
+        ended & (disputed | world.workload.stage_is_sampled[record["stage"]])
+    )
+    tally = _signed(world, ledger, chosen, disputed[chosen])
+    counts = {
+        "n_signed": tally.n_signed,
+        "n_checked": tally.n_checked,
+        "n_rejected": tally.n_rejected,
+        "n_modelled": int(ended.sum()) - tally.n_signed,
+        "n_audited": ledger.n_audits,
+        "n_disputed": tally.n_disputed,
+    }
+    return {name: np.array([count]) for name, count in counts.items()}
+
+
+def _signed(
+    world: World,
+    ledger: Ledger,
+    chosen: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+    disputed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+) -> SignatureTally:
+    row = ledger.record[chosen]
+    claims = Claims(
+        task=row["stage"].astype(np.int64),
+        solver=world.fleet.node_owner[row["unit"]],
+        region=world.fleet.node_region[row["unit"]],
+        started_us=row["accepted_us"].astype(np.int64),
+        ended_us=row["end_us"].astype(np.int64),
+        work_us=row["execution_us"].astype(np.int64),
+        is_right=row["is_wrong"] == 0,
+        is_disputed=disputed,
+    )
+    return sign_and_check(world.seed, claims)

@@ -1,0 +1,236 @@
+"""The one place for questions: a scenario is a name, a question and a value of every parameter."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from math import isclose
+from pathlib import Path
+from types import MappingProxyType
+from typing import cast
+
+from hanse.market.units import US_PER_S
+from hanse.scenarios.parameters import (
+    Parameter,
+    ScenarioError,
+    Value,
+    describe_parameters,
+    near_miss,
+    parameter,
+    parameters,
+)
+from hanse.scenarios.tables import read_regions
+
+__all__ = [
+    "Parameter",
+    "Scenario",
+    "ScenarioError",
+    "Value",
+    "describe_parameters",
+    "load",
+    "names",
+]
+
+AUTO_HUB = "auto"
+_LIBRARY = Path(__file__).with_name("library")
+_HEADINGS = ("title", "question", "extends")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A question about compute markets; it never names a regime.
+
+    Attributes
+    ----------
+    values : every parameter by its dotted key. Keys left out when the scenario is made take
+        their default; unknown keys and values out of bounds raise `ScenarioError`.
+    """
+
+    name: str
+    title: str
+    question: str
+    values: Mapping[str, Value] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        given = {key: parameter(key).check(value) for key, value in self.values.items()}
+        whole = {key: given.get(key, one.default) for key, one in parameters().items()}
+        object.__setattr__(self, "values", MappingProxyType(whole))
+        _check_together(self)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle as plain values, because a mapping proxy cannot be pickled."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return partial(Scenario, **plain | {"values": dict(self.values)}), ()
+
+    def number(self, key: str) -> float:
+        """Return a numeric value."""
+        value = self.values[key]
+        assert isinstance(value, int | float), key
+        return value
+
+    def count(self, key: str) -> int:
+        """Return a whole number."""
+        value = self.values[key]
+        assert isinstance(value, int), key
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Return a flag."""
+        value = self.values[key]
+        assert isinstance(value, bool), key
+        return value
+
+    def text(self, key: str) -> str:
+        """Return a word."""
+        value = self.values[key]
+        assert isinstance(value, str), key
+        return value
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """Return a list of words."""
+        return cast(tuple[str, ...], self.values[key])
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """Return a list of numbers."""
+        return cast(tuple[float, ...], self.values[key])
+
+    def microseconds(self, key: str) -> int:
+        """Return a value in seconds as whole microseconds."""
+        return round(self.number(key) * US_PER_S)
+
+    def replace(self, changes: Mapping[str, object], *, name: str | None = None) -> "Scenario":
+        """Return the same question with some values changed.
+
+        Examples
+        --------
+        >>> load("baseline").replace({"load.model_calls": 100}).count("load.model_calls")
+        100
+        """
+        return Scenario(
+            name=name or self.name,
+            title=self.title,
+            question=self.question,
+            values=cast(Mapping[str, Value], {**self.values, **changes}),
+        )
+
+    def with_settings(self, settings: Iterable[str]) -> "Scenario":
+        """Return the same question with `key=value` settings applied, in order."""
+        return self.replace(dict(_setting(setting) for setting in settings))
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the scenarios in the library, sorted."""
+    return tuple(sorted(path.stem for path in _LIBRARY.glob("*.toml")))
+
+
+def load(name_or_path: str | Path) -> Scenario:
+    """Load a scenario of the library by its name, or any scenario file by its path.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such scenario, or the file cannot be read, or a value is not allowed.
+    """
+    path = _locate(name_or_path, Path())
+    heading, values = _read(path, ())
+    return Scenario(
+        name=path.stem,
+        title=heading.get("title", ""),
+        question=heading.get("question", ""),
+        values=values,
+    )
+
+
+def _setting(setting: str) -> tuple[str, Value]:
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise ScenarioError(f"a setting must read key=value, got {setting!r}")
+    return key.strip(), parameter(key.strip()).parse(text)
+
+
+def _locate(name_or_path: str | Path, folder: Path) -> Path:
+    path = Path(name_or_path)
+    if isinstance(name_or_path, str) and path.suffix != ".toml" and len(path.parts) == 1:
+        if name_or_path not in names():
+            raise ScenarioError(
+                f"unknown scenario {name_or_path!r}{near_miss(name_or_path, names())}"
+                f" (the library has {', '.join(names())})"
+            )
+        return _LIBRARY / f"{name_or_path}.toml"
+    if not (folder / path).is_file():
+        raise ScenarioError(f"there is no scenario file {str(folder / path)!r}")
+    return folder / path
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, str], dict[str, Value]]:
+    """Return the headings and the values of a file, those of what it extends underneath."""
+    if path.resolve() in above:
+        raise ScenarioError(f"{path.name} extends itself")
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ScenarioError(f"{path.name} cannot be read: {error}") from error
+    heading = {key: _heading(path, key, document.pop(key)) for key in _HEADINGS if key in document}
+    values = _flatten(path, document)
+    base = heading.pop("extends", None)
+    if base is None:
+        return heading, values
+    below_heading, below = _read(_locate(base, path.parent), (*above, path.resolve()))
+    return below_heading | heading, below | values
+
+
+def _heading(path: Path, key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ScenarioError(f"{path.name}: {key} must be text, got {value!r}")
+    return value
+
+
+def _flatten(path: Path, document: Mapping[str, object]) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    try:
+        for section, rows in document.items():
+            if not isinstance(rows, Mapping):
+                values[section] = parameter(section).check(rows)
+                continue
+            for name, value in rows.items():
+                values[f"{section}.{name}"] = parameter(f"{section}.{name}").check(value)
+    except ScenarioError as error:
+        raise ScenarioError(f"{path.name}: {error}") from error
+    return values
+
+
+def _check_together(scenario: Scenario) -> None:
+    """Raise `ScenarioError` where values are allowed alone and impossible together."""
+    _check_classes(scenario)
+    _check_order(scenario, "fleet.neocloud_usd_low", "fleet.neocloud_usd_high")
+    _check_order(scenario, "load.tool_median_s", "load.tool_p95_s")
+    hub, regions = scenario.text("control.hub"), read_regions().region
+    if hub != AUTO_HUB and hub not in regions:
+        raise ScenarioError(
+            f"control.hub must be {AUTO_HUB} or a region, got {hub!r}{near_miss(hub, regions)}"
+        )
+
+
+def _check_classes(scenario: Scenario) -> None:
+    classes, shares = scenario.words("fleet.classes"), scenario.numbers("fleet.class_shares")
+    if len(set(classes)) != len(classes):
+        raise ScenarioError(f"fleet.classes must differ, got {', '.join(classes)}")
+    if len(shares) != len(classes):
+        raise ScenarioError(
+            f"fleet.class_shares must have one share per class ({len(classes)}), got {len(shares)}"
+        )
+    if not isclose(sum(shares), 1.0, abs_tol=1e-9):
+        raise ScenarioError(f"fleet.class_shares must sum to 1, got {sum(shares):g}")
+    if scenario.count("fleet.nodes") < len(classes):
+        raise ScenarioError(
+            f"fleet.nodes must be at least {len(classes)}, one per class of fleet.classes, "
+            f"got {scenario.count('fleet.nodes')}"
+        )
+
+
+def _check_order(scenario: Scenario, low: str, high: str) -> None:
+    if scenario.number(low) > scenario.number(high):
+        raise ScenarioError(
+            f"{low} must be at most {high} ({scenario.number(high):g}), "
+            f"got {scenario.number(low):g}"
+        )

@@ -1,0 +1,184 @@
+"""The command line: one line for bad input, nothing half-written, a true exit status."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hanse.market.regime import regimes
+from hanse.scenarios import cli, commands
+from hanse.scenarios.cli import main, parse_seeds
+from hanse.scenarios.results import Results
+from hanse.scenarios.scenario import names
+from tests.small_runs import TINY
+
+SET_TINY = [word for setting in TINY for word in ("--set", setting)]
+
+BAD_INPUT = {
+    "misspelt key": ("compare baseline --set fleet.node=3", "did you mean 'fleet.nodes'"),
+    "out of bounds": ("compare baseline --set fleet.nodes=-3", "fleet.nodes must be at least 1"),
+    "no number": ("compare baseline --set fleet.nodes=many", "'many'"),
+    "no value": ("compare baseline --set fleet.nodes", "key=value"),
+    "impossible fleet": (
+        "compare baseline --set fleet.classes=a,b --set fleet.class_shares=0.5,0.4",
+        "must sum to 1, got 0.9",
+    ),
+    "missing trace": ("compare baseline --trace missing.csv", "missing.csv"),
+    "unknown scenario": ("compare basline", "did you mean 'baseline'"),
+    "missing file": ("validate missing.toml", "missing.toml"),
+    "unknown regime": ("run baseline --regime markt", "did you mean 'market'"),
+    "unknown name": ("show markt", "did you mean 'market'"),
+    "seeds that repeat": ("compare baseline --seeds 1,1", "distinct"),
+    "no seeds": ("compare baseline --seeds 0", "at least one seed"),
+    "no worker": ("compare baseline -p 0", "at least 1, got '0'"),
+    "unknown command": ("compar baseline", "compare"),
+    "misspelt option": ("compare baseline --sedes 3", "--sedes"),
+    "nothing to sweep": ("sweep baseline", "--set key=a,b,c"),
+    "a swept value out of bounds": ("sweep baseline --set fleet.nodes=5,0", "at least 1"),
+    "no result": ("report .", "manifest.json"),
+    "here": ("compare baseline -o .", "current directory"),
+    "no command": ("", "COMMAND"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("line", "hint"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
+def test_bad_input_is_one_line_and_status_2_and_writes_nothing(
+    line: str, hint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(line.split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("hanse: error: ")
+    assert said.err.count("\n") == 1
+    assert hint in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_malformed_trace_is_one_line_that_names_the_row(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    trace = tmp_path / "calls.csv"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,5,5\n", encoding="utf-8")
+    assert main(["compare", "baseline", "--trace", "calls.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "yesterday" in said
+    assert said.count("\n") == 1
+
+
+def test_a_directory_that_is_no_result_is_refused_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").write_text("x", encoding="utf-8")
+    assert main(["compare", "baseline", "-o", "thesis"]) == 2
+    assert "not an earlier result" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_a_short_line_and_status_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "COMMANDS", {"list": interrupted})
+    assert main(["list"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("3", (0, 1, 2)), ("0,1,5", (0, 1, 5)), ("7,", (7,)), ("4:6", (4, 5)), (":2", (0, 1))],
+)
+def test_seeds_are_a_number_a_list_or_a_range(text: str, seeds: tuple[int, ...]) -> None:
+    assert parse_seeds(text) == seeds
+
+
+def test_list_names_every_scenario_and_every_regime(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    words = capsys.readouterr().out.split()
+    assert {*names(), *regimes} <= set(words)
+
+
+def test_show_gives_a_parameter_with_unit_bounds_and_grade(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["show", "baseline", "--set", "load.hold_share=0.125"]) == 0
+    line = next(
+        one for one in capsys.readouterr().out.splitlines() if one.startswith("load.hold_share")
+    )
+    assert line.split()[:6] == ["load.hold_share", "0.125", "share", "0", "..", "1"]
+
+
+def test_show_gives_the_parts_of_a_regime(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "market"]) == 0
+    said = capsys.readouterr().out
+    assert all(part in said for part in regimes["market"].parts())
+
+
+def test_validate_says_what_a_file_changes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = 'title = "Mine"\nquestion = "Why?"\nextends = "baseline"\n[fleet]\nnodes = 77\n'
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    assert main(["validate", "mine.toml"]) == 0
+    assert "fleet.nodes = 77" in capsys.readouterr().out
+
+
+def test_run_tabulates_measures_and_keeps_them_where_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["run", "baseline", "--regime", "market", "--seed", "3", *SET_TINY]) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert main(["run", "baseline", *SET_TINY, "-o", "kept"]) == 0
+    assert "sync_cost_gpu_s" in capsys.readouterr().out
+    assert Results.load(tmp_path / "kept").manifest["command"] == "run"
+
+
+def test_compare_writes_tables_figures_and_page_and_says_the_same_with_any_workers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    line = ["compare", "baseline", "--seeds", "2", *SET_TINY, "-o", "kept", "--no-progress"]
+    assert main([*line, "-p", "1"]) == 0
+    alone = capsys.readouterr()
+    assert main([*line, "-p", "2"]) == 0
+    assert capsys.readouterr().out == alone.out
+    assert "One point, not a headline." in alone.out
+    assert "workers" in alone.err
+    assert {"report.html", "manifest.json", "differences.csv", "tables", "figures"} <= {
+        path.name for path in (tmp_path / "kept").iterdir()
+    }
+    (tmp_path / "kept" / "report.html").unlink()
+    assert main(["report", "kept"]) == 0
+    assert (tmp_path / "kept" / "report.html").exists()
+
+
+def test_sweep_tabulates_every_point(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = ["sweep", "baseline", *SET_TINY, "--set", "load.hold_share=0,1", "--seeds", "1"]
+    assert main([*line, "--regime", "central", "--no-progress"]) == 0
+    assert "load.hold_share" in capsys.readouterr().out
+    kept = Results.load(tmp_path / "results" / "baseline-sweep")
+    assert kept.frame("points")["load.hold_share"].tolist() == ["0", "1"]
+
+
+def test_a_failed_check_makes_the_status_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        commands,
+        "COMMANDS",
+        {"selftest": lambda _: commands.Answer(text="0 of 1 pass", has_failed=True)},
+    )
+    assert main(["selftest"]) == cli.FAILED
+    assert "0 of 1 pass" in capsys.readouterr().out
+
+
+def test_help_does_not_wait_for_the_numerical_libraries() -> None:
+    code = "import sys, hanse.scenarios.cli as c; c.build_parser(); print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"numpy", "numba", "pandas", "matplotlib", "mesa"} & set(said.stdout.split()) == set()
