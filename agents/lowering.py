@@ -29,7 +29,7 @@ def lower_facts(world: World, regime: Regime) -> Facts:
     geography, workload = world.geography, world.workload
     planes = plane_regions(world, regime)
     one_way_us = geography.rtt_ms * US_PER_MS / 2
-    legal, signature = _signatures(world)
+    legal, family, signature = _signatures(world)
     first = np.flatnonzero(workload.stage_ordinal == 0)
     offer, unit_offer = _offers(world)
     return Facts(
@@ -44,6 +44,7 @@ def lower_facts(world: World, regime: Regime) -> Facts:
         offer=offer,
         sink=_sinks(world, offer),
         legal=legal,
+        signature_family=family,
         region_jurisdiction=geography.region_jurisdiction,
         command_us=_whole(world.terms.control_delay_scale * one_way_us[planes]),
         link=_links(world),
@@ -147,22 +148,19 @@ def _origin_plane(world: World, regime: Regime) -> Integers:
     return np.zeros(n_regions, np.int64)
 
 
-def _signatures(world: World) -> tuple[Flags, Integers]:
-    """Group jobs that the law and the accounts treat alike; return legal regions and groups."""
-    workload = world.workload
-    allowed = world.law.may_serve[workload.job_data_class, workload.job_origin]
-    keys = np.column_stack([workload.job_family, workload.job_class, allowed])
-    unique, group = np.unique(keys, axis=0, return_inverse=True)
-    return unique[:, 2:].astype(bool), group.reshape(-1).astype(np.int64)
-
-
-def signature_family(world: World) -> tuple[Integers, Integers]:
-    """Return family and accelerator class of each signature, in the order of `Facts.legal`."""
-    workload = world.workload
-    allowed = world.law.may_serve[workload.job_data_class, workload.job_origin]
-    keys = np.column_stack([workload.job_family, workload.job_class, allowed])
-    unique = np.unique(keys, axis=0).astype(np.int64)
-    return unique[:, 0], unique[:, 1]
+def _signatures(world: World) -> tuple[Flags, Integers, Integers]:
+    """Group jobs that law and accounts treat alike: legal regions, family, and group of each job."""
+    workload, law = world.workload, world.law
+    n_classes = len(world.fleet.accelerator_class)
+    masks, mask_of = np.unique(
+        law.may_serve.reshape(-1, law.may_serve.shape[-1]), axis=0, return_inverse=True
+    )
+    place = workload.job_data_class * law.may_serve.shape[1] + workload.job_origin
+    mask = mask_of.reshape(-1)[place]
+    key = (workload.job_family * n_classes + workload.job_class) * len(masks) + mask
+    unique, group = np.unique(key, return_inverse=True)
+    family = unique // len(masks) // n_classes
+    return masks[unique % len(masks)], family, group.reshape(-1)
 
 
 def _stage_facts(world: World, signature: Integers) -> Rows:

@@ -53,7 +53,7 @@ class Certificate(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clearing:
-    """A cleared book: the sink of each request (-1: unserved) and the rent of a unit of each sink."""
+    """A cleared book: the sink of each request, or -1, and the rent of one unit of each sink."""
 
     assignment: Integers
     price_usd: Floats

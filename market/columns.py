@@ -214,6 +214,7 @@ class Facts(NamedTuple):
     offer: Rows
     sink: Rows
     legal: Flags
+    signature_family: Integers
     region_jurisdiction: Integers
     command_us: Integers
     link: Rows

@@ -4,10 +4,9 @@ At one instant, signatures (rows of `legal`) have stages waiting and sinks have 
 Displaced units are the maximum flow between them; among maxima the one that uses sinks as evenly
 as law allows (least sum of f_s**2 / n_s), which is unique at each sink. It is found by Fujishige's
 decomposition (Mathematics of Operations Research 5(2), 1980): pour all waiting work into the sinks
-at one common level, work / units; where that fails, the minimum cut sets apart the sinks that lie
-above the level from those that can lie below, and each part is solved alone. At the end the sinks
-of a part of level r are used to the share min(r, 1) and its signatures served to the share
-min(1 / r, 1): the same flow is the most even one for those who wait.
+at one level, work / units; where that fails, the minimum cut sets apart what must lie above the
+level from what can lie below, and each part is solved alone. Sinks of a part of level r are then
+used to the share min(r, 1), its signatures served to min(1 / r, 1): as evenly as law allows, too.
 
 What that leaves open, which signature uses which sink of its part, is split by maximum entropy:
 x = a[signature] * b[sink] on all pairs that can carry flow; pro rata where law forbids nothing.
@@ -345,7 +344,8 @@ def _split(run: _Run) -> None:
     while _fit_columns(run) > _SPLIT_TOLERANCE * total:
         _step_to_rows(run)
         steps += 1
-        assert steps < _STEPS_MAX, "the split of a flow does not converge"
+        if steps == _STEPS_MAX:
+            raise ArithmeticError("the split of a flow does not converge")
     for row in range(run.size[_ROWS]):
         for column in range(run.size[_COLUMNS]):
             run.flow[run.row[row]["id"], run.column[column]["id"]] = run.cell[row, column]

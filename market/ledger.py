@@ -44,6 +44,7 @@ class Ledger:
     debt: DebtMeter
     payment: Rows
     legal: Flags
+    signature_family: Integers
     sample_us: Integers
     waiting: Counts
     available: Counts
@@ -88,6 +89,7 @@ def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
         debt=state.debt,
         payment=state.payment,
         legal=facts.legal,
+        signature_family=facts.signature_family,
         sample_us=facts.sample_us,
         waiting=state.waiting,
         available=state.available,

@@ -144,9 +144,10 @@ def _post_stakes(
     book.add(rows["accepted_us"], STAKE_LOCK, (OWNER, owner), (STAKE, 0), stake)
     book.add(at_us, STAKE_RELEASE, (STAKE, 0), (OWNER, owner), stake, passed)
     halves = [slash(int(amount)) for amount in stake[caught]]
+    nobody = np.zeros(len(halves), np.int64)
     for kind, account, holder, part in (
-        (TO_TREASURY, TREASURY, np.zeros(len(halves), np.int64), [h.treasury for h in halves]),
-        (TO_VERIFIER, VERIFIER, verifier[caught], [h.verifier for h in halves]),
+        (TO_TREASURY, TREASURY, nobody, [half.treasury_micro_usd for half in halves]),
+        (TO_VERIFIER, VERIFIER, verifier[caught], [half.verifier_micro_usd for half in halves]),
     ):
         book.add(at_us[caught], kind, (STAKE, 0), (account, holder), np.array(part, np.int64))
 

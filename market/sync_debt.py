@@ -47,13 +47,8 @@ class SyncCost:
         return np.asarray(self.displaced_gpu_s.sum(axis=(1, 2, 3)))
 
 
-def sync_cost(
-    ledger: Ledger, occupancy: Occupancy, *, signature_family: Integers, n_families: int
-) -> SyncCost:
-    """Add up what coordination took, by family, operation, cause and region.
-
-    `signature_family`, shape (n_signatures,), is the family of each group of stages in `ledger.legal`.
-    """
+def sync_cost(ledger: Ledger, occupancy: Occupancy, *, n_families: int) -> SyncCost:
+    """Add up what coordination took, by family, operation, cause and region."""
     n_regions = int(ledger.sink["region"].max()) + 1
     shape = (n_families, len(OPERATIONS), len(CAUSES), n_regions)
     labelled = np.zeros(shape)
@@ -67,7 +62,7 @@ def sync_cost(
             ledger.sink["region"][occupancy.sink[chosen]],
         )
         np.add.at(target, index, occupancy.unit_us[chosen] / US_PER_S)
-    displaced, error = _displacement(ledger, signature_family, shape)
+    displaced, error = _displacement(ledger, shape)
     return SyncCost(
         labelled_gpu_s=labelled,
         displaced_gpu_s=cost + displaced,
@@ -76,9 +71,7 @@ def sync_cost(
     )
 
 
-def _displacement(
-    ledger: Ledger, signature_family: Integers, shape: tuple[int, ...]
-) -> tuple[Floats, float]:
+def _displacement(ledger: Ledger, shape: tuple[int, ...]) -> tuple[Floats, float]:
     """Blame displaced units on what the stages they are matched with were waiting for."""
     n_signatures = len(ledger.legal)
     n_samples = len(ledger.sample_us)
@@ -97,7 +90,7 @@ def _displacement(
     region = ledger.sink["region"]
     for column in np.flatnonzero(gpu_s.any(axis=1)):
         signature, state = divmod(int(column), N_WAITING_STATES)
-        family = signature_family[signature]
+        family = ledger.signature_family[signature]
         operation, cause = BLAME[state]
         unseen = hidden * gpu_s[column] if state == UNMATCHED else np.zeros(len(hidden))
         np.add.at(total, (family, operation, cause, region), gpu_s[column] - unseen)
@@ -136,18 +129,34 @@ class DebtAccount:
     open_at_horizon_class_mean: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Obligations:
+    """Obligations opened, expired and open at the horizon, and the total age of the expired."""
+
+    opened: Floats
+    expired: Floats
+    still: Floats
+    expired_age_s: Floats
+
+
 _KINDS: Final = (DECISION, CHECK, AUDIT_WORK)
 
 
 def debt_accounts(ledger: Ledger, n_families: int) -> list[DebtAccount]:
     """Draw up the debt accounts of a run, one per kind of obligation and family."""
-    return [_account(ledger, kind, family) for kind in _KINDS for family in range(n_families)]
+    return [
+        _account(ledger, counts, kind, family)
+        for kind in _KINDS
+        for counts in [_obligations(ledger, kind, n_families)]
+        for family in range(n_families)
+    ]
 
 
-def _account(ledger: Ledger, kind: int, family: int) -> DebtAccount:
+def _account(ledger: Ledger, counts: _Obligations, kind: int, family: int) -> DebtAccount:
     root, interest = (ledger.debt.total_us[kind, family] / US_PER_S).tolist()
     area = float(ledger.debt.area[kind, family].sum()) / US_PER_S / US_PER_S
-    n_opened, n_expired, n_open, expired_age_s = _obligations(ledger, kind, family)
+    n_opened, n_expired = int(counts.opened[family]), int(counts.expired[family])
+    n_open = int(counts.still[family])
     n_closed = n_opened - n_expired - n_open
     class_mean = root / n_closed if n_closed > 0 else 0.0
     default = class_mean * n_expired
@@ -160,27 +169,34 @@ def _account(ledger: Ledger, kind: int, family: int) -> DebtAccount:
         interest=interest,
         paydown=root + interest,
         default=default,
-        mean_stock=(area + class_mean * expired_age_s) / horizon_s,
+        mean_stock=(area + class_mean * counts.expired_age_s[family]) / horizon_s,
         count=n_opened,
         open_count=n_open,
         open_at_horizon_class_mean=class_mean * n_open,
     )
 
 
-def _obligations(ledger: Ledger, kind: int, family: int) -> tuple[int, int, int, float]:
-    """Count the obligations opened, expired and open at the horizon, and the age of the expired."""
-    stage = ledger.stage[ledger.stage_fact["family"] == family]
+def _obligations(ledger: Ledger, kind: int, n_families: int) -> _Obligations:
+    """Count the obligations of a kind by family."""
+    stage = ledger.stage
+    expired, age_us = np.zeros(len(stage), bool), np.zeros(len(stage))
     if kind == DECISION:
         opened = stage["obligation_us"] > 0
         expired = opened & (stage["status"] == LAPSED)
         still = opened & (stage["status"] == ACTIVE) & (stage["record"] < 0)
-        age_us = stage["done_us"][expired] - stage["obligation_us"][expired]
-        return int(opened.sum()), int(expired.sum()), int(still.sum()), float(age_us.sum()) / US_PER_S
-    opened = stage["executed_us"] >= 0
-    if kind == AUDIT_WORK:
-        opened &= stage["is_audited"] == 1
-    still = opened & (stage["final_us"] < 0)
-    return int(opened.sum()), 0, int(still.sum()), 0.0
+        age_us = np.where(expired, stage["done_us"] - stage["obligation_us"], 0)
+    else:
+        opened = stage["executed_us"] >= 0
+        if kind == AUDIT_WORK:
+            opened &= stage["is_audited"] == 1
+        still = opened & (stage["final_us"] < 0)
+    counts = [
+        np.bincount(ledger.stage_fact["family"], weight, n_families)
+        for weight in (opened, expired, still, age_us / US_PER_S)
+    ]
+    return _Obligations(
+        opened=counts[0], expired=counts[1], still=counts[2], expired_age_s=counts[3]
+    )
 
 
 def debt_path(ledger: Ledger, kind: int) -> Floats:

@@ -94,18 +94,15 @@ def _joules(occupancy: Occupancy, terms: Terms) -> Floats:
 
 
 def _per_family(ledger: Ledger, amount: Floats, n_families: int) -> Floats:
-    total = np.zeros(n_families + 1)
-    np.add.at(total, ledger.stage_fact["family"], amount)
-    return total
+    return np.bincount(ledger.stage_fact["family"], amount, n_families + 1)
 
 
 def _control_core_s(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
     """Add up control work: each stage's own, and the refreshes that belong to nobody."""
     stage = ledger.stage
     own_us = stage["decision_core_us"] + stage["verification_core_us"] + stage["data_core_us"]
-    signed = np.zeros(len(stage))
-    work = ledger.record[ledger.record["outcome"] != RESIDUAL]
-    np.add.at(signed, work["stage"], terms.receipt_sign_us)
+    work = ledger.record["stage"][ledger.record["outcome"] != RESIDUAL]
+    signed = np.bincount(work, minlength=len(stage)) * terms.receipt_sign_us
     total = _per_family(ledger, own_us + signed, n_families)
     decided_us = int(ledger.plane["decision_core_us"].sum())
     unshared_us = decided_us - int(stage["decision_core_us"].sum())
@@ -127,9 +124,7 @@ def _value_usd(ledger: Ledger, n_families: int) -> Floats:
     age_us = done_us - chosen["job_arrival_us"]
     worth = np.maximum(0.0, chosen["value_usd"] - chosen["delay_usd_per_us"] * age_us)
     worth[done_us > chosen["deadline_us"]] = 0.0
-    total = np.zeros(n_families + 1)
-    np.add.at(total, chosen["family"], worth)
-    return total
+    return np.bincount(chosen["family"], worth, n_families + 1)
 
 
 def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
@@ -146,6 +141,4 @@ def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
     if ledger.has_stakes:
         locked_us += terms.stake_multiple * (end_us - work["accepted_us"])
     cost = price_usd * terms.capital_rate_per_year * locked_us / US_PER_S / S_PER_YEAR
-    total = np.zeros(n_families + 1)
-    np.add.at(total, ledger.stage_fact["family"][work["stage"]], cost)
-    return total
+    return np.bincount(ledger.stage_fact["family"][work["stage"]], cost, n_families + 1)

@@ -14,10 +14,11 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.style import context
+from matplotlib.ticker import FuncFormatter
 
 from hanse.market.states import OPERATIONS
 from hanse.market.units import Floats
-from hanse.scenarios.numerals import short
+from hanse.scenarios.numerals import short, tick
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart.
 PALETTE: Final = (
@@ -31,6 +32,17 @@ PALETTE: Final = (
     "#444444",
 )
 GREY: Final = "#888888"
+# The same without the yellow, which is lost in a line on white.
+LINES: Final = (
+    "#000000",
+    "#0072B2",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#7F7F7F",
+)
 DASHES: Final = ("-", "--", "-.", ":")
 # A phone shows about 7 inches of picture at a readable size and scrolls the other way.
 WIDTH_INCH: Final = 7.0
@@ -45,6 +57,7 @@ STYLE: Final[dict[str, object]] = {
     "grid.color": "#DDDDDD",
     "legend.frameon": False,
     "svg.hashsalt": "hanse",  # the same picture is the same bytes
+    "svg.fonttype": "none",  # text stays text: half the bytes, and no font is drawn by hand
 }
 
 
@@ -57,25 +70,17 @@ class Box:
     east: float
     south: float
     north: float
-    label_width: float
 
     def holds(self, longitude: float, latitude: float) -> bool:
         """Say whether a place lies in the box."""
         return self.west <= longitude <= self.east and self.south <= latitude <= self.north
 
 
-# Together they hold every region, each once; `label_width` is that of a label over its height.
+# Together they hold every region, each once.
 BOXES: Final = (
-    Box(name="Americas", west=-140.0, east=-30.0, south=-42.0, north=66.0, label_width=6.0),
-    Box(name="Europe", west=-16.0, east=40.0, south=45.0, north=66.0, label_width=14.0),
-    Box(
-        name="Africa, Asia, Pacific",
-        west=10.0,
-        east=175.0,
-        south=-42.0,
-        north=44.5,
-        label_width=8.0,
-    ),
+    Box(name="Americas", west=-140.0, east=-20.0, south=-42.0, north=58.0),
+    Box(name="Europe", west=-10.0, east=30.0, south=46.0, north=63.0),
+    Box(name="Africa, Asia, Pacific", west=0.0, east=160.0, south=-42.0, north=45.0),
 )
 
 
@@ -135,8 +140,8 @@ def rung_axis(axis: Axes, titles: Mapping[str, str]) -> None:
     axis.set_yticks(range(len(titles)), list(titles.values()))
     axis.set_ylim(len(titles) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
-    axis.locator_params(axis="x", nbins=5)
-    axis.ticklabel_format(axis="x", style="plain", useOffset=False)
+    axis.locator_params(axis="x", nbins=4)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: tick(number)))
 
 
 def legend(axes: Sequence[Axes]) -> tuple[list[Artist], list[str]]:
@@ -155,11 +160,15 @@ def heat(axis: Axes, table: pd.DataFrame, columns: Sequence[str]) -> None:
     axis.imshow(value, cmap="Blues", norm=PowerNorm(0.5, 0.0, 1.1 * top), aspect="auto")
     for (y, x), number in np.ndenumerate(value):
         colour = "white" if number > 0.3 * top else "black"
-        axis.text(x, y, short(number), ha="center", va="center", color=colour, fontsize=7.5)
+        axis.text(x, y, _cell(number), ha="center", va="center", color=colour, fontsize=7.5)
     axis.set_yticks(range(len(table)), list(table.index))
     axis.set_xticks(range(len(columns)), list(columns))
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
+
+
+def _cell(number: float) -> str:
+    return "<0.001" if 0 < number < 0.001 else short(number)
 
 
 def places(
@@ -182,41 +191,31 @@ def places(
         edgecolors="black",
         linewidths=0.5,
     )
-    height = box.north - box.south
-    axis.set(xlim=(box.west, box.east), ylim=(box.south, box.north + 0.12 * height))
-    for name, spot, (dx, dy) in zip(region.index[held], at, _label_offsets(at, box), strict=True):
-        axis.annotate(
-            str(name),
-            (float(spot[0]), float(spot[1])),
-            (dx, dy),
-            textcoords="offset points",
-            fontsize=7,
-            ha="left" if dx > 0 else "right",
-            va="center",
-        )
-    axis.grid()
+    _name_places(axis, names=region.index[held].tolist(), at=at, box=box)
     return shown
 
 
-def _label_offsets(at: Floats, box: Box) -> list[tuple[float, float]]:
-    """Choose, for each place in turn, the side on which its label meets the fewest others."""
-    height = 0.06 * (box.north - box.south)
-    width = height * box.label_width
-    taken: list[tuple[float, float]] = [(x, y) for x, y in at]
-    chosen = []
-    for x, y in at:
-        spots = {
-            (5.0 * side, 8.0 * up): (x + side * (width / 2 + height / 2), y + up * height)
-            for up in (0, 1, -1, 2, -2)
-            for side in (1, -1)
-        }
-        crowd = {
-            offset: sum(abs(p - u) < width and abs(q - v) < height for u, v in taken)
-            + (p + width / 2 > box.east)
-            + (p - width / 2 < box.west)
-            for offset, (p, q) in spots.items()
-        }
-        best = min(crowd, key=crowd.__getitem__)
-        taken.append(spots[best])
-        chosen.append(best)
-    return chosen
+def _name_places(axis: Axes, *, names: Sequence[str], at: Floats, box: Box) -> None:
+    """List the names down the right side, north first, each led to its place by a line."""
+    width, height = box.east - box.west, box.north - box.south
+    column = box.east + 0.06 * width
+    order = np.argsort(-at[:, 1], kind="stable")
+    slots = _spread(at[order, 1], gap=0.07 * height, top=box.north, bottom=box.south)
+    for k, slot in zip(order, slots, strict=True):
+        longitude, latitude = at[k]
+        axis.plot((longitude, column), (latitude, slot), color=GREY, lw=0.4, zorder=0.5)
+        axis.text(column, slot, f" {names[k]}", fontsize=7, va="center")
+    axis.set(xlim=(box.west, box.east + 0.6 * width), ylim=(box.south, box.north))
+    axis.set_xticks(np.linspace(box.west, box.east, 3))
+    axis.grid()
+
+
+def _spread(falling: Floats, *, gap: float, top: float, bottom: float) -> Floats:
+    """Move falling values apart to at least `gap`, as little as may be, and above the bottom."""
+    slots = np.minimum(falling, top - gap / 2)
+    for k in range(1, len(slots)):
+        slots[k] = min(slots[k], slots[k - 1] - gap)
+    slots[-1:] = np.maximum(slots[-1:], bottom + gap / 2)
+    for k in range(len(slots) - 2, -1, -1):
+        slots[k] = max(slots[k], slots[k + 1] + gap)
+    return slots

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hanse.market.states import CAUSES, OPERATIONS
+from hanse.market.states import CAUSES, OPERATIONS, STATES
 from hanse.market.units import US_PER_S, Floats
 from hanse.scenarios import charts
+from hanse.scenarios.numerals import unit_words
 from hanse.scenarios.paired import ALL, LADDER_MEASURES, WHOLE_LADDER
 from hanse.scenarios.results import Results
 
@@ -91,7 +92,7 @@ def _ladder(results: Results) -> Picture:
         y = range(1, len(titles))
         axis.errorbar(ends[1:], y, xerr=half, fmt="none", ecolor="black", capsize=3)
         charts.rung_axis(axis, titles)
-        axis.set(title=family, xlabel="synchronization cost, GPU-seconds per run")
+        axis.set(title=family, xlabel="synchronization cost, GPU-seconds per run", xlim=(0, None))
         axis.grid(axis="x")
     figure.legend(*charts.legend(axes), loc="outside lower center", ncols=4)
     return Picture(
@@ -112,7 +113,7 @@ def _steps_of(family: str) -> Callable[[Results], Picture | None]:
         measures = [name for name in LADDER_MEASURES if name in set(frame["measure"])]
         if not measures:
             return None
-        unit = dict(zip(frame["measure"], frame["unit"], strict=True))
+        unit = dict(zip(frame["measure"], frame["unit"].map(unit_words), strict=True))
         return Picture(
             figure=_dots_figure(results, family, {name: unit[name] for name in measures}),
             name=f"steps-{family.strip('()').replace('_', '-')}",
@@ -181,7 +182,8 @@ def _stage_states(results: Results) -> Picture | None:
             continue
         us = here.pivot_table(index="state", columns="regime", values="us", aggfunc="sum")
         seconds = (us / US_PER_S / jobs[family]).reindex(columns=list(rung_titles(results)))
-        seconds = seconds.reindex(list(dict.fromkeys(here["state"]))).fillna(0.0)
+        order = [state for state in STATES if state in set(here["state"])]
+        seconds = seconds.reindex(order).fillna(0.0)
         tables[f"{family}: seconds per job"] = seconds[seconds.max(axis=1) > 0]
     return _heat_picture(
         tables,
@@ -230,7 +232,7 @@ def _debt_paths(results: Results) -> Picture | None:
         instant_s = np.linspace(0.0, float(here["instant_s"].max()), _N_INSTANTS)
         for k, (rung, title) in enumerate(rung_titles(results).items()):
             stock = _mean_path(here[here["regime"] == rung], instant_s)
-            colour, dash = charts.PALETTE[k % 8], charts.DASHES[k % 4]
+            colour, dash = charts.LINES[k % 8], charts.DASHES[k % 4]
             axis.plot(instant_s, stock, lw=1.4, label=title, color=colour, ls=dash)
         unit = "GPU-seconds" if resource == "accelerator" else "core-seconds"
         axis.set(title=f"{obligation}: {resource}", ylabel=unit, ylim=(0, None))
@@ -266,7 +268,7 @@ def _price_map(results: Results) -> Picture | None:
     if every.empty:
         return None
     figure = Figure(figsize=(charts.WIDTH_INCH, 2.7 * len(ends)), layout="constrained")
-    grid = figure.subplots(len(ends), 3, width_ratios=(1, 1, 1.5), squeeze=False)
+    grid = figure.subplots(len(ends), 3, width_ratios=(1, 1, 1.25), squeeze=False)
     limits = (float(every.min()), float(every.max()))
     for row, name, price in zip(grid, ends, found, strict=True):
         for axis, box in zip(row, charts.BOXES, strict=True):

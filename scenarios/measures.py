@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from hanse.agents.lowering import signature_family
 from hanse.agents.world import World
 from hanse.market.columns import N_DEBT_BINS
 from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION, OBLIGATION, RESOURCE
@@ -56,12 +55,11 @@ def measure(world: World, ledger: Ledger) -> Measured:
     """Read every measure from the ledger of a run on this world."""
     n_families = len(world.workload.family)
     occupancy = label_time(ledger, n_families)
-    family, _ = signature_family(world)
     return Measured(
         world=world,
         ledger=ledger,
         occupancy=occupancy,
-        cost=sync_cost(ledger, occupancy, signature_family=family, n_families=n_families),
+        cost=sync_cost(ledger, occupancy, n_families=n_families),
         welfare=measure_welfare(
             ledger,
             occupancy,
@@ -233,12 +231,13 @@ def _occupancy(measured: Measured) -> Table:
 def _stage_time(measured: Measured) -> Table:
     ledger, n_families = measured.ledger, len(measured.families) - 1
     total = np.zeros((n_families, N_STATES), np.int64)
-    np.add.at(total, ledger.stage_fact["family"], ledger.time_us)
-    family, state = np.nonzero(total)
+    for family in range(n_families):
+        total[family] = ledger.time_us[ledger.stage_fact["family"] == family].sum(axis=0)
+    of_family, state = np.nonzero(total)
     return {
-        "family": _names(measured.families, family),
+        "family": _names(measured.families, of_family),
         "state": _names(STATES, state),
-        "us": total[family, state],
+        "us": total[of_family, state],
     }
 
 

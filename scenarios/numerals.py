@@ -20,6 +20,12 @@ def short(number: float) -> str:
     return _fixed(number, _decimals(number, significant=3))
 
 
+def tick(number: float) -> str:
+    """Write a number beside an axis, with no more digits than it has."""
+    text = f"{number:,.10g}"
+    return _MINUS + text[1:] if text.startswith("-") else text
+
+
 def signed(number: float, *, decimals: int | None = None) -> str:
     """Write a change with its sign, and no sign for no change."""
     if not isfinite(number):
@@ -53,6 +59,19 @@ def level(mean: float, low: float, high: float) -> str:
     half = (high - low) / 2
     places = _decimals(half if half > 0 else mean, significant=2 if half > 0 else 3)
     return f"{_fixed(mean, places)} ± {_fixed(half, places)}"
+
+
+def unit_words(unit: str) -> str:
+    """Write a unit of the tables as a reader knows it.
+
+    Examples
+    --------
+    >>> unit_words("gpu_s/job"), unit_words("USD/gpu_h"), unit_words("core_s")
+    ('GPU-s/job', 'USD/GPU-hour', 'core-s')
+    """
+    for short_form, words in (("gpu_h", "GPU-hour"), ("gpu_s", "GPU-s"), ("core_s", "core-s")):
+        unit = unit.replace(short_form, words)
+    return unit
 
 
 def _decimals(number: float, *, significant: int) -> int:

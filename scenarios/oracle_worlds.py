@@ -1,6 +1,7 @@
 """Small worlds whose answer is known on paper; `selftest` and the analytic tests run them."""
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -9,9 +10,14 @@ from hanse.agents.workload import Workload
 from hanse.agents.world import World
 from hanse.market.crossings import CrossingCosts
 from hanse.market.geography import Geography
-from hanse.market.jurisdictions import Law
+from hanse.market.jurisdictions import RESIDENT, UNRESTRICTED, Law
 from hanse.market.terms import ON_RECEIPT, Terms
-from hanse.market.units import Floats, Integers
+from hanse.market.units import US_PER_S, Floats, Integers
+
+N_ATTEMPTS: Final = 8
+"""Draws of luck per stage; more bounces and redos than that need a world of their own."""
+
+_SPREAD_US: Final = 300 * US_PER_S
 
 FREE_TERMS = Terms(
     control_cores=1.0,
@@ -69,7 +75,7 @@ FREE_CROSSINGS = CrossingCosts(
 
 
 def line_geography(n_regions: int, *, rtt_ms: float) -> Geography:
-    """Build regions on a line, each in a jurisdiction of its own, with one round trip between all."""
+    """Build regions, each in a jurisdiction of its own, with one round trip between any two."""
     rtt = np.full((n_regions, n_regions), rtt_ms)
     np.fill_diagonal(rtt, rtt_ms if n_regions == 1 else min(rtt_ms, 1.0))
     names = tuple(f"region-{k}" for k in range(n_regions))
@@ -89,8 +95,10 @@ def line_geography(n_regions: int, *, rtt_ms: float) -> Geography:
 
 
 def free_law(n_regions: int) -> Law:
-    """Let everything be served everywhere."""
-    return Law(may_serve=np.ones((2, n_regions, n_regions), bool))
+    """Let unrestricted data be served everywhere, and resident data at home alone."""
+    may_serve = np.ones((2, n_regions, n_regions), bool)
+    may_serve[RESIDENT] = np.eye(n_regions, dtype=bool)
+    return Law(may_serve=may_serve)
 
 
 def even_fleet(n_nodes: int, n_regions: int, *, posted_usd_per_gpu_hour: float = 2.0) -> Fleet:
@@ -111,41 +119,52 @@ def plain_workload(
     arrival_us: Integers,
     work_us: Integers,
     *,
+    stage_job: Integers | None = None,
     origin: Integers | None = None,
     service: Floats | None = None,
     value_usd: float = 100.0,
-    deadline_us: int = 1 << 60,
+    patience_us: int = 1 << 50,
 ) -> Workload:
-    """Build one-stage jobs that are worth the same, whenever they finish before the deadline."""
-    n = len(arrival_us)
-    zero, ones = np.zeros(n, np.int64), np.ones((8, n))
+    """Build jobs of one buyer per region that keep their worth until their patience ends.
+
+    Parameters
+    ----------
+    work_us : accelerator time of each stage.
+    stage_job : job of each stage, sorted; each job is one stage if it is not given.
+    origin : region of each job; the first if it is not given.
+    service : factor on the time that a decision on each stage takes, in each attempt.
+    """
+    n_jobs, n_stages = len(arrival_us), len(work_us)
+    job = np.arange(n_jobs) if stage_job is None else stage_job
+    zero, nothing = np.zeros(n_jobs, np.int64), np.zeros(n_stages, np.int64)
+    ones = np.ones((N_ATTEMPTS, n_stages))
     origin = zero if origin is None else origin
     return Workload(
         family=("job",),
         buyer_region=np.arange(int(origin.max(initial=0)) + 1),
         job_family=zero,
         job_arrival_us=arrival_us,
-        job_deadline_us=np.full(n, deadline_us),
+        job_deadline_us=arrival_us + patience_us,
         job_origin=origin,
         job_buyer=origin,
-        job_first_party=np.full(n, -1),
+        job_first_party=np.full(n_jobs, -1),
         job_class=zero,
         job_data_class=zero,
-        job_value_usd=np.full(n, value_usd),
-        job_delay_usd_per_s=np.zeros(n),
-        stage_job=np.arange(n),
-        stage_ordinal=zero,
+        job_value_usd=np.full(n_jobs, value_usd),
+        job_delay_usd_per_s=np.zeros(n_jobs),
+        stage_job=job,
+        stage_ordinal=np.arange(n_stages) - np.searchsorted(job, job),
         stage_work_us=work_us,
-        stage_input_bytes=zero,
-        stage_context_tokens=zero,
-        stage_tool_us=zero,
-        stage_holds=np.zeros(n, bool),
-        stage_verifier=zero,
-        stage_is_sampled=np.zeros(n, bool),
+        stage_input_bytes=nothing,
+        stage_context_tokens=nothing,
+        stage_tool_us=nothing,
+        stage_holds=np.zeros(n_stages, bool),
+        stage_verifier=nothing,
+        stage_is_sampled=np.zeros(n_stages, bool),
         attempt_temptation=ones,
         attempt_audit=ones,
         attempt_commit=ones,
-        attempt_service=ones if service is None else np.tile(service, (8, 1)),
+        attempt_service=ones if service is None else np.tile(service, (N_ATTEMPTS, 1)),
     )
 
 
@@ -158,9 +177,11 @@ def plain_world(
     rtt_ms: float = 0.001,
     terms: Terms = FREE_TERMS,
     crossing: CrossingCosts = FREE_CROSSINGS,
-    n_samples: int = 16,
+    sample_instant_us: Integers | None = None,
 ) -> World:
     """Put a workload into a world without frictions but those of `terms` and `crossing`."""
+    if sample_instant_us is None:
+        sample_instant_us = (np.arange(16) * 2 + 1) * horizon_us // 32
     return World(
         scenario="oracle",
         seed=0,
@@ -172,8 +193,13 @@ def plain_world(
         crossing=crossing,
         terms=terms,
         verifier_region=np.zeros(1, np.int64),
-        sample_instant_us=(np.arange(n_samples) * 2 + 1) * horizon_us // (2 * n_samples),
+        sample_instant_us=sample_instant_us,
     )
+
+
+def poisson_us(rng: np.random.Generator, n_jobs: int, per_s: float) -> Integers:
+    """Draw the instants of a Poisson process, rounded once to whole microseconds."""
+    return np.rint(np.cumsum(rng.exponential(1.0 / per_s, n_jobs)) * US_PER_S).astype(np.int64)
 
 
 def queue_world(
@@ -183,10 +209,122 @@ def queue_world(
 
     `service`, shape (n_jobs,), are the unit-mean factors on a service time of one second.
     """
-    gaps_s = rng.exponential(1.0 / (servers * utilisation), n_jobs)
-    arrival_us = np.rint(np.cumsum(gaps_s) * 1e6).astype(np.int64)
-    work_us = np.ones(n_jobs, np.int64)
-    terms = replace(FREE_TERMS, control_cores=float(servers), service_posted_us=1e6)
-    workload = plain_workload(arrival_us, work_us, service=service)
-    horizon_us = int(arrival_us[-1]) + 10**12
-    return plain_world(workload, n_nodes=64, horizon_us=horizon_us, terms=terms)
+    arrival_us = poisson_us(rng, n_jobs, servers * utilisation)
+    workload = plain_workload(
+        arrival_us, np.ones(n_jobs, np.int64), service=service, patience_us=3_600 * US_PER_S
+    )
+    terms = replace(FREE_TERMS, control_cores=float(servers), service_posted_us=float(US_PER_S))
+    horizon_us = int(arrival_us[-1]) + 3_600 * US_PER_S
+    return plain_world(workload, n_nodes=servers + 2, horizon_us=horizon_us, terms=terms)
+
+
+def counted_queue_world(rng: np.random.Generator, *, n_jobs: int) -> World:
+    """Build a queue on whole seconds, and count it between each two of them.
+
+    At most one job arrives a second; services are geometric. Between two whole seconds nothing
+    changes, so that the mean of the counts is the mean over time, without any error.
+    """
+    arrival_us = np.cumsum(rng.geometric(0.25, n_jobs)) * US_PER_S
+    service = rng.geometric(1.0 / 3.0, n_jobs).astype(float)
+    n_seconds = int(arrival_us[-1] / US_PER_S) + 600
+    workload = plain_workload(arrival_us, np.ones(n_jobs, np.int64), service=service)
+    return plain_world(
+        workload,
+        n_nodes=4,
+        horizon_us=n_seconds * US_PER_S,
+        terms=replace(FREE_TERMS, service_posted_us=float(US_PER_S)),
+        sample_instant_us=np.arange(n_seconds) * US_PER_S + US_PER_S // 2,
+    )
+
+
+def clearing_world(
+    rng: np.random.Generator, *, n_jobs: int, per_s: float, interval_s: float, service_s: float
+) -> World:
+    """Build a plane that clears Poisson requests at an interval, each time in constant time."""
+    arrival_us = poisson_us(rng, n_jobs, per_s)
+    workload = plain_workload(arrival_us, np.ones(n_jobs, np.int64))
+    terms = replace(
+        FREE_TERMS,
+        clearing_interval_us=round(interval_s * US_PER_S),
+        service_posted_us=service_s * US_PER_S,
+    )
+    crowd = int(3 * per_s * max(interval_s, service_s)) + 40
+    horizon_us = int(arrival_us[-1]) + 600 * US_PER_S
+    return plain_world(workload, n_nodes=crowd, horizon_us=horizon_us, terms=terms)
+
+
+def receipt_world(
+    rng: np.random.Generator, *, n_jobs: int, utilisation: float, interval_s: float
+) -> World:
+    """Build a plane that checks Poisson receipts, each for a second, whatever its interval is.
+
+    Each clearing starts a Poisson number of jobs. Their work is uniform on many whole intervals,
+    so that they end at a constant rate and independently: a Poisson process. It is so long that
+    what the queue holds does not matter for when later receipts arrive.
+    """
+    arrival_us = poisson_us(rng, n_jobs, utilisation)
+    interval_us = round(interval_s * US_PER_S)
+    spread_us = interval_us * round(_SPREAD_US / interval_us)
+    terms = replace(FREE_TERMS, clearing_interval_us=interval_us, receipt_verify_us=float(US_PER_S))
+    crowd = int(utilisation * spread_us / US_PER_S) + 40
+    horizon_us = int(arrival_us[-1]) + 3_600 * US_PER_S
+    workload = plain_workload(arrival_us, rng.integers(1, spread_us, n_jobs))
+    return plain_world(workload, n_nodes=crowd, horizon_us=horizon_us, terms=terms)
+
+
+def crossing_world(n_crossings: int, *, crossing: CrossingCosts, holds: bool) -> World:
+    """Build a chain of stages of which each but the first has to cross into the next region.
+
+    Region k has one unit. Residual work leaves it at `100 k` seconds, when every other unit is
+    busy: behind the stage that ran at k - 1 came a long job that law binds to its region. Each
+    crossing moves 125 MB at 10 Gbit/s, and rebuilds a context at 1,000 tokens per second.
+    """
+    n_stages, period_us = n_crossings + 1, 100 * US_PER_S
+    free_from_us = np.arange(n_stages) * period_us
+    arrival_us = np.append(US_PER_S, free_from_us + period_us // 4)
+    work_us = np.full(2 * n_stages, 30 * period_us * n_stages)
+    work_us[:n_stages] = period_us // 2
+    stage_job = np.append(np.zeros(n_stages, np.int64), np.arange(1, n_stages + 1))
+    workload = plain_workload(
+        arrival_us,
+        work_us,
+        stage_job=stage_job,
+        origin=np.append(0, np.arange(n_stages)),
+        value_usd=1e6,
+    )
+    follows = workload.stage_ordinal > 0
+    workload = replace(
+        workload,
+        job_data_class=np.append(UNRESTRICTED, np.full(n_stages, RESIDENT)),
+        stage_holds=np.full(2 * n_stages, holds),
+        stage_input_bytes=np.where(follows, 125_000_000, 0),
+        stage_context_tokens=np.where(follows, 500, 0),
+    )
+    world = plain_world(
+        workload,
+        n_nodes=n_stages,
+        n_regions=n_stages,
+        rtt_ms=80.0,
+        horizon_us=(n_stages + 1) * period_us,
+        crossing=crossing,
+        terms=replace(FREE_TERMS, context_tokens_per_gpu_s=1_000.0, context_ttl_us=1 << 50),
+    )
+    return replace(world, fleet=replace(world.fleet, node_free_from_us=free_from_us))
+
+
+def reuse_world(*, uses_per_credential: int, n_jobs: int) -> World:
+    """Build one crossing a second by one buyer, whose credential lasts for so many of them."""
+    arrival_us = (np.arange(n_jobs) + 1) * US_PER_S
+    workload = plain_workload(arrival_us, np.full(n_jobs, US_PER_S // 10))
+    world = plain_world(
+        workload,
+        n_nodes=2,
+        n_regions=2,
+        horizon_us=(n_jobs + 10) * US_PER_S,
+        crossing=replace(FREE_CROSSINGS, identity_full_us=5_000.0, identity_verify_us=250.0),
+        terms=replace(
+            FREE_TERMS,
+            credential_ttl_us=uses_per_credential * US_PER_S - US_PER_S // 2,
+        ),
+    )
+    return replace(world, fleet=replace(world.fleet, node_region=np.array([1, 1])))

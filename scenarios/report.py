@@ -20,12 +20,13 @@ from hanse.scenarios.figures import (
     families,
     rung_titles,
 )
-from hanse.scenarios.numerals import change, level, short
+from hanse.scenarios.numerals import change, level, short, unit_words
 from hanse.scenarios.paired import ALL, LADDER_MEASURES, WHOLE_LADDER, Estimate, estimates
 from hanse.scenarios.results import Results, ResultsError
 
 PAGE: Final = "report.html"
 NO_EVIDENCE: Final = "E"
+SHARED: Final = "(shared)"
 _N_LARGEST_PARTS: Final = 3
 _PART: Final = ["operation", "cause", "mean", "ci_low", "ci_high"]
 _DISPLACED: Final = ("displaced_gpu_s", "displaced_se_gpu_s")
@@ -124,6 +125,7 @@ def _content(results: Results) -> dict[str, object]:
         "n_seeds": len(cast(Sequence[int], manifest["seeds"])),
         "rungs": list(rung_titles(results).values()),
         "families": [_family(results, name) for name in families(results)],
+        "shared_rows": _measure_rows(results, SHARED),
         "receipts": _receipts(results),
         "receipt_headings": list(_RECEIPTS.values()),
         "estimator": _estimator(results),
@@ -200,6 +202,8 @@ def _part_rows(results: Results, family: str) -> list[Row]:
 
 def _measure_rows(results: Results, family: str) -> list[Row]:
     """Tabulate the mean of every measure on every rung."""
+    if "measures" not in results.tables:
+        return []
     frame = results.frame("measures")
     frame = frame[frame["family"] == family]
     unit = _units(frame)
@@ -216,7 +220,7 @@ def _measure_rows(results: Results, family: str) -> list[Row]:
 
 
 def _units(frame: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(frame["measure"], frame["unit"], strict=True))
+    return dict(zip(frame["measure"], frame["unit"].map(unit_words), strict=True))
 
 
 def _receipts(results: Results) -> list[Row]:
@@ -235,17 +239,15 @@ def _estimator(results: Results) -> list[Row]:
     if "measures" not in results.tables:
         return []
     frame = results.frame("measures")
-    means = frame.groupby(["family", "measure", "regime"])["value"].mean().to_dict()
-    rows = []
-    for family in families(results):
-        pairs = [
-            (means.get((family, name, rung), nan) for name in _DISPLACED)
-            for rung in rung_titles(results)
-        ]
-        entries = [Entry(text=f"{short(mean)} ± {short(error)}") for mean, error in pairs]
-        if any((family, _DISPLACED[1], rung) in means for rung in rung_titles(results)):
-            rows.append(Row(title=family, entries=entries))
-    return rows
+    by_run = frame.groupby(["measure", "regime", "seed"])["value"].sum()
+    means = by_run.groupby(["measure", "regime"]).mean()
+    return [
+        Row(
+            title=title,
+            entries=[Entry(text=short(means.get((name, rung), nan))) for name in _DISPLACED],
+        )
+        for rung, title in rung_titles(results).items()
+    ]
 
 
 def _assumptions(results: Results) -> list[dict[str, object]]:

@@ -141,7 +141,7 @@ def test_welfare_is_that_of_another_exact_solver_on_three_thousand_books() -> No
 
 def test_each_price_is_what_one_more_unit_would_add_to_welfare() -> None:
     # W(capacity + 1 at s) - W(capacity): the least competitive price of s (Gul and Stacchetti,
-    # Journal of Economic Theory 87(1), 1999, theorem 4).
+    # Journal of Economic Theory 87(1), 1999).
     for net_value, capacity in drawn_books(2, 800):
         _, price, _ = cleared(net_value, capacity)
         welfare = best_welfare(net_value, capacity)

@@ -1,0 +1,283 @@
+"""Small worlds for property tests: a few knobs that hypothesis turns, and contents that follow them.
+
+Every column of a world is drawn for the largest size and then cut, so that dropping a job or a node
+leaves the others as they were, and a failure shrinks.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from hypothesis import strategies as st
+
+from hanse.agents.fleet import Fleet
+from hanse.agents.workload import Workload
+from hanse.agents.world import World
+from hanse.market.crossings import CrossingCosts
+from hanse.market.geography import Geography
+from hanse.market.jurisdictions import Law
+from hanse.market.regime import Regime, ladder
+from hanse.market.terms import ON_FINALITY, ON_RECEIPT, Terms
+from hanse.market.units import Flags, Floats, Integers
+from hanse.scenarios.oracle_worlds import FREE_CROSSINGS, FREE_TERMS
+
+N_REGIONS_MAX: Final = 4
+N_NODES_MAX: Final = 10
+N_JOBS_MAX: Final = 24
+N_STAGES_MAX: Final = 2
+HORIZON_US: Final = 120_000_000
+
+AUDITED: Final = next(rung.regime for rung in ladder if rung.name == "audited-market")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How large a small world is, and how crowded: jobs arrive within `arrival_us`."""
+
+    seed: int
+    n_regions: int
+    n_classes: int
+    n_nodes: int
+    n_jobs: int
+    arrival_us: int
+    work_us: int
+    hold_share: float
+    resident_share: float
+    occupied_share: float
+    moves_data: bool
+
+
+def regimes() -> st.SearchStrategy[Regime]:
+    """Draw a rung of the ladder."""
+    return st.sampled_from([rung.regime for rung in ladder])
+
+
+@st.composite
+def sizes(draw: st.DrawFn) -> Size:
+    """Draw the knobs of a world's contents."""
+    return Size(
+        seed=draw(st.integers(0, 2**16)),
+        n_regions=draw(st.integers(1, N_REGIONS_MAX)),
+        n_classes=draw(st.integers(1, 2)),
+        n_nodes=draw(st.integers(2, N_NODES_MAX)),
+        n_jobs=draw(st.integers(1, N_JOBS_MAX)),
+        arrival_us=draw(st.sampled_from([0, 5_000_000, 60_000_000])),
+        work_us=draw(st.sampled_from([20_000, 2_000_000, 20_000_000])),
+        hold_share=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        resident_share=draw(st.sampled_from([0.0, 0.3])),
+        occupied_share=draw(st.sampled_from([0.0, 0.5])),
+        moves_data=draw(st.booleans()),
+    )
+
+
+@st.composite
+def terms(draw: st.DrawFn) -> Terms:
+    """Draw terms under which delays are long, cheats are common and views are old."""
+    return replace(
+        FREE_TERMS,
+        control_cores=draw(st.sampled_from([0.5, 1.0, 5.0])),
+        clearing_interval_us=draw(st.sampled_from([0, 700_000, 5_000_000])),
+        refresh_interval_us=draw(st.sampled_from([0, 1_000_000, 4_000_000])),
+        bounce_limit=draw(st.integers(0, 3)),
+        redo_limit=draw(st.integers(0, 2)),
+        control_delay_scale=draw(st.sampled_from([0.0, 1.0, 3.0])),
+        service_posted_us=draw(st.sampled_from([0.0, 300.0, 400_000.0])),
+        service_welfare_us=draw(st.sampled_from([0.0, 500.0, 300_000.0])),
+        service_message_us=draw(st.sampled_from([0.0, 20.0, 2_000.0])),
+        service_edge_us=2.5,
+        service_solve_us=7.5,
+        receipt_sign_us=50.0,
+        receipt_verify_us=150.0,
+        settlement_us=draw(st.sampled_from([0.0, 100_000.0])),
+        audit_probability=draw(st.sampled_from([0.0, 0.3, 1.0])),
+        audit_share=draw(st.sampled_from([0.1, 1.0])),
+        audit_detection=draw(st.sampled_from([0.5, 1.0])),
+        audit_bytes=draw(st.sampled_from([0.0, 1e8, 4e9])),
+        stake_multiple=draw(st.sampled_from([0.0, 0.01, 4.0])),
+        saved_share=draw(st.sampled_from([0.6, 50.0])),
+        temptation_share=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        capital_rate_per_year=0.1,
+        invoice_lag_us=30 * 86_400 * 1_000_000,
+        release=draw(st.sampled_from([ON_RECEIPT, ON_FINALITY])),
+        core_usd_per_hour=0.05,
+        active_w=700.0,
+        idle_w=100.0,
+        core_w=10.0,
+        credential_ttl_us=10_000_000,
+        authority_ttl_us=20_000_000,
+        context_ttl_us=draw(st.sampled_from([0, 5_000_000])),
+        context_tokens_per_gpu_s=4_000.0,
+    )
+
+
+@st.composite
+def crossings(draw: st.DrawFn) -> CrossingCosts:
+    """Draw what a crossing costs: nothing, or each of the five operations something."""
+    if draw(st.booleans()):
+        return FREE_CROSSINGS
+    return CrossingCosts(
+        identity_full_us=1_300.0,
+        identity_verify_us=90.0,
+        policy_base_us=40.0,
+        policy_rule_us=1.0,
+        rule_dimensions=4,
+        rule_levels=3,
+        interaction_order=2,
+        proxy_cpu_us=200.0,
+        proxy_us=900.0,
+        commit_us=2_500.0,
+        authority_round_trips=2.0,
+        approval_us=draw(st.sampled_from([0, 3_000_000])),
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Draw a small world with all frictions."""
+    return build_world(draw(sizes()), draw(terms()), draw(crossings()))
+
+
+@st.composite
+def frictionless_worlds(draw: st.DrawFn) -> World:
+    """Draw a small world in which nothing that coordinates costs anything, and no data moves."""
+    free = replace(
+        FREE_TERMS,
+        control_cores=draw(st.sampled_from([0.5, 26.0])),
+        release=draw(st.sampled_from([ON_RECEIPT, ON_FINALITY])),
+    )
+    return build_world(replace(draw(sizes()), moves_data=False), free, FREE_CROSSINGS)
+
+
+def build_world(size: Size, its_terms: Terms, crossing: CrossingCosts) -> World:
+    """Draw the contents of a world of this size."""
+    rng = np.random.default_rng(size.seed)
+    geography = _geography(rng, size)
+    fleet = _fleet(rng, size)
+    law = _law(rng, size)
+    n_attempts = its_terms.bounce_limit + 2 * its_terms.redo_limit + 3
+    return World(
+        scenario="small",
+        seed=size.seed,
+        horizon_us=HORIZON_US,
+        geography=geography,
+        law=law,
+        fleet=fleet,
+        workload=_workload(rng, size, n_attempts),
+        crossing=crossing,
+        terms=replace(its_terms, hub_region=size.seed % size.n_regions),
+        verifier_region=rng.integers(0, size.n_regions, 3),
+        sample_instant_us=(np.arange(16) * 2 + 1) * HORIZON_US // 32,
+    )
+
+
+def _geography(rng: np.random.Generator, size: Size) -> Geography:
+    """Draw round trips that need not obey the triangle inequality, as measured ones do not."""
+    n = size.n_regions
+    rtt = np.round(rng.uniform(1.0, 400.0, (N_REGIONS_MAX, N_REGIONS_MAX)), 1)
+    rtt = np.minimum(rtt, rtt.T)
+    np.fill_diagonal(rtt, 0.6)
+    return Geography(
+        region=tuple(f"region-{k}" for k in range(n)),
+        jurisdiction=("north", "south"),
+        region_jurisdiction=np.arange(N_REGIONS_MAX)[:n] % 2,
+        latitude=np.zeros(n),
+        longitude=np.zeros(n),
+        rtt_ms=rtt[:n, :n],
+        gbps=np.full((n, n), 4.0),
+        egress_usd_per_gb=np.full(n, 0.02),
+        electricity_usd_per_kwh=rng.uniform(0.05, 0.3, N_REGIONS_MAX)[:n],
+        carbon_g_per_kwh=np.zeros(n),
+        demand_weight=np.full(n, 1.0 / n),
+    )
+
+
+def _law(rng: np.random.Generator, size: Size) -> Law:
+    n = size.n_regions
+    may_serve = np.ones((2, n, n), bool)
+    may_serve[1] = (rng.random((N_REGIONS_MAX, N_REGIONS_MAX)) < 0.4)[:n, :n] | np.eye(n, dtype=bool)
+    return Law(may_serve=may_serve)
+
+
+def _fleet(rng: np.random.Generator, size: Size) -> Fleet:
+    n = size.n_nodes
+    region = rng.integers(0, N_REGIONS_MAX, N_NODES_MAX)[:n] % size.n_regions
+    accelerator = rng.integers(0, 2, N_NODES_MAX)[:n] % size.n_classes
+    owner = rng.integers(0, 3, N_NODES_MAX)[:n]
+    order = np.lexsort((owner, accelerator, region))
+    is_occupied = rng.random(N_NODES_MAX)[:n] < size.occupied_share
+    free_from_us = rng.integers(1, HORIZON_US // 2, N_NODES_MAX)[:n]
+    posted = np.round(rng.uniform(1.2, 3.0, (3, N_REGIONS_MAX)), 2)
+    return Fleet(
+        node_region=region[order],
+        node_class=accelerator[order],
+        node_owner=owner[order],
+        node_free_from_us=np.where(is_occupied, free_from_us, 0),
+        node_posted_usd_per_gpu_hour=posted[owner[order], region[order]],
+        owner=("first", "second", "third"),
+        owner_is_hyperscaler=np.array([True, True, False]),
+        accelerator_class=("h100", "a100")[: size.n_classes],
+    )
+
+
+def _workload(rng: np.random.Generator, size: Size, n_attempts: int) -> Workload:
+    n = size.n_jobs
+    arrival_us = np.sort(rng.integers(0, size.arrival_us + 1, N_JOBS_MAX))[:n]
+    work_us = rng.integers(1, 2 * size.work_us, (N_JOBS_MAX, N_STAGES_MAX))[:n]
+    buyer = rng.integers(0, 4, N_JOBS_MAX)[:n]
+    origin = rng.integers(0, N_REGIONS_MAX, 4)[buyer] % size.n_regions
+    value_usd = rng.lognormal(0.0, 1.0, N_JOBS_MAX)[:n] * work_us.sum(axis=1) * 4.0 / 3.6e9
+    patience_us = rng.integers(size.work_us, 30 * size.work_us + 20_000_000, N_JOBS_MAX)[:n]
+    n_stages = rng.integers(1, N_STAGES_MAX + 1, N_JOBS_MAX)[:n]
+    is_stage = np.arange(N_STAGES_MAX) < n_stages[:, None]
+    job, ordinal = np.nonzero(is_stage)
+    first_party = rng.integers(-1, 2, N_JOBS_MAX)[:n]
+    return Workload(
+        family=("calls", "batch"),
+        buyer_region=rng.integers(0, size.n_regions, 4),
+        job_family=(rng.random(N_JOBS_MAX)[:n] < 0.3).astype(np.int64),
+        job_arrival_us=arrival_us,
+        job_deadline_us=arrival_us + patience_us,
+        job_origin=origin,
+        job_buyer=buyer,
+        job_first_party=first_party,
+        job_class=rng.integers(0, 2, N_JOBS_MAX)[:n] % size.n_classes,
+        job_data_class=(rng.random(N_JOBS_MAX)[:n] < size.resident_share).astype(np.int64),
+        job_value_usd=value_usd,
+        job_delay_usd_per_s=0.5 * value_usd / patience_us * 1e6,
+        stage_job=job,
+        stage_ordinal=ordinal,
+        stage_work_us=work_us[is_stage],
+        **_stage_columns(rng, size, is_stage),
+        **_attempt_columns(rng, is_stage, n_attempts),
+    )
+
+
+def _stage_columns(
+    rng: np.random.Generator, size: Size, is_stage: Flags
+) -> dict[str, Integers | Flags]:
+    shape, n = (N_JOBS_MAX, N_STAGES_MAX), size.n_jobs
+    follows = np.array([False, True])
+    columns = {
+        "stage_input_bytes": rng.integers(0, 10**9, shape) * size.moves_data,
+        "stage_context_tokens": rng.integers(0, 4_000, shape) * size.moves_data * follows,
+        "stage_tool_us": rng.integers(0, 2_000_000, shape) * follows,
+        "stage_holds": rng.random(shape) < size.hold_share,
+        "stage_verifier": rng.integers(0, 3, shape),
+        "stage_is_sampled": np.zeros(shape, bool),
+    }
+    return {name: column[:n][is_stage] for name, column in columns.items()}
+
+
+def _attempt_columns(
+    rng: np.random.Generator, is_stage: Flags, n_attempts: int
+) -> dict[str, Floats]:
+    shape, n = (N_JOBS_MAX, N_STAGES_MAX, n_attempts), len(is_stage)
+    columns = {
+        "attempt_temptation": rng.random(shape),
+        "attempt_audit": rng.random(shape),
+        "attempt_commit": rng.uniform(0.5, 1.5, shape),
+        "attempt_service": rng.uniform(0.5, 1.5, shape),
+    }
+    return {
+        name: np.ascontiguousarray(column[:n][is_stage].T) for name, column in columns.items()
+    }
