@@ -149,7 +149,7 @@ def _origin_plane(world: World, regime: Regime) -> Integers:
 
 
 def _signatures(world: World) -> tuple[Flags, Integers, Integers]:
-    """Group jobs that law and accounts treat alike: legal regions, family, and group of each job."""
+    """Group jobs that law and accounts treat alike: legal regions, families, group of each job."""
     workload, law = world.workload, world.law
     n_classes = len(world.fleet.accelerator_class)
     masks, mask_of = np.unique(
@@ -225,7 +225,8 @@ def _audit_regions(world: World) -> Integers:
     lawful = world.law.may_serve[workload.job_data_class[job], origin]
     lawful = lawful & stocked[workload.job_class[job]]
     distance = np.where(lawful, world.geography.rtt_ms[seat], np.inf)
-    return distance.argmin(axis=1).astype(np.int64)
+    nearest: Integers = distance.argmin(axis=1)
+    return nearest
 
 
 def _offers(world: World) -> tuple[Rows, Integers]:

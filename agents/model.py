@@ -10,7 +10,7 @@ from hanse.agents.hyperscaler import Hyperscaler
 from hanse.agents.lowering import lower_facts, lower_rules, plane_regions, record_bound
 from hanse.agents.verifier import Verifier
 from hanse.agents.world import World
-from hanse.market.columns import allocate
+from hanse.market.allocation import allocate
 from hanse.market.driver import finish_run, run_until
 from hanse.market.engine import start
 from hanse.market.ledger import Ledger, read_ledger
@@ -67,7 +67,7 @@ class ComputeMarket(mesa.Model):
             n_families=len(world.workload.family),
             n_payments=n_payments,
         )
-        start(self.facts, self.rules, self.state, world.fleet.node_free_from_us)
+        start(self.facts, self.state, world.fleet.node_free_from_us)
         self.now_us = 0
         self.is_closed = False
         self.datacollector = mesa.DataCollector(
@@ -97,9 +97,7 @@ class ComputeMarket(mesa.Model):
 
     def run_to_horizon(self) -> Ledger:
         """Advance to the horizon at once and return the closed ledger."""
-        run_until(
-            self.facts, self.rules, self.state, self.world.horizon_us, self.regime.router
-        )
+        run_until(self.facts, self.rules, self.state, self.world.horizon_us, self.regime.router)
         self.now_us = self.world.horizon_us
         return self.ledger()
 

@@ -17,7 +17,7 @@ class Book:
     now_us : the instant.
     request : shape (n_requests,), opaque indices in ascending order.
     request_is_own : whether this plane commands the request, or only knows of it.
-    request_ready_us, request_first_party : since when it is a request; owner whose own it is, or -1.
+    request_ready_us, request_first_party : since when; owner whose own it is, or -1.
     offer_sink, offer_region, offer_owner : shape (n_offers,).
     offer_free : units of the offer that this plane sees as free.
     offer_posted_usd_per_us : posted price of occupied time.

@@ -4,10 +4,9 @@ A plane of capacity c has m = max(1, floor(c)) servers of speed c/m. Requests, c
 and verdicts wait in one first-come queue; refreshes go before what is waiting, as reports do.
 """
 
+from hanse.market.columns import ITEMS_PER_STAGE, NOW, Rules, State
+from hanse.market.events import SERVE, schedule
 from hanse.market.kernels import kernel
-
-from hanse.market.columns import HEAP_SIZE, ITEMS_PER_STAGE, NOW, Rules, State
-from hanse.market.events import SERVE, push
 
 
 @kernel
@@ -82,4 +81,4 @@ def await_server(state: State, plane: int, free_us: int) -> None:
     row = state.plane[plane]
     if row["serve_us"] < 0 or free_us < row["serve_us"]:
         row["serve_us"] = free_us
-        state.clock[HEAP_SIZE] = push(state.heap, state.clock[HEAP_SIZE], free_us, SERVE, plane)
+        schedule(state, free_us, SERVE, plane)

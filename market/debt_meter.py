@@ -6,9 +6,8 @@ one from the end of execution to finality. Work that a bounce or a redo adds is 
 
 from typing import Final
 
-from hanse.market.kernels import kernel
-
 from hanse.market.columns import N_PAYMENTS, NOW, Facts, Rules, State
+from hanse.market.kernels import kernel
 
 DECISION: Final = 0
 CHECK: Final = 1

@@ -1,9 +1,6 @@
 """One decision of a control plane: what it serves, what that costs, and the commands it sends."""
 
-from hanse.market.kernels import kernel
-
 from hanse.market.columns import (
-    HEAP_SIZE,
     ITEMS_PER_STAGE,
     N_BOOK,
     NOW,
@@ -26,8 +23,9 @@ from hanse.market.control_plane import (
     play_refreshes,
 )
 from hanse.market.debt_meter import CHECK, pay, pay_decision
-from hanse.market.events import FINAL, LAND, TICK, WAKE, push
+from hanse.market.events import FINAL, LAND, TICK, WAKE, schedule
 from hanse.market.gathering import add_pending, gather, remove_pending
+from hanse.market.kernels import kernel
 from hanse.market.preparation import prepare
 from hanse.market.routing import (
     FOREIGN_RULE,
@@ -58,7 +56,7 @@ _ESCROW_MESSAGES = 2
 
 
 @kernel
-def arrive(facts: Facts, rules: Rules, state: State, stage: int) -> None:
+def arrive(rules: Rules, state: State, stage: int) -> None:
     """Take in a request that has reached its plane."""
     row = state.stage[stage]
     if row["status"] != ACTIVE:
@@ -66,11 +64,11 @@ def arrive(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     plane = row["plane"]
     state.plane[plane]["new_messages"] += 1
     if rules.at_interval == 1:
-        enter(rules, state, stage, row["returning"] if row["returning"] else AWAITING_CLEARING)
+        enter(rules, state, stage, row["returning"] or AWAITING_CLEARING)
         add_pending(rules, state, stage)
         await_tick(rules, state, plane)
     else:
-        enter(rules, state, stage, row["returning"] if row["returning"] else QUEUED)
+        enter(rules, state, stage, row["returning"] or QUEUED)
         enqueue(state, plane, ITEMS_PER_STAGE * stage + REQUEST_ITEM)
 
 
@@ -80,9 +78,7 @@ def await_tick(rules: Rules, state: State, plane: int) -> None:
     row = state.plane[plane]
     if row["tick_us"] < 0:
         row["tick_us"] = (state.clock[NOW] // rules.interval_us + 1) * rules.interval_us
-        state.clock[HEAP_SIZE] = push(
-            state.heap, state.clock[HEAP_SIZE], row["tick_us"], TICK, plane
-        )
+        schedule(state, row["tick_us"], TICK, plane)
 
 
 @kernel
@@ -93,7 +89,7 @@ def await_refresh(rules: Rules, state: State, plane: int) -> None:
         return
     epoch = (state.clock[NOW] - row["refresh_delay_us"]) // rules.refresh_us + 1
     row["wake_us"] = epoch * rules.refresh_us + row["refresh_delay_us"]
-    state.clock[HEAP_SIZE] = push(state.heap, state.clock[HEAP_SIZE], row["wake_us"], WAKE, plane)
+    schedule(state, row["wake_us"], WAKE, plane)
 
 
 @kernel
@@ -145,18 +141,16 @@ def serve(facts: Facts, rules: Rules, state: State, plane: int) -> bool:
                 return True
         elif item % ITEMS_PER_STAGE == REQUEST_ITEM:
             stage = item // ITEMS_PER_STAGE
-            if state.stage[stage]["status"] == ACTIVE:
-                if begin_decision(facts, rules, state, plane, stage):
-                    return True
+            is_active = state.stage[stage]["status"] == ACTIVE
+            if is_active and begin_decision(facts, rules, state, plane, stage):
+                return True
         else:
             _check(facts, rules, state, plane, server, item)
     return False
 
 
 @kernel
-def _check(
-    facts: Facts, rules: Rules, state: State, plane: int, server: int, item: int
-) -> None:
+def _check(facts: Facts, rules: Rules, state: State, plane: int, server: int, item: int) -> None:
     """Check a receipt or a verdict; whichever makes the result final also settles it."""
     stage = item // ITEMS_PER_STAGE
     row, now_us = state.stage[stage], state.clock[NOW]
@@ -170,7 +164,7 @@ def _check(
     row["verification_core_us"] += core_us + settling_us
     pay(facts, rules, state, stage, CHECK, now_us, core_us + settling_us)
     if settles:
-        state.clock[HEAP_SIZE] = push(state.heap, state.clock[HEAP_SIZE], end_us, FINAL, stage)
+        schedule(state, end_us, FINAL, stage)
 
 
 @kernel
@@ -238,7 +232,7 @@ def finish_decision(facts: Facts, rules: Rules, state: State, edges: int) -> Non
 
 
 @kernel
-def _pick(facts: Facts, rules: Rules, state: State, plane: int, k: int) -> int:
+def _pick(facts: Facts, state: State, plane: int, k: int) -> int:
     """Return the unit for a matched request: the lowest visible one not picked in this decision."""
     sink = state.book.assigned_sink[k]
     if sink >= 0:
@@ -256,9 +250,7 @@ def _pick(facts: Facts, rules: Rules, state: State, plane: int, k: int) -> int:
 
 
 @kernel
-def _send(
-    facts: Facts, rules: Rules, state: State, plane: int, count: int, end_us: int
-) -> None:
+def _send(facts: Facts, rules: Rules, state: State, plane: int, count: int, end_us: int) -> None:
     """Pick units for all matched requests in order and command the plane's own."""
     book = state.book
     for k in range(count):
@@ -275,7 +267,7 @@ def _send(
                 state.plan_us[stage, IN_SERVICE] = end_us - state.clock[NOW]
                 state.stage[stage]["returning"] = 0
             continue
-        unit = _pick(facts, rules, state, plane, k)
+        unit = _pick(facts, state, plane, k)
         if is_own:
             command(facts, rules, state, plane, k, unit, end_us)
 
@@ -340,6 +332,4 @@ def command(
         plan[IN_SERVICE] = 0
         row["returning"] = 0
     hold(facts, state, plane, unit, row["land_us"])
-    state.clock[HEAP_SIZE] = push(
-        state.heap, state.clock[HEAP_SIZE], row["land_us"], LAND, stage
-    )
+    schedule(state, row["land_us"], LAND, stage)

@@ -7,10 +7,11 @@
 from typing import Final
 
 import numpy as np
-from hanse.market.kernels import borrow, kernel
 
+from hanse.market.auditing import audit_arrives
 from hanse.market.columns import (
     HEAP_SIZE,
+    ITEMS_PER_STAGE,
     N_EVENTS,
     N_RECORDS,
     NEXT_ARRIVAL,
@@ -24,7 +25,7 @@ from hanse.market.columns import (
     Rules,
     State,
 )
-from hanse.market.columns import ITEMS_PER_STAGE
+from hanse.market.completing import delivered, expire, finalise
 from hanse.market.control_plane import enqueue
 from hanse.market.deciding import arrive, finish_decision, reconsider, serve, tick
 from hanse.market.events import (
@@ -44,17 +45,10 @@ from hanse.market.events import (
     index_of,
     kind_of,
     pop,
-)
-from hanse.market.executing import (
-    audit_arrives,
-    become_ready,
-    delivered,
-    expire,
-    finalise,
-    finish,
-    land,
     schedule,
 )
+from hanse.market.executing import become_ready, finish, land
+from hanse.market.kernels import borrow, kernel
 from hanse.market.sampling import sample
 from hanse.market.stage_clock import book_time
 from hanse.market.states import RESIDUAL
@@ -65,7 +59,7 @@ IS_DONE: Final = 0
 NEEDS_ROUTE: Final = 1
 
 
-def start(facts: Facts, rules: Rules, state: State, free_from_us: Integers) -> None:
+def start(facts: Facts, state: State, free_from_us: Integers) -> None:
     """Put a freshly allocated state at time zero, with residual work on the units.
 
     `free_from_us`, shape (n_units,), is when residual work leaves each unit; 0 where there is none.
@@ -114,8 +108,8 @@ def _serve_after(facts: Facts, rules: Rules, state: State, kind: int, index: int
     plane = index
     if kind == REQUEST:
         plane = state.stage[index]["plane"]
-        arrive(facts, rules, state, index)
-    elif kind == RECEIPT or kind == VERDICT:
+        arrive(rules, state, index)
+    elif kind in (RECEIPT, VERDICT):
         plane = state.stage[index]["plane"]
         item = RECEIPT_ITEM if kind == RECEIPT else VERDICT_ITEM
         enqueue(state, plane, ITEMS_PER_STAGE * index + item)
@@ -172,7 +166,7 @@ def advance(facts: Facts, rules: Rules, state: State, until_us: int) -> int:
         clock[N_EVENTS] += 1
         if arrival_us == now_us:
             clock[NEXT_ARRIVAL] += 1
-            schedule(state, now_us, READY, facts.arrival_stage[a])
+            schedule(state, int(now_us), READY, facts.arrival_stage[a])
             continue
         key = state.heap[0]["key"]
         clock[HEAP_SIZE] = pop(state.heap, clock[HEAP_SIZE])

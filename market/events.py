@@ -8,8 +8,10 @@ insertion never matters.
 from typing import Final
 
 import numpy as np
-from hanse.market.kernels import kernel
 from numpy.typing import NDArray
+
+from hanse.market.columns import HEAP_SIZE, State
+from hanse.market.kernels import kernel
 
 EVENT = np.dtype([("at_us", "i8"), ("key", "i8")])
 
@@ -91,3 +93,9 @@ def kind_of(key: int) -> int:
 def index_of(key: int) -> int:
     """Return the stage, unit or plane it happens to."""
     return key & _INDEX_MASK
+
+
+@kernel
+def schedule(state: State, at_us: int, kind: int, index: int) -> None:
+    """Put an event on the calendar."""
+    state.clock[HEAP_SIZE] = push(state.heap, state.clock[HEAP_SIZE], at_us, kind, index)

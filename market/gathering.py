@@ -1,8 +1,7 @@
 """Pending requests: each plane's own list, and what a venue knows of the others'."""
 
-from hanse.market.kernels import kernel
-
 from hanse.market.columns import N_BOOK, N_RECENT, NOW, Rules, State
+from hanse.market.kernels import kernel
 from hanse.market.states import ACTIVE
 from hanse.market.units import US_PER_S, Integers
 

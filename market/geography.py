@@ -56,5 +56,5 @@ def link_graph(geography: Geography) -> "nx.Graph[str]":
 
 
 def demand_median(geography: Geography) -> int:
-    """Return the region that minimises demand-weighted round trips (the 1-median); ties by index."""
+    """Return the region that minimises demand-weighted round trips (the 1-median)."""
     return int((geography.rtt_ms @ geography.demand_weight).argmin())

@@ -41,7 +41,7 @@ class _Borrowed(types.Type):
 
 
 @register_model(_Borrowed)
-class _BorrowedModel(models.PrimitiveModel):  # type: ignore[misc]  # numba has no types
+class _BorrowedModel(models.PrimitiveModel):
     """A pointer to the tuple's members."""
 
     def __init__(self, manager: Any, borrowed: _Borrowed) -> None:
@@ -50,7 +50,7 @@ class _BorrowedModel(models.PrimitiveModel):  # type: ignore[misc]  # numba has 
 
 
 @infer_getattr
-class _BorrowedAttributes(AttributeTemplate):  # type: ignore[misc]  # numba has no types
+class _BorrowedAttributes(AttributeTemplate):
     """The fields of the tuple behind the pointer."""
 
     key = _Borrowed

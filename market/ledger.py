@@ -62,7 +62,8 @@ class Ledger:
         """Say of each stage whether its job was abandoned."""
         lapsed = np.zeros(int(self.stage_fact["job"].max(initial=-1)) + 1, bool)
         lapsed[self.stage_fact["job"][self.stage["status"] == LAPSED]] = True
-        return lapsed[self.stage_fact["job"]]
+        of_stage: Flags = lapsed[self.stage_fact["job"]]
+        return of_stage
 
     @property
     def job_done_us(self) -> Integers:

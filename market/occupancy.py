@@ -100,7 +100,7 @@ Segment = tuple[Integers, Integers | int, Integers | int, Integers | int]
 
 
 def _segments(ledger: Ledger) -> list[Segment]:
-    """Cut each occupation into its steps, clipped at the horizon: (time, label, operation, cause)."""
+    """Cut each occupation into its steps, clipped at the horizon, with its label and blame."""
     record, horizon_us = ledger.record, ledger.horizon_us
     at_us = record["accepted_us"].copy()
     segments: list[Segment] = []
@@ -117,7 +117,8 @@ def _segments(ledger: Ledger) -> list[Segment]:
 
 
 def _clipped(at_us: Integers, length_us: Integers, horizon_us: int) -> Integers:
-    return np.minimum(at_us + length_us, horizon_us) - np.minimum(at_us, horizon_us)
+    end_us: Integers = np.minimum(at_us + length_us, horizon_us)
+    return end_us - np.minimum(at_us, horizon_us)
 
 
 def _execution_labels(ledger: Ledger) -> tuple[Integers, Integers, Integers]:
@@ -128,7 +129,9 @@ def _execution_labels(ledger: Ledger) -> tuple[Integers, Integers, Integers]:
     lapse_cause = ledger.stage["lapse_cause"]
     job_cause = np.zeros(int(ledger.stage_fact["job"].max(initial=-1)) + 1, np.int64)
     np.maximum.at(job_cause, ledger.stage_fact["job"], lapse_cause)
-    is_cheat = (outcome == WRONG) | (outcome == CAUGHT) | ((outcome == OPEN) & (record["is_wrong"] == 1))
+    is_cheat = (
+        (outcome == WRONG) | (outcome == CAUGHT) | ((outcome == OPEN) & (record["is_wrong"] == 1))
+    )
     is_lost = ((outcome == RIGHT) & abandoned) | (outcome == DISCARDED)
     label = np.select([outcome == AUDIT, is_cheat | is_lost], [C, F], U)
     operation = np.select(
@@ -177,9 +180,7 @@ def _add_up(
     unique, group = np.unique(key, return_inverse=True)
     total = np.zeros(len(unique), np.int64)
     np.add.at(total, group, unit_us[kept])
-    parts = [
-        part + least for part, least in zip(np.unravel_index(unique, size), low, strict=True)
-    ]
+    parts = [part + least for part, least in zip(np.unravel_index(unique, size), low, strict=True)]
     return Occupancy(
         family=parts[0],
         sink=parts[1],

@@ -1,10 +1,9 @@
-"""What lies between a decision and execution: preliminary operations, transfer, rebuild, arrival."""
+"""What lies between a decision and execution: preliminary operations, transfer, rebuild."""
 
 from typing import NamedTuple
 
-from hanse.market.kernels import kernel
-
 from hanse.market.columns import Facts, Rules, State
+from hanse.market.kernels import kernel
 from hanse.market.units import NANO_USD_PER_USD
 
 
@@ -75,7 +74,7 @@ def worth_usd(facts: Facts, stage: int, finish_us: int) -> float:
     if finish_us > fact["deadline_us"]:
         return 0.0
     fall = fact["delay_usd_per_us"] * (finish_us - fact["job_arrival_us"])
-    return max(0.0, fact["value_usd"] - fall)
+    return float(max(0.0, fact["value_usd"] - fall))
 
 
 @kernel

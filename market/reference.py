@@ -8,7 +8,8 @@ can thicken a market.
 
 import numpy as np
 
-from hanse.market.columns import Facts, Rules, allocate
+from hanse.market.allocation import allocate
+from hanse.market.columns import Facts, Rules
 from hanse.market.driver import finish_run, run_until
 from hanse.market.engine import start
 from hanse.market.ledger import Ledger, read_ledger
@@ -45,7 +46,7 @@ def reference_ledger(
     )
     n_records = len(facts.unit) + len(facts.stage) + 1
     state = allocate(free, instant, n_records=n_records, n_families=n_families)
-    start(free, instant, state, free_from_us)
+    start(free, state, free_from_us)
     run_until(free, instant, state, rules.horizon_us)
     finish_run(instant, state)
     return read_ledger(free, instant, state)

@@ -110,12 +110,12 @@ class Regime:
             )
         if self.pricing is Pricing.LOCATIONAL and self.rule is Rule.POSTED:
             raise Incompatible(
-                "pricing=LOCATIONAL with rule=POSTED: requests choose by posted prices, so there is "
-                "no clearing that could price a location; use rule=WELFARE, or pricing=POSTED"
+                "pricing=LOCATIONAL with rule=POSTED: requests choose by posted prices, so "
+                "there is no clearing to price a location; use rule=WELFARE, or pricing=POSTED"
             )
         if (self.router is not None) != (self.rule is Rule.FOREIGN):
             raise Incompatible(
-                f"rule={self.rule.name} with router={self.router!r}: a router of your own goes with "
+                f"rule={self.rule.name} with router={self.router!r}: a router goes with "
                 "rule=FOREIGN, and rule=FOREIGN needs a router"
             )
         if not self.reporting.is_truthful:

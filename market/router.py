@@ -28,7 +28,7 @@ def check_assignment(book: Book, assignment: Assignment) -> None:
     offer = assignment.offer
     if offer.shape != (n_requests,):
         raise RouterError(f"offer must have shape ({n_requests},), got {offer.shape}")
-    if n_requests and not (-1 <= offer.min() and offer.max() < n_offers):
+    if n_requests and not (offer.min() >= -1 and offer.max() < n_offers):
         raise RouterError(f"offer must lie in -1..{n_offers - 1}, got {offer.min()}..{offer.max()}")
     taken = np.bincount(offer[offer >= 0], minlength=n_offers)
     if (taken > book.offer_free).any():
@@ -43,7 +43,9 @@ def check_assignment(book: Book, assignment: Assignment) -> None:
             f"request row {row[barred][0]} may not be served at offer {offer[row][barred][0]}"
         )
     if assignment.rent_nano_usd.shape != (book.worth_nano_usd.shape[1],):
-        raise RouterError(f"rent_nano_usd must have one entry per sink, got {assignment.rent_nano_usd.shape}")
+        raise RouterError(
+            f"rent_nano_usd must have one entry per sink, got {assignment.rent_nano_usd.shape}"
+        )
     if (assignment.rent_nano_usd < 0).any() or assignment.edges < 0:
         raise RouterError("rent_nano_usd and edges must be at least 0")
 

@@ -84,7 +84,7 @@ def _raise_floor(state: State, row: int, n_open: int, n_kept: int) -> int:
         best = book.best_nano_usd[k]
         _keep_best(best, n_kept, book.net_nano_usd[row, book.open_sink[k]])
         floor = min(floor, best[n_kept - 1])
-    return floor
+    return int(floor)
 
 
 @kernel
@@ -183,16 +183,14 @@ def _weakest(facts: Facts, rules: Rules, state: State, row: int, offer: int) -> 
     """Return the lowest-ranking of a full offer's holders and the newcomer."""
     weakest = row
     for other in range(state.clock[N_BOOK]):
-        if other != row and state.book.assigned[other] == offer:
-            if _outranks(facts, rules, state, weakest, other, offer):
-                weakest = other
+        holds = other != row and state.book.assigned[other] == offer
+        if holds and _outranks(facts, rules, state, weakest, other, offer):
+            weakest = other
     return weakest
 
 
 @kernel
-def _propose(
-    facts: Facts, rules: Rules, state: State, plane: int, row: int, n_open: int
-) -> bool:
+def _propose(facts: Facts, rules: Rules, state: State, plane: int, row: int, n_open: int) -> bool:
     """Let a request, and whomever it displaces, propose in turn; true if one more unit is held."""
     book = state.book
     while row >= 0:
@@ -228,7 +226,9 @@ def _in_order_of_readiness(state: State) -> None:
     book = state.book
     for k in range(state.clock[N_BOOK]):
         ready_us, slot = state.stage[book.request[k]]["ready_us"], k
-        while slot > 0 and state.stage[book.request[book.candidate[slot - 1]]]["ready_us"] > ready_us:
+        while (
+            slot > 0 and state.stage[book.request[book.candidate[slot - 1]]]["ready_us"] > ready_us
+        ):
             book.candidate[slot] = book.candidate[slot - 1]
             slot -= 1
         book.candidate[slot] = k
@@ -248,7 +248,7 @@ def _can_displace(facts: Facts, rules: Rules, state: State, row: int, n_open: in
 
 @kernel
 def _can_afford(facts: Facts, state: State, stage: int, posted_usd_per_us: float) -> bool:
-    """Say whether a request could gain from the cheapest open offer if nothing else cost anything."""
+    """Say whether a request could gain from the cheapest open offer at no other cost."""
     fact = facts.stage[stage]
     price = posted_usd_per_us * (fact["work_us"] + fact["rest_work_us"]) * NANO_USD_PER_USD
     return bool(_ceiling_nano_usd(facts, state, stage) > price)

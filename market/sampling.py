@@ -3,9 +3,8 @@
 The counts are all that `displacement.py` needs to say which idle units displaced waiting work.
 """
 
-from hanse.market.kernels import kernel
-
 from hanse.market.columns import N_OPEN, Facts, Rules, State
+from hanse.market.kernels import kernel
 from hanse.market.stage_clock import close_at, state_at
 from hanse.market.states import N_WAITING_STATES, UNMATCHED
 from hanse.market.views import look
@@ -13,7 +12,7 @@ from hanse.market.views import look
 
 @kernel
 def _is_worth_serving(facts: Facts, stage: int, now_us: int) -> bool:
-    """Say whether the stage, started at once where its inputs lie, would still be worth its cost."""
+    """Say whether the stage, started at once where its inputs lie, would be worth its cost."""
     fact = facts.stage[stage]
     finish_us = now_us + fact["work_us"] + fact["rest_us"]
     if finish_us > fact["deadline_us"]:
@@ -28,23 +27,22 @@ def _is_worth_serving(facts: Facts, stage: int, now_us: int) -> bool:
 
 @kernel
 def _share_out_of_sight(facts: Facts, rules: Rules, state: State, k: int) -> None:
-    """Average, over unmatched stages, the share of each sink's free units their plane cannot see."""
+    """Average, over unmatched stages, the share of each sink's free units they cannot see."""
     n_unmatched = 0
-    for position in range(state.clock[N_OPEN]):
-        stage = state.open_stage[position]
-        if state_at(state, stage, facts.sample_us[k]) != UNMATCHED:
+    for plane in range(len(state.plane)):
+        count = state.plane[plane]["n_unmatched"]
+        if count == 0:
             continue
-        n_unmatched += 1
-        plane = state.stage[stage]["plane"]
+        n_unmatched += count
+        state.plane[plane]["n_unmatched"] = 0
         look(facts, rules, state, plane, facts.sample_us[k])
         for sink in range(len(facts.sink)):
             n_free = state.available[k, sink]
             n_seen = min(state.visible_sink[plane, sink], n_free)
             if n_free > 0:
-                state.hidden[k, sink] += 1.0 - n_seen / n_free
-    if n_unmatched > 0:
-        for sink in range(len(facts.sink)):
-            state.hidden[k, sink] /= n_unmatched
+                state.hidden[k, sink] += count * (1.0 - n_seen / n_free)
+    for sink in range(len(facts.sink)):
+        state.hidden[k, sink] /= max(1, n_unmatched)
 
 
 @kernel
@@ -69,4 +67,6 @@ def sample(facts: Facts, rules: Rules, state: State, k: int) -> None:
         if where > 0 and _is_worth_serving(facts, stage, now_us):
             column = facts.stage[stage]["signature"] * N_WAITING_STATES + where
             state.waiting[k, column] += 1
+            if where == UNMATCHED:
+                state.plane[row["plane"]]["n_unmatched"] += 1
     _share_out_of_sight(facts, rules, state, k)

@@ -17,11 +17,10 @@ from hanse.market.states import (
     LAPSED,
     N_WAITING_STATES,
     OPERATIONS,
-    RULE,
     STALENESS,
     UNMATCHED,
 )
-from hanse.market.units import US_PER_S, Floats, Integers
+from hanse.market.units import US_PER_S, Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +92,8 @@ def _displacement(ledger: Ledger, shape: tuple[int, ...]) -> tuple[Floats, float
         family = ledger.signature_family[signature]
         operation, cause = BLAME[state]
         unseen = hidden * gpu_s[column] if state == UNMATCHED else np.zeros(len(hidden))
-        np.add.at(total, (family, operation, cause, region), gpu_s[column] - unseen)
-        np.add.at(total, (family, operation, STALENESS, region), unseen)
+        np.add.at(total[family, operation, cause], region, gpu_s[column] - unseen)
+        np.add.at(total[family, operation, STALENESS], region, unseen)
     error = stratified_standard_error(result.displaced, stratum_us) / US_PER_S
     return total, float(error)
 
@@ -191,7 +190,7 @@ def _obligations(ledger: Ledger, kind: int, n_families: int) -> _Obligations:
             opened &= stage["is_audited"] == 1
         still = opened & (stage["final_us"] < 0)
     counts = [
-        np.bincount(ledger.stage_fact["family"], weight, n_families)
+        np.bincount(ledger.stage_fact["family"], weight, n_families).astype(float)
         for weight in (opened, expired, still, age_us / US_PER_S)
     ]
     return _Obligations(

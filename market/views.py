@@ -5,10 +5,13 @@ refresh that can have reached it, and keeps its own commands as holds until a re
 land. Views therefore cost nothing while nobody decides.
 """
 
+from typing import Final
+
+from hanse.market.columns import HELD, N_LOG, NOW, SEEN_FREE, Facts, Rules, State
+from hanse.market.events import WAKE, schedule
 from hanse.market.kernels import kernel
 
-from hanse.market.columns import HEAP_SIZE, HELD, N_LOG, NOW, SEEN_FREE, Facts, Rules, State
-from hanse.market.events import WAKE, push
+_NEVER: Final = 1 << 62
 
 
 @kernel
@@ -19,7 +22,7 @@ def sight_us(facts: Facts, rules: Rules, plane: int, region: int, now_us: int) -
         return -1
     if rules.refresh_us > 0:
         at_us -= at_us % rules.refresh_us
-    return at_us
+    return int(at_us)
 
 
 @kernel
@@ -43,7 +46,7 @@ def record_change(facts: Facts, rules: Rules, state: State, unit: int, is_free: 
     if rules.refresh_us == 0 and is_free == 1:
         for plane in range(len(state.plane)):
             at_us = clock[NOW] + facts.command_us[plane, region]
-            clock[HEAP_SIZE] = push(state.heap, clock[HEAP_SIZE], at_us, WAKE, plane)
+            schedule(state, at_us, WAKE, plane)
 
 
 @kernel
@@ -111,15 +114,22 @@ def _drop_holds(facts: Facts, state: State, plane: int) -> None:
 @kernel
 def look(facts: Facts, rules: Rules, state: State, plane: int, now_us: int) -> None:
     """Bring the plane's view of every region up to what has reached it by now."""
-    has_moved = False
+    row = state.plane[plane]
+    if now_us < row["next_sight_us"]:
+        return
+    next_us = _NEVER
     for region in range(len(state.region)):
-        at_us = sight_us(facts, rules, plane, region, now_us)
-        if at_us > state.sight[plane, region]["at_us"]:
-            state.sight[plane, region]["at_us"] = at_us
-            _walk(facts, state, plane, region, at_us)
-            has_moved = True
-    if has_moved:
-        _drop_holds(facts, state, plane)
+        sight = state.sight[plane, region]
+        due_us = sight["at_us"] + rules.refresh_us + facts.command_us[plane, region]
+        if sight["at_us"] < 0 or now_us >= due_us:
+            at_us = sight_us(facts, rules, plane, region, now_us)
+            if at_us > sight["at_us"]:
+                sight["at_us"] = at_us
+                _walk(facts, state, plane, region, at_us)
+        due_us = sight["at_us"] + rules.refresh_us + facts.command_us[plane, region]
+        next_us = min(next_us, due_us if sight["at_us"] >= 0 else now_us + 1)
+    row["next_sight_us"] = max(next_us, now_us + 1) if rules.refresh_us > 0 else 0
+    _drop_holds(facts, state, plane)
 
 
 @kernel

@@ -94,7 +94,7 @@ def _joules(occupancy: Occupancy, terms: Terms) -> Floats:
 
 
 def _per_family(ledger: Ledger, amount: Floats, n_families: int) -> Floats:
-    return np.bincount(ledger.stage_fact["family"], amount, n_families + 1)
+    return np.bincount(ledger.stage_fact["family"], amount, n_families + 1).astype(float)
 
 
 def _control_core_s(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
@@ -124,7 +124,7 @@ def _value_usd(ledger: Ledger, n_families: int) -> Floats:
     age_us = done_us - chosen["job_arrival_us"]
     worth = np.maximum(0.0, chosen["value_usd"] - chosen["delay_usd_per_us"] * age_us)
     worth[done_us > chosen["deadline_us"]] = 0.0
-    return np.bincount(chosen["family"], worth, n_families + 1)
+    return np.bincount(chosen["family"], worth, n_families + 1).astype(float)
 
 
 def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
@@ -141,4 +141,6 @@ def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
     if ledger.has_stakes:
         locked_us += terms.stake_multiple * (end_us - work["accepted_us"])
     cost = price_usd * terms.capital_rate_per_year * locked_us / US_PER_S / S_PER_YEAR
-    return np.bincount(ledger.stage_fact["family"][work["stage"]], cost, n_families + 1)
+    return np.bincount(ledger.stage_fact["family"][work["stage"]], cost, n_families + 1).astype(
+        float
+    )

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
-# What a forked worker was born with. Only ever filled in such a worker, never in the user's process.
+# What a forked worker was born with; filled in such a worker only, never in the user's process.
 _inherited: list[Any] = []
 
 

@@ -178,9 +178,10 @@ def account(
 ) -> dict[str, object]:
     """Say in the manifest what was asked, of which worlds, with which code, and what it cost."""
     results = [result for outcome in outcomes for _, result in outcome.runs]
-    phase_s: Counter[str] = Counter(draw=sum(outcome.draw_s for outcome in outcomes))
+    phase_s = {"draw": sum(outcome.draw_s for outcome in outcomes)}
     for result in results:
-        phase_s.update(result.seconds)
+        for phase, seconds in result.seconds.items():
+            phase_s[phase] = phase_s.get(phase, 0.0) + seconds
     return provenance() | {
         "scenario": {
             "name": scenario.name,

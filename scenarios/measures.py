@@ -90,7 +90,9 @@ def tables_of(measured: Measured) -> dict[str, Table]:
     }
 
 
-def _names(names: tuple[str, ...], index: Integers) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+def _names(
+    names: tuple[str, ...], index: Integers
+) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     """Look names up; an index of `NONE` gives an empty name."""
     return np.array((*names, ""), dtype=object)[index]
 
@@ -215,7 +217,9 @@ def _occupancy(measured: Measured) -> Table:
     occupancy, sink = measured.occupancy, measured.ledger.sink
     assert NONE == -1, "names are looked up from the end"
     return {
-        "family": _names(measured.families, np.minimum(occupancy.family, len(measured.families) - 1)),
+        "family": _names(
+            measured.families, np.minimum(occupancy.family, len(measured.families) - 1)
+        ),
         "region": _names(measured.world.geography.region, sink["region"][occupancy.sink]),
         "accelerator_class": _names(
             measured.world.fleet.accelerator_class, sink["accelerator"][occupancy.sink]

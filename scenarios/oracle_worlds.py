@@ -328,3 +328,23 @@ def reuse_world(*, uses_per_credential: int, n_jobs: int) -> World:
         ),
     )
     return replace(world, fleet=replace(world.fleet, node_region=np.array([1, 1])))
+
+
+def renamed(world: World, rng: np.random.Generator) -> World:
+    """Give buyers and verifiers other indices, and equal nodes each other's residual work."""
+    work, fleet = world.workload, world.fleet
+    buyer = rng.permutation(len(work.buyer_region))
+    verifier = rng.permutation(len(world.verifier_region))
+    keys = (rng.random(fleet.n_nodes), fleet.node_owner, fleet.node_class, fleet.node_region)
+    workload = replace(
+        work,
+        buyer_region=work.buyer_region[np.argsort(buyer)],
+        job_buyer=buyer[work.job_buyer],
+        stage_verifier=verifier[work.stage_verifier],
+    )
+    return replace(
+        world,
+        workload=workload,
+        verifier_region=world.verifier_region[np.argsort(verifier)],
+        fleet=replace(fleet, node_free_from_us=fleet.node_free_from_us[np.lexsort(keys)]),
+    )

@@ -10,6 +10,7 @@ from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.regime import Regime, ladder, regimes
 from hanse.market.states import AUDIT, CAUGHT, RESIDUAL
+from hanse.market.units import Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.measures import Table, measure, tables_of
 from hanse.scenarios.scenario import Scenario, load
@@ -29,7 +30,9 @@ class RunResult:
     seconds: dict[str, float]
 
 
-def run_world(world: World, regime: Regime, *, name: str = "", with_agents: bool = False) -> RunResult:
+def run_world(
+    world: World, regime: Regime, *, name: str = "", with_agents: bool = False
+) -> RunResult:
     """Run a world under a regime and measure it.
 
     Parameters
@@ -85,7 +88,7 @@ def run(
 
 
 def warm_up() -> float:
-    """Compile every kernel, or load it from the cache, by a tiny run; return the seconds it took."""
+    """Compile every kernel, or load it from the cache, by tiny runs; return the seconds."""
     started = perf_counter()
     tiny = load("baseline").replace(
         {"load.model_calls": 20, "load.batch_jobs": 5, "fleet.nodes": 30}
@@ -107,10 +110,8 @@ def _receipts(world: World, ledger: Ledger) -> Table:
     ended = (record["end_us"] <= ledger.horizon_us) & (record["outcome"] != AUDIT)
     ended &= record["outcome"] != RESIDUAL
     disputed = record["outcome"] == CAUGHT
-    chosen = np.flatnonzero(
-        ended & (disputed | world.workload.stage_is_sampled[record["stage"]])
-    )
-    tally = _signed(world, ledger, chosen, disputed[chosen])
+    chosen = np.flatnonzero(ended & (disputed | world.workload.stage_is_sampled[record["stage"]]))
+    tally = _signed(world, ledger, chosen)
     counts = {
         "n_signed": tally.n_signed,
         "n_checked": tally.n_checked,
@@ -122,12 +123,7 @@ def _receipts(world: World, ledger: Ledger) -> Table:
     return {name: np.array([count]) for name, count in counts.items()}
 
 
-def _signed(
-    world: World,
-    ledger: Ledger,
-    chosen: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-    disputed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-) -> SignatureTally:
+def _signed(world: World, ledger: Ledger, chosen: Integers) -> SignatureTally:
     row = ledger.record[chosen]
     claims = Claims(
         task=row["stage"].astype(np.int64),
@@ -137,6 +133,6 @@ def _signed(
         ended_us=row["end_us"].astype(np.int64),
         work_us=row["execution_us"].astype(np.int64),
         is_right=row["is_wrong"] == 0,
-        is_disputed=disputed,
+        is_disputed=row["outcome"] == CAUGHT,
     )
     return sign_and_check(world.seed, claims)

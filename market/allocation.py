@@ -1,0 +1,114 @@
+"""Allocating the state of one run; nothing is allocated after that."""
+
+import numpy as np
+
+from hanse.market.clearing import clearing_scratch
+from hanse.market.columns import (
+    AUDIT_QUEUE,
+    BOOK_DEPTH,
+    CLOCK_SIZE,
+    HOLD,
+    ITEMS_PER_STAGE,
+    LOG,
+    MAX_BEST,
+    N_DEBT_BINS,
+    PAYMENT,
+    PLANE,
+    RECORD,
+    REGION,
+    SIGHT,
+    STAGE,
+    UNIT,
+    BookColumns,
+    DebtMeter,
+    Facts,
+    Rules,
+    State,
+)
+from hanse.market.events import EVENT
+from hanse.market.states import N_STATES, N_WAITING_STATES
+
+
+def _book(n_requests: int, n_sinks: int, n_offers: int, n_units: int) -> BookColumns:
+    return BookColumns(
+        request=np.zeros(n_requests, np.int64),
+        worth_nano_usd=np.zeros((n_requests, n_sinks), np.int64),
+        cost_nano_usd=np.zeros((n_requests, n_sinks), np.int64),
+        occupied_us=np.zeros((n_requests, n_sinks), np.int64),
+        net_nano_usd=np.zeros((n_requests, n_sinks), np.int64),
+        assigned=np.zeros(n_requests, np.int64),
+        assigned_sink=np.zeros(n_requests, np.int64),
+        rent_nano_usd=np.zeros(n_sinks, np.int64),
+        refused=np.zeros((n_requests, n_offers), np.uint8),
+        cursor=np.zeros(n_units, np.int64),
+        candidate=np.zeros(n_requests, np.int64),
+        open_sink=np.zeros(n_sinks, np.int64),
+        open_capacity=np.zeros(n_sinks, np.int64),
+        open_rent=np.zeros(n_sinks, np.int64),
+        net_open=np.zeros((n_requests, n_sinks), np.int64),
+        candidate_sink=np.zeros(n_requests, np.int64),
+        open_offer=np.zeros(n_offers, np.int64),
+        taken=np.zeros(n_offers, np.int64),
+        best_nano_usd=np.zeros((n_sinks, MAX_BEST), np.int64),
+    )
+
+
+def _debt(n_families: int) -> DebtMeter:
+    return DebtMeter(
+        total_us=np.zeros((3, n_families, 2), np.int64),
+        area=np.zeros((3, n_families, 2)),
+        accrued_us=np.zeros((3, N_DEBT_BINS + 1), np.int64),
+        paid_us=np.zeros((3, N_DEBT_BINS + 1), np.int64),
+    )
+
+
+def allocate(
+    facts: Facts, rules: Rules, *, n_records: int, n_families: int, n_payments: int = 0
+) -> State:
+    """Allocate the state of one run, zeroed.
+
+    `n_records` bounds the executions (residual work, attempts and audits together); `n_payments`
+    rows of the payment log are kept, or none.
+    """
+    n_stages, n_units = len(facts.stage), len(facts.unit)
+    n_planes, n_regions = facts.command_us.shape
+    n_sinks, n_offers = len(facts.sink), len(facts.offer)
+    n_jurisdictions = int(facts.region_jurisdiction.max()) + 1
+    n_buyers = int(facts.stage["buyer"].max(initial=0)) + 1
+    n_columns = len(facts.legal) * N_WAITING_STATES
+    n_samples = len(facts.sample_us)
+    depth = min(n_stages, BOOK_DEPTH)
+    wakes = n_planes * n_units if rules.refresh_us == 0 else 0
+    n_holds = n_units + 8
+    return State(
+        clock=np.zeros(CLOCK_SIZE, np.int64),
+        heap=np.zeros(6 * n_stages + n_units + 8 * n_planes + 4 * wakes + 64, EVENT),
+        stage=np.zeros(n_stages, STAGE),
+        plan_us=np.zeros((n_stages, N_STATES), np.int64),
+        time_us=np.zeros((n_stages, N_STATES), np.int64),
+        unit=np.zeros(n_units, UNIT),
+        record=np.zeros(n_records, RECORD),
+        plane=np.zeros(n_planes, PLANE),
+        server_free_us=np.zeros(n_planes * rules.n_servers, np.int64),
+        queue_next=np.full(ITEMS_PER_STAGE * n_stages + n_planes, -1, np.int64),
+        seen=np.zeros((n_planes, n_units), np.uint8),
+        visible_offer=np.zeros((n_planes, n_offers), np.int64),
+        visible_sink=np.zeros((n_planes, n_sinks), np.int64),
+        sight=np.zeros((n_planes, n_regions), SIGHT),
+        hold=np.zeros((n_planes, n_holds), HOLD),
+        log=np.zeros(2 * n_records + n_units, LOG),
+        region=np.zeros(n_regions, REGION),
+        audit_queue=np.zeros(n_sinks, AUDIT_QUEUE),
+        audit_next=np.full(n_stages, -1, np.int64),
+        credential_until_us=np.full((n_buyers, n_regions), -1, np.int64),
+        authority_until_us=np.full((n_buyers, n_jurisdictions), -1, np.int64),
+        recent=np.zeros(n_stages, np.int64),
+        open_stage=np.zeros(n_stages, np.int64),
+        book=_book(depth, n_sinks, n_offers, n_units),
+        scratch=clearing_scratch(depth, n_sinks),
+        waiting=np.zeros((n_samples, n_columns), np.int32),
+        available=np.zeros((n_samples, n_sinks), np.int32),
+        hidden=np.zeros((n_samples, n_sinks), np.float32),
+        debt=_debt(n_families),
+        payment=np.zeros(n_payments, PAYMENT),
+    )

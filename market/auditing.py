@@ -1,0 +1,54 @@
+"""Audits as work: a re-execution takes a unit where the verifier sits, ahead of new commands."""
+
+from hanse.market.columns import N_AUDITS, NOW, Facts, Rules, State
+from hanse.market.debt_meter import AUDIT_WORK, pay
+from hanse.market.events import FINISH, VERDICT, schedule
+from hanse.market.kernels import kernel
+from hanse.market.records import occupy_unit
+from hanse.market.states import AUDIT
+from hanse.market.views import record_change
+
+
+@kernel
+def audit_arrives(facts: Facts, rules: Rules, state: State, stage: int) -> None:
+    """Start an audit on a free unit where the verifier sits, or let it wait for the next one."""
+    n_accelerators = len(facts.sink) // len(state.region)
+    place = facts.stage[stage]["verifier_region"]
+    sink = place * n_accelerators + facts.stage[stage]["accelerator"]
+    first, last = facts.sink[sink]["first_offer"], facts.sink[sink]["last_offer"]
+    for offer in range(first, last):
+        for unit in range(facts.offer[offer]["first_unit"], facts.offer[offer]["last_unit"]):
+            if state.unit[unit]["is_busy"] == 0:
+                start_audit(facts, rules, state, stage, unit)
+                record_change(facts, rules, state, unit, 0)
+                return
+    queue = state.audit_queue[sink]
+    state.audit_next[stage] = -1
+    if queue["last"] < 0:
+        queue["first"] = stage
+    else:
+        state.audit_next[queue["last"]] = stage
+    queue["last"] = stage
+
+
+@kernel
+def start_audit(facts: Facts, rules: Rules, state: State, stage: int, unit: int) -> None:
+    """Occupy a free unit with the re-execution of a stage."""
+    keep = state.stage[stage]["record"]
+    record = state.record[occupy_unit(state, stage, unit)]
+    state.stage[stage]["record"] = keep
+    record["outcome"] = AUDIT
+    record["execution_us"] = round(rules.audit_share * facts.stage[stage]["work_us"])
+    record["end_us"] = state.clock[NOW] + record["execution_us"]
+    state.clock[N_AUDITS] += 1
+    schedule(state, record["end_us"], FINISH, unit)
+
+
+@kernel
+def end_audit(facts: Facts, rules: Rules, state: State, stage: int, from_us: int) -> None:
+    """Meter the re-execution as paid in its middle, and send the verdict to the plane."""
+    row, now_us = state.stage[stage], state.clock[NOW]
+    pay(facts, rules, state, stage, AUDIT_WORK, (from_us + now_us) // 2, now_us - from_us)
+    row["audit_end_us"] = now_us
+    place = facts.stage[stage]["verifier_region"]
+    schedule(state, now_us + facts.command_us[row["plane"], place], VERDICT, stage)

@@ -1,0 +1,144 @@
+"""How stages end: delivery, completion, finality, redo, expiry."""
+
+from hanse.market.columns import N_CATCHES, N_REDOS, NOW, Facts, Rules, State
+from hanse.market.events import DELIVERED, READY, REQUEST, schedule
+from hanse.market.gathering import remove_pending
+from hanse.market.kernels import kernel
+from hanse.market.stage_clock import enter, open_stage
+from hanse.market.states import (
+    ACTIVE,
+    AWAITING_VERIFICATION,
+    CAUGHT,
+    COMPLETE,
+    DELIVERING,
+    DISCARDED,
+    DONE,
+    EXPIRED,
+    LAPSED,
+    NOT_READY,
+    REDO,
+    RIGHT,
+    RULE,
+    STRATEGIC,
+    TOOL,
+    WRONG,
+)
+
+
+@kernel
+def delivered(facts: Facts, rules: Rules, state: State, stage: int) -> None:
+    """Take in a result, or word of its finality, at its origin; complete the stage if it may."""
+    row, fact, now_us = state.stage[stage], facts.stage[stage], state.clock[NOW]
+    if row["status"] != ACTIVE:
+        return
+    if row["state"] == DELIVERING:
+        row["is_delivered"] = 1
+        enter(rules, state, stage, AWAITING_VERIFICATION)
+    if row["state"] != AWAITING_VERIFICATION:
+        return
+    word_us = row["final_us"] + facts.command_us[row["plane"], fact["origin"]]
+    if rules.on_finality == 0 or (row["is_final"] == 1 and word_us <= now_us):
+        _complete(facts, rules, state, stage)
+
+
+@kernel
+def _complete(facts: Facts, rules: Rules, state: State, stage: int) -> None:
+    row, now_us, successor = state.stage[stage], state.clock[NOW], facts.stage[stage]["next"]
+    row["status"] = COMPLETE
+    row["done_us"] = now_us
+    enter(rules, state, stage, DONE)
+    if successor >= 0:
+        follow = state.stage[successor]
+        if follow["ready_us"] < 0:
+            follow["ready_us"] = follow["since_us"] = now_us
+            follow["state"] = TOOL
+        else:
+            enter(rules, state, successor, TOOL)
+        schedule(state, now_us + facts.stage[successor]["tool_us"], READY, successor)
+
+
+@kernel
+def finalise(facts: Facts, rules: Rules, state: State, stage: int) -> None:
+    """Settle a result that its checks have passed, or send it back if an audit caught it."""
+    row, now_us = state.stage[stage], state.clock[NOW]
+    if row["record"] < 0 or row["status"] == LAPSED:
+        return
+    record = state.record[row["record"]]
+    if record["outcome"] != RIGHT and record["outcome"] != WRONG:
+        return
+    row["final_us"] = record["final_us"] = now_us
+    row["is_final"] = 1
+    coin = facts.attempt_audit[row["attempt"], stage]
+    is_detected = coin < rules.audit_probability * rules.audit_detection
+    if row["is_audited"] == 1 and record["outcome"] == WRONG and is_detected:
+        record["outcome"] = CAUGHT
+        state.clock[N_CATCHES] += 1
+        _redo(facts, rules, state, stage)
+    elif rules.on_finality == 1:
+        way_us = facts.command_us[row["plane"], facts.stage[stage]["origin"]]
+        schedule(state, now_us + way_us, DELIVERED, stage)
+
+
+@kernel
+def _redo(facts: Facts, rules: Rules, state: State, stage: int) -> None:
+    """Request a caught stage anew; whatever its successor has done with the wrong input is lost."""
+    row = state.stage[stage]
+    row["epoch"] += 1
+    row["attempt"] += 1
+    row["redos"] += 1
+    row["unit"] = row["record"] = -1
+    row["obligation_us"] = state.clock[NOW]
+    row["done_us"] = -1
+    if facts.stage[stage]["next"] >= 0:
+        _reset(rules, state, facts.stage[stage]["next"])
+    enter(rules, state, stage, REDO)
+    row["returning"] = REDO
+    row["status"] = ACTIVE
+    state.clock[N_REDOS] += 1
+    if row["redos"] > rules.redo_limit:
+        lapse(facts, rules, state, stage, STRATEGIC)
+        return
+    open_stage(state, stage)
+    schedule(state, state.clock[NOW], REQUEST, stage)
+
+
+@kernel
+def _reset(rules: Rules, state: State, stage: int) -> None:
+    """Put a stage back to before its readiness, because its input was wrong."""
+    row = state.stage[stage]
+    if row["ready_us"] < 0:
+        return
+    remove_pending(state, stage)
+    if row["record"] >= 0:
+        record = state.record[row["record"]]
+        if record["outcome"] == RIGHT or record["outcome"] == WRONG:
+            record["outcome"] = DISCARDED
+    row["epoch"] += 1
+    row["attempt"] += 1
+    row["unit"] = row["record"] = -1
+    row["done_us"] = -1
+    row["returning"] = 0
+    row["status"] = NOT_READY
+    enter(rules, state, stage, REDO)
+
+
+@kernel
+def expire(facts: Facts, rules: Rules, state: State, stage: int) -> None:
+    """Drop a request whose deadline has passed before it was bound to a unit."""
+    row = state.stage[stage]
+    if row["status"] == ACTIVE and row["unit"] < 0:
+        lapse(facts, rules, state, stage, RULE)
+
+
+@kernel
+def lapse(facts: Facts, rules: Rules, state: State, stage: int, cause: int) -> None:
+    """Abandon a stage, and with it its job."""
+    while stage >= 0 and state.stage[stage]["ready_us"] >= 0:
+        row = state.stage[stage]
+        remove_pending(state, stage)
+        row["status"] = LAPSED
+        row["lapse_cause"] = cause
+        row["epoch"] += 1
+        row["done_us"] = state.clock[NOW]
+        enter(rules, state, stage, EXPIRED)
+        stage = facts.stage[stage]["next"]
