@@ -41,7 +41,6 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 
 demo: $(VENV)/.installed ## Run the main job, the ladder on the baseline, and say where its page is
 	$(BIN)/hanse compare baseline -o $(OUTPUT)/baseline
-	@echo "Open $(OUTPUT)/baseline/report.html in a browser."
 
 test: $(VENV)/.installed-dev ## Run all tests, the slow ones too
 	$(BIN)/python -m pytest

@@ -8,7 +8,9 @@ pointer that inner kernels share. Uncompiled, both do nothing. See docs/why/kern
 """
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from numba import njit
 from numba.core import cgutils, types
@@ -21,10 +23,29 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+def _source_stamp() -> str:
+    """Digest the sources that kernels are made of.
+
+    numba's cache notices a change of the file a kernel stands in, but not of those it calls; a
+    stale kernel would give yesterday's results without a word.
+    """
+    state = blake2b(digest_size=16)
+    here = Path(__file__).parent
+    for source in sorted([*here.glob("*.py"), *here.parent.glob("verification/*.py")]):
+        state.update(source.read_bytes())
+    return state.hexdigest()
+
+
+_STAMP: Final = _source_stamp()
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that allocates nothing; the GIL is released while it runs."""
-    compiled: Callable[P, R] = njit(cache=True, nogil=True, _nrt=False)(function)
-    return compiled
+    compiled: Any = njit(cache=True, nogil=True, _nrt=False)(function)
+    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if cache_file is not None:
+        cache_file._source_stamp = _STAMP  # noqa: SLF001 - numba offers no other way
+    return cast(Callable[P, R], compiled)
 
 
 def borrow(columns: T) -> T:

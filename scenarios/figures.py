@@ -280,8 +280,8 @@ def _price_map(results: Results) -> Picture | None:
         figure=figure,
         name="price-map",
         title="Where a unit is dear: mean price by region on the first and the last rung",
-        caption=f"Mean price per unit sold over {_n(results)} worlds, on one scale. A hollow "
-        "circle sold nothing.",
+        caption="What was paid per hour that a unit was occupied, mean of "
+        f"{_n(results)} worlds, one scale for both rungs. A hollow circle sold nothing.",
     )
 
 

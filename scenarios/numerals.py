@@ -48,6 +48,9 @@ def change(mean: float, low: float, high: float) -> str:
         return f"{signed(mean)} [no interval]" if isfinite(mean) else "none"
     half = (high - low) / 2
     places = _decimals(half if half > 0 else mean, significant=2 if half > 0 else 3)
+    nearest = min(abs(low), abs(high))
+    if low * high > 0:  # what excludes zero must not be written as if it touched it
+        places = min(max(places, _decimals(nearest, significant=1)), places + 2)
     texts = [signed(number, decimals=places) for number in (mean, low, high)]
     return f"{texts[0]} [{texts[1]}, {texts[2]}]"
 

@@ -1,0 +1,287 @@
+"""The seam: what a router must keep, that each of ours does, and that both of its sides agree."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hanse.agents.lowering import lower_rules
+from hanse.agents.world import World
+from hanse.market.auction import WelfareRouter
+from hanse.market.book import Assignment, Book
+from hanse.market.central import PostedRouter
+from hanse.market.clearing import FORBIDDEN
+from hanse.market.ledger import Ledger
+from hanse.market.regime import CENTRAL, Cadence, Plane, Ranking, Regime, Rule
+from hanse.market.router import Router, RouterError, check_assignment, check_router, random_book
+from hanse.market.units import Integers
+from hanse.scenarios.selftest_checks import run_ledger
+from tests.strategies import worlds
+
+FIRST_PARTY = CENTRAL
+POSTED = replace(CENTRAL, ranking=Ranking.FIFO)
+WELFARE = replace(POSTED, rule=Rule.WELFARE)
+SEATS = [(plane, cadence) for plane in Plane for cadence in Cadence]
+
+
+def surplus_of(book: Book) -> Integers:
+    """Say what each request gains from each offer at its posted price; FORBIDDEN where none may."""
+    price = np.rint(book.offer_posted_usd_per_us * book.billed_us[:, book.offer_sink] * 1e9)
+    surplus = book.worth_nano_usd[:, book.offer_sink] - price.astype(np.int64)
+    barred = book.net_nano_usd[:, book.offer_sink] == FORBIDDEN
+    return np.where(barred | (book.offer_free == 0), FORBIDDEN, surplus)
+
+
+def rank_of(book: Book, row: int, offer: int) -> tuple[bool, int, int]:
+    """Rank a request at an offer, the lower the better: own jobs, then readiness, then index."""
+    is_own = bool(book.request_first_party[row] == book.offer_owner[offer])
+    return not is_own, int(book.request_ready_us[row]), int(book.request[row])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaleShapleyRouter:
+    """Deferred acceptance as in the paper of 1962, in rounds, with every request proposing."""
+
+    def route(self, book: Book) -> Assignment:
+        surplus, n_sinks = surplus_of(book), book.net_nano_usd.shape[1]
+        offer = np.full(len(book.request), -1)
+        refused = np.zeros(surplus.shape, bool)
+        proposers = list(range(len(book.request)))
+        while proposers:
+            row = proposers.pop()
+            gain = np.where(refused[row], FORBIDDEN, surplus[row])
+            best = int(gain.argmax()) if gain.size else -1
+            if best < 0 or gain[best] <= 0:
+                continue
+            offer[row] = best
+            holders = np.flatnonzero(offer == best)
+            if len(holders) > book.offer_free[best]:
+                last = max(holders.tolist(), key=lambda held, at=best: rank_of(book, held, at))
+                offer[last], refused[last, best] = -1, True
+                proposers.append(last)
+        assert blocking_pairs(book, offer) == []
+        return Assignment(offer=offer, rent_nano_usd=np.zeros(n_sinks, np.int64), edges=0)
+
+
+def blocking_pairs(book: Book, offer: Integers) -> list[tuple[int, int]]:
+    """List pairs that would both rather have one another than what they have."""
+    surplus = surplus_of(book)
+    found = []
+    for row, other in np.ndindex(*surplus.shape):
+        held = surplus[row, offer[row]] if offer[row] >= 0 else 0
+        if surplus[row, other] <= held:
+            continue
+        holders = np.flatnonzero(offer == other)
+        has_room = len(holders) < book.offer_free[other]
+        ranks = [rank_of(book, holder, other) for holder in holders.tolist()]
+        if has_room or rank_of(book, row, other) < max(ranks):
+            found.append((row, other))
+    return found
+
+
+ROUTERS: dict[str, Router] = {
+    "welfare": WelfareRouter(),
+    "posted": PostedRouter(),
+    "Gale-Shapley": GaleShapleyRouter(),
+}
+
+
+@pytest.mark.parametrize("name", ROUTERS)
+def test_every_router_keeps_the_contract(name: str) -> None:
+    check_router(ROUTERS[name], n_books=100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """The welfare router with something done to its answer, or to its book."""
+
+    harm: Callable[[Book, Assignment], Assignment]
+
+    def route(self, book: Book) -> Assignment:
+        return self.harm(book, WelfareRouter().route(book))
+
+
+def overbooks(book: Book, answer: Assignment) -> Assignment:
+    allowed = (book.net_nano_usd != FORBIDDEN).any(axis=1)
+    at = np.where(allowed, book.offer_sink.searchsorted(best_sink(book)), -1)
+    return replace(answer, offer=np.minimum(at, len(book.offer_free) - 1))
+
+
+def best_sink(book: Book) -> Integers:
+    return np.asarray(book.net_nano_usd.argmax(axis=1), np.int64)
+
+
+def serves_the_forbidden(book: Book, answer: Assignment) -> Assignment:
+    offer = answer.offer.copy()
+    free = book.offer_free - np.bincount(offer[offer >= 0], minlength=len(book.offer_free))
+    barred = book.net_nano_usd[:, book.offer_sink] == FORBIDDEN
+    for row, place in zip(*np.nonzero(barred & (free > 0) & (offer[:, None] < 0)), strict=True):
+        if free[place] > 0 and offer[row] < 0:
+            offer[row] = place
+            free[place] -= 1
+    return replace(answer, offer=offer)
+
+
+def takes_a_unit_off_the_book(book: Book, answer: Assignment) -> Assignment:
+    book.offer_free[:1] += 1
+    return answer
+
+
+def sorts_the_requests(book: Book, answer: Assignment) -> Assignment:
+    book.request[:] = book.request[::-1].copy()
+    return answer
+
+
+def answers_one_row_less(book: Book, answer: Assignment) -> Assignment:
+    return replace(answer, offer=answer.offer[1:])
+
+
+def names_an_offer_that_is_not_there(book: Book, answer: Assignment) -> Assignment:
+    return replace(answer, offer=np.where(answer.offer < 0, len(book.offer_free), answer.offer))
+
+
+def prices_offers_not_sinks(book: Book, answer: Assignment) -> Assignment:
+    return replace(answer, rent_nano_usd=np.zeros(len(book.offer_free), np.int64))
+
+
+def asks_a_negative_rent(book: Book, answer: Assignment) -> Assignment:
+    return replace(answer, rent_nano_usd=answer.rent_nano_usd - 1)
+
+
+def looks_at_less_than_nothing(book: Book, answer: Assignment) -> Assignment:
+    return replace(answer, edges=-1)
+
+
+@pytest.mark.parametrize(
+    ("harm", "clause"),
+    [
+        (overbooks, "free units"),
+        (serves_the_forbidden, "may not be served"),
+        (takes_a_unit_off_the_book, "offer_free of the book"),
+        (sorts_the_requests, "request of the book"),
+        (answers_one_row_less, "must have shape"),
+        (names_an_offer_that_is_not_there, "must lie in"),
+        (prices_offers_not_sinks, "one entry per sink"),
+        (asks_a_negative_rent, "at least 0"),
+        (looks_at_less_than_nothing, "at least 0"),
+    ],
+)
+def test_a_broken_router_is_found_and_told_which_clause_it_broke(
+    harm: Callable[[Book, Assignment], Assignment], clause: str
+) -> None:
+    with pytest.raises(RouterError, match=clause):
+        check_router(Broken(harm=harm))
+
+
+class Moody:
+    """A router that answers by how often it was asked."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.asked = what, 0
+
+    def route(self, book: Book) -> Assignment:
+        self.asked += 1
+        answer = WelfareRouter().route(book)
+        odd = self.asked % 2
+        if self.what == "offer":
+            return replace(answer, offer=np.full_like(answer.offer, -1) if odd else answer.offer)
+        if self.what == "edges":
+            return replace(answer, edges=answer.edges + odd)
+        return replace(answer, rent_nano_usd=answer.rent_nano_usd + odd)
+
+
+@pytest.mark.parametrize("what", ["offer", "edges", "rent"])
+def test_a_router_that_answers_one_book_in_two_ways_is_found(what: str) -> None:
+    with pytest.raises(RouterError, match="in two ways"):
+        check_router(Moody(what))
+
+
+@given(seed=st.integers(0, 2**32), n_requests=st.integers(0, 12))
+def test_a_random_book_is_a_true_book(seed: int, n_requests: int) -> None:
+    book = random_book(np.random.default_rng(seed), n_requests)
+    nothing = Assignment(
+        offer=np.full(n_requests, -1),
+        rent_nano_usd=np.zeros(book.net_nano_usd.shape[1], np.int64),
+        edges=0,
+    )
+    check_assignment(book, nothing)
+    open_pair = book.net_nano_usd != FORBIDDEN
+    expected = (book.worth_nano_usd - book.cost_nano_usd)[open_pair]
+    assert np.array_equal(book.net_nano_usd[open_pair], expected)
+
+
+@settings(max_examples=200)
+@given(seed=st.integers(0, 2**32), n_requests=st.integers(0, 12))
+def test_posted_prices_leave_no_blocking_pair(seed: int, n_requests: int) -> None:
+    book = random_book(np.random.default_rng(seed), n_requests)
+    nobody = np.full(n_requests, -1)
+    book = replace(book, request_first_party=nobody, offer_owner=np.zeros_like(book.offer_owner))
+    assert blocking_pairs(book, PostedRouter().route(book).offer) == []
+
+
+def without_edges(world: World) -> World:
+    """Let edges cost nothing, and both rules the same.
+
+    The compiled rules skip requests that cannot matter and look at open sinks only, while a router
+    of one's own is given, and counts, the whole book. What edges cost would part the two runs.
+    A router of one's own is charged the fixed cost of the welfare rule, whatever it does.
+    """
+    terms = replace(
+        world.terms, service_edge_us=0.0, service_posted_us=world.terms.service_welfare_us
+    )
+    return replace(world, terms=terms)
+
+
+def assert_same_run(world: World, one: Regime, other: Regime) -> None:
+    """Assert that two regimes leave the same bytes in every ledger, edges left out."""
+    ledgers = [run_ledger(world, regime, n_payments=500) for regime in (one, other)]
+    for name in ("record", "stage", "time_us", "payment", "waiting", "available", "hidden"):
+        first, second = (getattr(ledger, name) for ledger in ledgers)
+        assert first.tobytes() == second.tobytes(), name
+    for ledger in ledgers:
+        ledger.plane["n_edges"] = 0
+    assert ledgers[0].plane.tobytes() == ledgers[1].plane.tobytes()
+    assert counts(ledgers[0]) == counts(ledgers[1])
+
+
+def counts(ledger: Ledger) -> tuple[int, ...]:
+    return ledger.n_bounces, ledger.n_redos, ledger.n_audits, ledger.n_catches
+
+
+@pytest.mark.parametrize(("plane", "cadence"), SEATS)
+@pytest.mark.parametrize(
+    ("compiled", "router"),
+    [
+        (WELFARE, WelfareRouter()),
+        (POSTED, PostedRouter()),
+        (POSTED, GaleShapleyRouter()),
+        (FIRST_PARTY, GaleShapleyRouter()),
+    ],
+    ids=["welfare", "serial dictatorship", "deferred acceptance", "with first-party priority"],
+)
+@settings(max_examples=15)
+@given(world=worlds())
+def test_a_router_of_one_s_own_runs_as_the_compiled_rule_does(
+    compiled: Regime, router: Router, plane: Plane, cadence: Cadence, world: World
+) -> None:
+    seat = replace(compiled, plane=plane, cadence=cadence)
+    if router == GaleShapleyRouter() and compiled.ranking is Ranking.FIFO:
+        world = without_owners(world)
+    own = replace(seat, ranking=Ranking.FIFO, rule=Rule.FOREIGN, router=router)
+    assert_same_run(without_edges(world), seat, own)
+
+
+def without_owners(world: World) -> World:
+    """Let nobody be a first party."""
+    nobody = np.full(world.workload.n_jobs, -1)
+    return replace(world, workload=replace(world.workload, job_first_party=nobody))
+
+
+@given(world=worlds())
+def test_a_router_of_one_s_own_is_charged_the_welfare_rule_s_fixed_cost(world: World) -> None:
+    own = replace(WELFARE, rule=Rule.FOREIGN, router=PostedRouter())
+    rules = lower_rules(world.terms, own, horizon_us=world.horizon_us, n_planes=1)
+    assert rules.service_rule_us == world.terms.service_welfare_us
