@@ -51,7 +51,7 @@ class ComputeMarket(mesa.Model):
     ) -> None:
         if epoch_s <= 0:
             raise ValueError(f"epoch_s must be above 0, got {epoch_s}")
-        super().__init__(seed=world.seed)
+        super().__init__(rng=world.seed)
         self.world = world
         self.regime = regime
         self.epoch_us = max(1, round(epoch_s * US_PER_S))

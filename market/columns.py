@@ -357,7 +357,8 @@ N_BOOK: Final = 13
 ROUTING_STAGE: Final = 14
 N_EVENTS: Final = 16
 N_CATCHES: Final = 17
-CLOCK_SIZE: Final = 18
+N_CERTIFIED: Final = 18
+CLOCK_SIZE: Final = 19
 
 REQUEST_ITEM: Final = 0
 RECEIPT_ITEM: Final = 1

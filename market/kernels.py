@@ -41,7 +41,9 @@ _STAMP: Final = _source_stamp()
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that allocates nothing; the GIL is released while it runs."""
-    compiled: Any = njit(cache=True, nogil=True, _nrt=False)(function)
+    # Imported by a bare name, a module would leave a cache that nobody else can read.
+    is_ours = function.__module__.startswith("hanse.")
+    compiled: Any = njit(cache=is_ours, nogil=True, _nrt=False)(function)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:
         cache_file._source_stamp = _STAMP  # noqa: SLF001 - numba offers no other way

@@ -8,6 +8,7 @@ from hanse.market.columns import (
     N_AUDITS,
     N_BOUNCES,
     N_CATCHES,
+    N_CERTIFIED,
     N_EVENTS,
     N_RECORDS,
     N_REDOS,
@@ -56,6 +57,7 @@ class Ledger:
     n_redos: int
     n_audits: int
     n_catches: int
+    n_certified: int
 
     @property
     def lapsed_job(self) -> Flags:
@@ -102,4 +104,5 @@ def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
         n_redos=int(clock[N_REDOS]),
         n_audits=int(clock[N_AUDITS]),
         n_catches=int(clock[N_CATCHES]),
+        n_certified=int(clock[N_CERTIFIED]),
     )

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from hanse.market.clearing import FORBIDDEN, ClearingScratch, clear_welfare
-from hanse.market.columns import MAX_BEST, N_BOOK, NOW, Facts, Rules, State
+from hanse.market.columns import MAX_BEST, N_BOOK, N_CERTIFIED, NOW, Facts, Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.preparation import quote, worth_usd
 from hanse.market.units import NANO_USD_PER_USD, Integers
@@ -119,6 +119,23 @@ def route_welfare(facts: Facts, rules: Rules, state: State, plane: int) -> int:
 
 
 @kernel
+def _certify(state: State, n_candidates: int, n_open: int) -> None:
+    """Prove the clearing optimal: welfare must equal the dual bound at its prices, exactly."""
+    book, primal, dual = state.book, 0, 0
+    for k in range(n_open):
+        dual += book.open_capacity[k] * book.open_rent[k]
+    for row in range(n_candidates):
+        surplus = 0
+        for k in range(n_open):
+            surplus = max(surplus, book.net_open[row, k] - book.open_rent[k])
+        dual += surplus
+        if book.candidate_sink[row] >= 0:
+            primal += book.net_open[row, book.candidate_sink[row]]
+    assert primal == dual, "a clearing was not optimal"
+    state.clock[N_CERTIFIED] += 1
+
+
+@kernel
 def _clear(state: State, n_candidates: int, n_open: int) -> int:
     book = state.book
     scratch = ClearingScratch(state.scratch.sinks[:n_open], state.scratch.holders)
@@ -129,6 +146,7 @@ def _clear(state: State, n_candidates: int, n_open: int) -> int:
         book.open_rent[:n_open],
         scratch,
     )
+    _certify(state, n_candidates, n_open)
     for k in range(n_open):
         book.rent_nano_usd[book.open_sink[k]] = book.open_rent[k]
     for k in range(n_candidates):

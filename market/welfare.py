@@ -114,8 +114,8 @@ def _value_usd(ledger: Ledger, n_families: int) -> Floats:
     """Add up v_j at arrival of the last result, over jobs all of whose results are right."""
     fact, stage = ledger.stage_fact, ledger.stage
     n_jobs = int(fact["job"].max(initial=-1)) + 1
-    record = stage["record"]
-    outcome = np.where(record >= 0, ledger.record["outcome"][record], -1)
+    # A stage without a record, -1, reads the -1 at the end; there may be no records at all.
+    outcome = np.append(ledger.record["outcome"], -1)[stage["record"]]
     wrong = np.zeros(n_jobs, bool)
     wrong[fact["job"][outcome != RIGHT]] = True
     last = (fact["next"] < 0) & (stage["status"] == COMPLETE) & ~wrong[fact["job"]]

@@ -194,6 +194,7 @@ def _shared(measured: Measured) -> Rows:
         ("decisions", "decisions"): float(ledger.plane["n_decisions"].sum()),
         ("messages", "messages"): float(ledger.plane["n_messages"].sum()),
         ("edges", "edges"): float(ledger.plane["n_edges"].sum()),
+        ("clearings_certified", "clearings"): float(ledger.n_certified),
         ("audits", "audits"): float(ledger.n_audits),
         ("events", "events"): float(ledger.n_events),
     }

@@ -15,6 +15,7 @@ from hanse.agents.fleet import Fleet
 from hanse.agents.model import ComputeMarket
 from hanse.agents.workload import Workload
 from hanse.agents.world import World
+from hanse.market.columns import N_PAYMENTS, Rows
 from hanse.market.crossings import CrossingCosts
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import Law
@@ -23,20 +24,23 @@ from hanse.market.regime import Regime
 from hanse.market.states import AUDIT, RESIDUAL
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT, Terms
 from hanse.market.units import Flags, Integers
-from hanse.scenarios.measures import Measured, measure
+from hanse.scenarios.measures import Measured, measure, tables_of
 from hanse.scenarios.oracle_worlds import FREE_CROSSINGS, FREE_TERMS
 
 N_REGIONS_MAX: Final = 4
 N_NODES_MAX: Final = 10
 N_JOBS_MAX: Final = 24
 N_STAGES_MAX: Final = 2
-N_PAYMENTS: Final = 2_000
+PAYMENTS_MAX: Final = 2_000
 HORIZON_US: Final = 120_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How large a small world is, and how crowded: jobs arrive within `arrival_us`."""
+    """How large a small world is, and how crowded.
+
+    Jobs arrive within `arrival_us`; work and patience are uniform with about these means.
+    """
 
     seed: int
     n_regions: int
@@ -45,6 +49,7 @@ class Size:
     n_jobs: int
     arrival_us: int
     work_us: int
+    patience_us: int = 40_000_000
     hold_share: float = 0.5
     resident_share: float = 0.3
     occupied_share: float = 0.5
@@ -74,28 +79,36 @@ class Finished:
     n_payments: int
 
     @property
-    def work(self) -> Any:
+    def work(self) -> Rows:
         """Return the occupations that execute stages: neither audits nor residual work."""
-        record = self.ledger.record
-        return record[(record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)]
+        outcome = self.ledger.record["outcome"]
+        chosen: Rows = self.ledger.record[(outcome != AUDIT) & (outcome != RESIDUAL)]
+        return chosen
 
     @property
-    def audits(self) -> Any:
+    def audits(self) -> Rows:
         """Return the occupations that are audits."""
-        return self.ledger.record[self.ledger.record["outcome"] == AUDIT]
+        chosen: Rows = self.ledger.record[self.ledger.record["outcome"] == AUDIT]
+        return chosen
+
+    def measured_rows(self) -> dict[tuple[str, str], float]:
+        """Return the value of each measure of each family."""
+        table = tables_of(self.measured)["measures"]
+        keys = zip(table["family"].tolist(), table["measure"].tolist(), strict=True)
+        return dict(zip(keys, table["value"].tolist(), strict=True))
 
     @property
-    def payments(self) -> Any:
+    def payments(self) -> Rows:
         """Return the log of payments on obligations."""
         return self.ledger.payment[: self.n_payments]
 
 
-def finish(world: World, regime: Regime, *, n_payments: int = N_PAYMENTS) -> Finished:
+def finish(world: World, regime: Regime, *, n_payments: int = PAYMENTS_MAX) -> Finished:
     """Run a world under a regime to its horizon, with every payment logged."""
     model = ComputeMarket(world, regime, with_agents=False, n_payments=n_payments)
     ledger = model.run_to_horizon()
-    paid = int((ledger.payment["amount_us"] > 0).sum())
-    assert paid < n_payments, "the payment log is full"
+    paid = int(model.state.clock[N_PAYMENTS])
+    assert paid <= n_payments, "the payment log is full"
     return Finished(world=world, ledger=ledger, measured=measure(world, ledger), n_payments=paid)
 
 
@@ -116,6 +129,7 @@ def sizes(draw: st.DrawFn) -> Size:
         n_jobs=draw(st.sampled_from([1, 6, 12, N_JOBS_MAX])),
         arrival_us=draw(st.sampled_from([0, 5_000_000, 60_000_000])),
         work_us=draw(st.sampled_from([2_000_000, 20_000, 20_000_000])),
+        patience_us=draw(st.sampled_from([40_000_000, 5_000_000, 300_000_000])),
         hold_share=draw(st.sampled_from([0.5, 0.0, 1.0])),
         resident_share=draw(st.sampled_from([0.0, 0.3])),
         occupied_share=draw(st.sampled_from([0.0, 0.5])),
@@ -187,6 +201,27 @@ def crossings(draw: st.DrawFn) -> CrossingCosts:
 def small_worlds() -> st.SearchStrategy[SmallWorld]:
     """Draw small worlds with all frictions."""
     return st.builds(SmallWorld, size=sizes(), terms=terms(), crossing=crossings())
+
+
+@st.composite
+def cheating_worlds(draw: st.DrawFn) -> SmallWorld:
+    """Draw small worlds in which cheats pay, are many, and are mostly caught, often too late."""
+    small = draw(small_worlds())
+    size = replace(
+        small.size,
+        n_jobs=draw(st.sampled_from([N_JOBS_MAX, 12, 6])),
+        work_us=draw(st.sampled_from([2_000_000, 6_000_000])),
+        patience_us=draw(st.sampled_from([100_000_000, 10_000_000])),
+    )
+    its_terms = replace(
+        small.terms,
+        audit_probability=draw(st.sampled_from([1.0, 0.6])),
+        saved_share=50.0,
+        temptation_share=draw(st.sampled_from([0.5, 0.3])),
+        redo_limit=draw(st.integers(0, 2)),
+        release=draw(st.sampled_from([ON_RECEIPT, ON_RECEIPT, ON_FINALITY])),
+    )
+    return replace(small, size=size, terms=its_terms)
 
 
 @st.composite
@@ -278,7 +313,7 @@ def _draw_workload(rng: np.random.Generator, size: Size, n_attempts: int) -> Wor
     buyer = rng.integers(0, 4, most)[:n]
     buyer_region = rng.integers(0, N_REGIONS_MAX, 4) % size.n_regions
     value_usd = rng.lognormal(0.0, 1.0, most)[:n] * work_us.sum(axis=1) * 4.0 / 3.6e9
-    patience_us = rng.integers(size.work_us, 30 * size.work_us + 20_000_000, most)[:n]
+    patience_us = rng.integers(size.work_us, size.work_us + 2 * size.patience_us, most)[:n]
     n_stages = rng.integers(1, N_STAGES_MAX + 1, most)[:n]
     is_stage = np.arange(N_STAGES_MAX) < n_stages[:, None]
     job, ordinal = np.nonzero(is_stage)
