@@ -1,5 +1,6 @@
 """The ledger of units: which label, operation and cause each unit-microsecond carries."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from hanse.market.states import (
     AUDITING,
     BLAME,
     CAUGHT,
+    CAUSES,
     CONTEXT,
     CROSSING,
     DISCARDED,
@@ -20,6 +22,7 @@ from hanse.market.states import (
     ON_POLICY,
     ON_STATE,
     OPEN,
+    OPERATIONS,
     RESIDUAL,
     RIGHT,
     ROUTING,
@@ -33,6 +36,8 @@ from hanse.market.units import Flags, Integers
 U, C, B, F, H, I, X = range(len(LABELS))  # noqa: E741  # the labels of the literature
 NONE: Final = -1
 """Operation or cause of a unit-microsecond that has none: payload, idle, down."""
+
+_EXACT: Final = 1 << 53
 
 _HELD_FOR: Final = (
     ("identity_us", ON_IDENTITY),
@@ -64,39 +69,42 @@ class Occupancy:
     unit_us: Integers
 
 
+_AXES: Final = (len(LABELS), len(OPERATIONS) + 1, len(CAUSES) + 1, 2)
+"""Labels, operations and causes (`NONE` comes first), open or not: how a ledger line is keyed."""
+
+
 def label_time(ledger: Ledger, n_families: int) -> Occupancy:
     """Label every unit-microsecond of a run and add up equal labels."""
-    record = ledger.record
+    record, n_sinks = ledger.record, len(ledger.sink)
     stage = record["stage"]
-    is_work = stage >= 0
-    family = np.where(is_work, ledger.stage_fact["family"][stage], n_families)
+    family = np.where(stage >= 0, ledger.stage_fact["family"][stage], n_families)
     sink = ledger.unit["sink"][record["unit"]]
+    place = (family * n_sinks + sink) * math.prod(_AXES)
     is_open = record["end_us"] > ledger.horizon_us
-    segments = _segments(ledger)
-    busy = sum(us for us, _, _, _ in segments)
-    idle = _idle_time(ledger, np.asarray(busy))
-    columns = [
-        np.concatenate([np.broadcast_to(part, len(us)) for us, *_ in segments for part in [column]])
-        for column in (family, sink, is_open)
-    ]
-    labels = [
-        np.concatenate([np.broadcast_to(segment[k], len(segment[0])) for segment in segments])
-        for k in (1, 2, 3)
-    ]
-    unit_us = np.concatenate([us for us, *_ in segments])
-    n_sinks = len(ledger.sink)
-    return _add_up(
-        family=np.append(columns[0], np.full(n_sinks, n_families)),
-        sink=np.append(columns[1], np.arange(n_sinks)),
-        is_open=np.append(columns[2], np.zeros(n_sinks, bool)),
-        label=np.append(labels[0], np.full(n_sinks, I)),
-        operation=np.append(labels[1], np.full(n_sinks, NONE)),
-        cause=np.append(labels[2], np.full(n_sinks, NONE)),
-        unit_us=np.append(unit_us, idle),
+    n_keys = (n_families + 1) * n_sinks * math.prod(_AXES)
+    total, busy = np.zeros(n_keys), np.zeros(len(record), np.int64)
+    for unit_us, label, operation, cause in _segments(ledger):
+        line = np.ravel_multi_index((label, operation - NONE, cause - NONE, is_open), _AXES)
+        total += np.bincount(place + line, unit_us, n_keys)
+        busy += unit_us
+    idle_line = int(np.ravel_multi_index((I, 0, 0, 0), _AXES))
+    idle_place = (n_families * n_sinks + np.arange(n_sinks)) * math.prod(_AXES)
+    total[idle_place + idle_line] += _idle_time(ledger, busy)
+    assert total.max() < _EXACT, "a sum of microseconds is too large to be exact"
+    key = np.flatnonzero(total)
+    axes = np.unravel_index(key, (n_families + 1, n_sinks, *_AXES))
+    return Occupancy(
+        family=axes[0],
+        sink=axes[1],
+        label=axes[2],
+        operation=axes[3] + NONE,
+        cause=axes[4] + NONE,
+        is_open=axes[5].astype(bool),
+        unit_us=total[key].astype(np.int64),
     )
 
 
-Segment = tuple[Integers, Integers | int, Integers | int, Integers | int]
+Segment = tuple[Integers, Integers, Integers, Integers]
 
 
 def _segments(ledger: Ledger) -> list[Segment]:
@@ -105,15 +113,19 @@ def _segments(ledger: Ledger) -> list[Segment]:
     at_us = record["accepted_us"].copy()
     segments: list[Segment] = []
     for name, state in _HELD_FOR:
-        operation, cause = BLAME[state]
-        segments.append((_clipped(at_us, record[name], horizon_us), B, operation, cause))
+        segments.append(_alike(_clipped(at_us, record[name], horizon_us), B, *BLAME[state]))
         at_us = at_us + record[name]
     context = _clipped(at_us, record["context_us"], horizon_us)
-    segments.append((context, C, CONTEXT, CROSSING))
+    segments.append(_alike(context, C, CONTEXT, CROSSING))
     at_us = at_us + record["context_us"]
     execution = _clipped(at_us, record["execution_us"], horizon_us)
     segments.append((execution, *_execution_labels(ledger)))
     return segments
+
+
+def _alike(unit_us: Integers, label: int, operation: int, cause: int) -> Segment:
+    n = len(unit_us)
+    return unit_us, np.full(n, label), np.full(n, operation), np.full(n, cause)
 
 
 def _clipped(at_us: Integers, length_us: Integers, horizon_us: int) -> Integers:
@@ -159,34 +171,3 @@ def _idle_time(ledger: Ledger, busy_us: Integers) -> Integers:
     idle_of_sink = np.zeros(n_sinks, np.int64)
     np.add.at(idle_of_sink, ledger.unit["sink"], idle)
     return idle_of_sink
-
-
-def _add_up(
-    *,
-    family: Integers,
-    sink: Integers,
-    label: Integers,
-    operation: Integers,
-    cause: Integers,
-    is_open: Flags,
-    unit_us: Integers,
-) -> Occupancy:
-    kept = unit_us > 0
-    columns = [family, sink, label, operation, cause, is_open.astype(np.int64)]
-    low = [int(c.min(initial=0)) for c in columns]
-    size = [int(c.max(initial=0)) - least + 1 for c, least in zip(columns, low, strict=True)]
-    shifted = [c[kept] - least for c, least in zip(columns, low, strict=True)]
-    key = np.ravel_multi_index(shifted, size)
-    unique, group = np.unique(key, return_inverse=True)
-    total = np.zeros(len(unique), np.int64)
-    np.add.at(total, group, unit_us[kept])
-    parts = [part + least for part, least in zip(np.unravel_index(unique, size), low, strict=True)]
-    return Occupancy(
-        family=parts[0],
-        sink=parts[1],
-        label=parts[2],
-        operation=parts[3],
-        cause=parts[4],
-        is_open=parts[5].astype(bool),
-        unit_us=total,
-    )

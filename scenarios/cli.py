@@ -41,14 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         answer = commands.COMMANDS[arguments.command](arguments)
         print(answer.text, flush=True)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except commands.USER_ERRORS as error:
         return _complain(error)
     except KeyboardInterrupt:
         print("\nhanse: interrupted, nothing was written", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return FAILED if answer.has_failed else 0
 
 

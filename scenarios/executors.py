@@ -75,7 +75,7 @@ def _submit_by_number(pool: Executor, n_tasks: int) -> list[Future[Any]]:
 
 
 def _inherit(work: Callable[[Any], object], tasks: Sequence[object]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent to handle
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends a worker at once, silently
     _inherited[:] = [work, tasks]
 
 

@@ -178,6 +178,12 @@ def test_a_failed_check_makes_the_status_1(
     assert "0 of 1 pass" in capsys.readouterr().out
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    line = f"{sys.executable} -m hanse show baseline | head -n 1"
+    said = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (said.stdout, said.stderr) == ("Baseline\n", "")
+
+
 def test_help_does_not_wait_for_the_numerical_libraries() -> None:
     code = "import sys, hanse.scenarios.cli as c; c.build_parser(); print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

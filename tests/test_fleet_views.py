@@ -14,6 +14,7 @@ from hanse.agents.hyperscaler import Hyperscaler
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.verifier import Verifier
 from hanse.agents.world import World
+from hanse.market.columns import N_RECORDS
 from hanse.market.regime import Regime, ladder
 from hanse.market.states import AUDIT, COMPLETE, OPEN, RESIDUAL
 from tests.strategies import SmallWorld, small_worlds
@@ -30,7 +31,7 @@ def check_node(model: ComputeMarket, node: GpuNode) -> None:
     assert node.ask_usd_per_gpu_hour == world.fleet.node_posted_usd_per_gpu_hour[index]
     assert node.is_busy == bool(state.unit["is_busy"][index])
     # The one open execution on the unit, found in the records rather than through the unit.
-    started = state.record[: int(state.clock[4])]
+    started = state.record[: int(state.clock[N_RECORDS])]
     mine = started[(started["unit"] == index) & (started["outcome"] == OPEN)]
     running = mine["stage"][mine["end_us"] >= model.now_us]
     assert [node.running_stage] == (running.tolist() or [-1])
@@ -121,7 +122,8 @@ def test_agents_stand_where_a_mesa_user_looks_for_them(small: SmallWorld) -> Non
     assert [node.node for node in model.agents_by_type[GpuNode]] == list(range(world.fleet.n_nodes))
     busy = model.agents_by_type[GpuNode].select(lambda node: node.is_busy)
     assert len(busy) == int((world.fleet.node_free_from_us > 0).sum())
-    assert model.agents.get("region") == [agent.region for agent in model.agents]
+    region = [world.geography.region[place] for place in world.fleet.node_region]
+    assert model.agents_by_type[GpuNode].get("region") == region
     release(model)
 
 

@@ -1,0 +1,291 @@
+"""Old views, double bookings and bounces, against a second simulation written for this test.
+
+The engine keeps views by walking logs. Here they are worked out from the definition alone: a plane
+sees a region as it was at the last refresh that can have reached it, less its own commands that
+this refresh has not seen land. A router of the test's own records what the engine shows it.
+"""
+
+import heapq
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hanse.agents.lowering import lower_facts
+from hanse.agents.world import World
+from hanse.market.auction import WelfareRouter
+from hanse.market.book import Assignment, Book
+from hanse.market.central import PostedRouter
+from hanse.market.columns import Facts
+from hanse.market.ledger import Ledger
+from hanse.market.regime import CENTRAL, Cadence, Plane, Ranking, Regime, Rule
+from hanse.market.router import Router
+from hanse.market.states import BOUNCED, LAPSED, RESIDUAL, STALENESS
+from hanse.market.units import US_PER_MS
+from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
+from hanse.scenarios.selftest_checks import run_ledger
+
+NEVER = 1 << 62
+HORIZON_US = 60_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a router was shown, and what it said."""
+
+    book: Book
+    assignment: Assignment
+
+
+@dataclass(slots=True, kw_only=True)
+class Recorder:
+    """A router that asks another and keeps a record."""
+
+    router: Router
+    decisions: list[Decision] = field(default_factory=list)
+
+    def route(self, book: Book) -> Assignment:
+        assignment = self.router.route(book)
+        self.decisions.append(Decision(book=book, assignment=assignment))
+        return assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knobs:
+    """A crowded world of several planes, short enough to read in a failure."""
+
+    seed: int
+    n_jobs: int
+    n_nodes: int
+    refresh_us: int
+    interval_us: int
+    service_us: float
+    bounce_limit: int
+
+    def build(self) -> World:
+        """Draw jobs of seconds over three regions that are tenths of seconds apart."""
+        rng = np.random.default_rng(self.seed)
+        workload = plain_workload(
+            np.sort(rng.integers(0, 20_000_000, self.n_jobs)),
+            rng.integers(50_000, 4_000_000, self.n_jobs),
+            origin=rng.integers(0, 3, self.n_jobs),
+        )
+        world = plain_world(
+            workload,
+            n_nodes=self.n_nodes,
+            n_regions=3,
+            horizon_us=HORIZON_US,
+            terms=replace(
+                FREE_TERMS,
+                control_cores=3.0,
+                control_delay_scale=1.0,
+                refresh_interval_us=self.refresh_us,
+                clearing_interval_us=self.interval_us,
+                bounce_limit=self.bounce_limit,
+                service_welfare_us=self.service_us,
+            ),
+        )
+        rtt_ms = np.round(rng.uniform(2.0, 900.0, (3, 3)), 3)
+        rtt_ms = np.minimum(rtt_ms, rtt_ms.T)
+        free_from_us = rng.integers(0, 8_000_000, self.n_nodes) * rng.integers(0, 2, self.n_nodes)
+        return replace(
+            world,
+            geography=replace(world.geography, rtt_ms=rtt_ms),
+            fleet=replace(world.fleet, node_free_from_us=free_from_us),
+        )
+
+
+knobs = st.builds(
+    Knobs,
+    seed=st.integers(0, 9_999),
+    n_jobs=st.sampled_from([1, 8, 40]),
+    n_nodes=st.integers(1, 7),
+    refresh_us=st.sampled_from([0, 300_000, 2_500_000]),
+    interval_us=st.sampled_from([0, 250_000, 1_700_000]),
+    service_us=st.sampled_from([0.0, 40_000.0]),
+    bounce_limit=st.integers(0, 3),
+)
+
+
+class Replay:
+    """A second simulation of landings and views, driven by the decisions that were recorded."""
+
+    def __init__(self, world: World, regime: Regime, facts: Facts) -> None:
+        self.world, self.facts = world, facts
+        is_hub = regime.plane is Plane.HUB
+        seats = [world.terms.hub_region] if is_hub else range(world.geography.n_regions)
+        one_way_us = np.rint(world.geography.rtt_ms / 2 * US_PER_MS).astype(int)
+        self.delay_us = [one_way_us[seat] for seat in seats]
+        self.plane_of = [0 if is_hub else region for region in range(world.geography.n_regions)]
+        speed = world.terms.control_cores / len(seats)
+        servers = max(1, int(speed))
+        self.service_us = round(world.terms.service_welfare_us / (speed / servers))
+        self.busy = [[(-1, int(until))] if until else [] for until in world.fleet.node_free_from_us]
+        self.sent: list[tuple[int, int, int]] = []
+        self.own: list[dict[int, int]] = [{} for _ in seats]
+        self.accepted: list[tuple[int, int, int]] = []
+        self.bounces = np.zeros(world.workload.n_stages, int)
+
+    def region(self, unit: int) -> int:
+        return int(self.world.fleet.node_region[unit])
+
+    def sight_us(self, plane: int, region: int, now_us: int) -> int:
+        at_us = now_us - int(self.delay_us[plane][region])
+        refresh_us = self.world.terms.refresh_interval_us
+        return at_us - at_us % refresh_us if refresh_us and at_us >= 0 else at_us
+
+    def sees_free(self, plane: int, unit: int, now_us: int) -> bool:
+        at_us = self.sight_us(plane, self.region(unit), now_us)
+        if at_us < 0:
+            was_free = all(start_us >= 0 for start_us, _ in self.busy[unit])
+        else:
+            was_free = not any(start < at_us < end for start, end in self.busy[unit])
+        return was_free and self.own[plane].get(unit, -1) < max(at_us, 0)
+
+    def land_until(self, now_us: int) -> None:
+        """Let everything land that lands before `now_us`: a refresh precedes its own instant."""
+        while self.sent and self.sent[0][0] < now_us:
+            land_us, stage, unit = heapq.heappop(self.sent)
+            if any(start <= land_us < end for start, end in self.busy[unit]):
+                self.bounces[stage] += 1
+                continue
+            end_us = land_us + int(self.world.workload.stage_work_us[stage])
+            self.busy[unit].append((land_us, end_us))
+            self.accepted.append((stage, unit, land_us))
+
+    def expect(self, plane: int, now_us: int) -> list[list[int]]:
+        """List, by offer, the units that the plane sees as free."""
+        return [
+            [
+                unit
+                for unit in range(offer["first_unit"], offer["last_unit"])
+                if self.sees_free(plane, unit, now_us)
+            ]
+            for offer in self.facts.offer
+        ]
+
+    def check(self, decision: Decision) -> None:
+        """Compare what was shown with what should have been, and send what was decided."""
+        book, offers = decision.book, decision.assignment.offer.tolist()
+        own = book.request_is_own == 1
+        origin = self.world.workload.job_origin[self.facts.stage["job"][book.request[own]]]
+        (plane,) = {self.plane_of[region] for region in origin.tolist()}
+        self.land_until(book.now_us)
+        visible = self.expect(plane, book.now_us)
+        assert book.offer_free.tolist() == [len(units) for units in visible]
+        for stage, is_own, offer in zip(book.request.tolist(), own, offers, strict=True):
+            if offer < 0:
+                continue
+            unit = visible[offer].pop(0)
+            if is_own:
+                land_us = book.now_us + self.service_us
+                land_us += int(self.delay_us[plane][self.region(unit)])
+                heapq.heappush(self.sent, (land_us, stage, unit))
+                self.own[plane][unit] = land_us
+
+
+def replayed(world: World, regime: Regime) -> tuple[Ledger, Replay]:
+    """Run a world under a recording router, and replay the record."""
+    assert isinstance(regime.router, Recorder)
+    ledger = run_ledger(world, regime)
+    replay = Replay(world, regime, lower_facts(world, regime))
+    for decision in regime.router.decisions:
+        replay.check(decision)
+    replay.land_until(world.horizon_us)
+    return ledger, replay
+
+
+def recording(plane: Plane, cadence: Cadence, router: Router) -> Regime:
+    return replace(
+        CENTRAL,
+        plane=plane,
+        cadence=cadence,
+        ranking=Ranking.FIFO,
+        rule=Rule.FOREIGN,
+        router=Recorder(router=router),
+    )
+
+
+@pytest.mark.parametrize("cadence", list(Cadence))
+@pytest.mark.parametrize("plane", list(Plane))
+@pytest.mark.parametrize("router", [WelfareRouter(), PostedRouter()], ids=["welfare", "posted"])
+@settings(max_examples=60)
+@given(knobs=knobs)
+def test_a_view_is_the_last_refresh_that_can_have_arrived_and_own_commands_since(
+    router: Router, plane: Plane, cadence: Cadence, knobs: Knobs
+) -> None:
+    ledger, replay = replayed(knobs.build(), recording(plane, cadence, router))
+    record = ledger.record[ledger.record["outcome"] != RESIDUAL]
+    found = zip(
+        record["stage"].tolist(),
+        record["unit"].tolist(),
+        record["accepted_us"].tolist(),
+        strict=True,
+    )
+    assert sorted(found) == sorted(replay.accepted)
+    assert np.array_equal(ledger.stage["bounces"], replay.bounces)
+    assert ledger.n_bounces == replay.bounces.sum()
+
+
+def crowd(*, n_regions: int, bounce_limit: int, refresh_us: int = 30_000_000) -> World:
+    """Let each region have a job that wants the one unit there is, seen free until 30 s."""
+    workload = plain_workload(
+        np.full(n_regions, 1_000_000),
+        np.full(n_regions, 20_000_000),
+        origin=np.arange(n_regions),
+    )
+    terms = replace(
+        FREE_TERMS,
+        control_cores=float(n_regions),
+        control_delay_scale=1.0,
+        refresh_interval_us=refresh_us,
+        clearing_interval_us=2_000_000,
+        bounce_limit=bounce_limit,
+    )
+    return plain_world(
+        workload,
+        n_nodes=1,
+        n_regions=n_regions,
+        rtt_ms=200.0,
+        horizon_us=HORIZON_US,
+        terms=terms,
+    )
+
+
+def test_venues_that_see_one_free_unit_book_it_twice_and_one_command_bounces() -> None:
+    regime = replace(CENTRAL, plane=Plane.VENUES, ranking=Ranking.FIFO)
+    ledger = run_ledger(crowd(n_regions=2, bounce_limit=3), regime)
+    # Decided at 1.0005 s in both; the near one lands at 1.001 s, the far one 0.1 s after deciding.
+    assert ledger.record["stage"].tolist() == [0, 1]
+    assert ledger.stage["bounces"].tolist() == [0, 1]
+    # The way back; then no look can help until a refresh after the near job's end at 21.001 s.
+    assert ledger.time_us[1, BOUNCED] == 100_000
+    assert ledger.record["accepted_us"][1] == 30_100_000 + 100_000
+
+
+@pytest.mark.parametrize("bounce_limit", [0, 1, 2])
+def test_a_stage_expires_of_staleness_once_it_has_bounced_more_often_than_the_limit(
+    bounce_limit: int,
+) -> None:
+    # Own commands are forgotten at each refresh; those of 4 s show the unit as it was before.
+    regime = replace(CENTRAL, plane=Plane.VENUES, ranking=Ranking.FIFO, cadence=Cadence.AT_INTERVAL)
+    world = crowd(n_regions=4, bounce_limit=bounce_limit)
+    busy = replace(world.workload, stage_work_us=np.full(4, 25_000_000))
+    ledger = run_ledger(replace(world, workload=busy), regime)
+    lapsed = ledger.stage["status"] == LAPSED
+    assert np.array_equal(ledger.stage["bounces"] > bounce_limit, lapsed)
+    assert (ledger.stage["lapse_cause"][lapsed] == STALENESS).all()
+    assert ledger.stage["bounces"].max() <= bounce_limit + 1
+    assert lapsed.any() == (bounce_limit < ledger.stage["bounces"].max())
+
+
+@settings(max_examples=30)
+@given(knobs=knobs)
+def test_a_fresh_view_of_one_hub_without_delay_never_bounces(knobs: Knobs) -> None:
+    world = replace(knobs, refresh_us=0, service_us=0.0).build()
+    world = replace(world, terms=replace(world.terms, control_delay_scale=0.0))
+    for cadence in Cadence:
+        regime = recording(Plane.HUB, cadence, WelfareRouter())
+        assert run_ledger(world, regime).n_bounces == 0
