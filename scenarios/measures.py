@@ -19,6 +19,7 @@ from hanse.market.states import (
     LAPSED,
     N_STATES,
     N_WAITING_STATES,
+    OPEN,
     OPERATIONS,
     RESIDUAL,
     STATES,
@@ -131,6 +132,7 @@ def _of_family(measured: Measured, family: int) -> Rows:
         ("coordination_efficiency", "share"): payload / (payload + sync) if payload else 0.0,
         ("welfare_usd", "USD"): float(welfare.welfare_usd[family]),
         ("value_usd", "USD"): float(welfare.value_usd[family]),
+        ("value_open_usd", "USD"): _open_value_usd(measured.ledger, family),
         ("resource_cost_usd", "USD"): float(welfare.resource_usd[family]),
         ("capital_usd", "USD"): float(welfare.capital_usd[family]),
         ("control_core_s", "core_s"): float(welfare.control_core_s[family]),
@@ -138,6 +140,23 @@ def _of_family(measured: Measured, family: int) -> Rows:
         **_jobs(measured, family),
         **_debt_of_family(measured, family),
     }
+
+
+def _open_value_usd(ledger: Ledger, family: int) -> float:
+    """Value what still runs at the horizon: worth at its planned end, to the share worked off.
+
+    Welfare counts its resources up to the horizon but none of its value, so this stands beside it.
+    """
+    record = ledger.record
+    running = (record["outcome"] == OPEN) & (record["is_wrong"] == 0)
+    running &= ledger.stage_fact["family"][record["stage"]] == family
+    rows = record[running]
+    fact = ledger.stage_fact[rows["stage"]]
+    end_us = rows["end_us"] + fact["rest_us"]
+    worth = fact["value_usd"] - fact["delay_usd_per_us"] * (end_us - fact["job_arrival_us"])
+    worth = np.where(end_us <= fact["deadline_us"], np.maximum(0.0, worth), 0.0)
+    worked = (ledger.horizon_us - rows["accepted_us"]) / (end_us - rows["accepted_us"])
+    return float((worth * worked).sum())
 
 
 def _jobs(measured: Measured, family: int) -> Rows:

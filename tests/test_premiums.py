@@ -1,0 +1,39 @@
+"""What verification adds to a price on the world that the scenario draws."""
+
+import numpy as np
+import pytest
+
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.premiums import premium_table, regional_premium
+from hanse.scenarios.scenario import load
+
+
+def test_a_verifier_in_the_same_region_moves_no_bytes_and_is_final_soonest() -> None:
+    premium = regional_premium(draw_world(load("baseline"), 0))
+    assert (np.diag(premium.audit_transfer_usd) == 0).all()
+    # The work to re-execute is the same everywhere, so only distance tells rows apart.
+    audited = premium.finality.audited_us
+    assert (np.diag(audited)[:, None] <= audited).all()
+
+
+def test_the_stake_is_locked_for_longer_where_the_verifier_is_farther() -> None:
+    world = draw_world(load("baseline"), 0)
+    premium, rtt_ms = regional_premium(world), world.geography.rtt_ms
+    order = np.argsort(rtt_ms[0])
+    near, far = order[0], order[-1]
+    assert premium.capital_usd[0, far] > premium.capital_usd[0, near]
+
+
+def test_without_audits_only_receipt_and_capital_are_left() -> None:
+    scenario = load("baseline").replace({"verification.audit_probability": 0.0})
+    terms = regional_premium(draw_world(scenario, 0)).terms()
+    left = {name for name, usd in terms.items() if usd.any()}
+    assert left == {"capital_usd", "receipt_cpu_usd"}
+
+
+def test_the_table_has_each_term_of_each_pair_even_where_it_vanishes() -> None:
+    world = draw_world(load("baseline"), 0)
+    table, n_regions = premium_table(world), world.geography.n_regions
+    assert len(table["term"]) == 5 * n_regions**2
+    total = regional_premium(world).total_usd.sum()
+    assert table["usd_per_gpu_hour"].sum() == pytest.approx(total, rel=1e-12)
