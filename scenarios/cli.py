@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+INTERRUPTED_LINE: Final = "\nhanse: interrupted, nothing was written"
 DEFAULT_SEEDS: Final = tuple(range(20))
 DEFAULT_REGIME: Final = "central"
 
@@ -35,9 +36,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(argv)
     except UsageError as error:
         return _complain(error)
-    # Only now: `hanse --help` must not wait for numba, pandas and matplotlib.
+    try:
+        return _answer(arguments)
+    except KeyboardInterrupt:
+        print(INTERRUPTED_LINE, file=sys.stderr)
+        return INTERRUPTED
+
+
+def _answer(arguments: argparse.Namespace) -> int:
+    """Run the command that was chosen and print its answer."""
+    # Only now: `hanse --help` must not wait for numba, pandas and matplotlib, and no other command
+    # for the statistics that the oracles need.
     from hanse.scenarios import commands
 
+    if arguments.command == "selftest":
+        from hanse.scenarios.selftest import selftest
+
+        arguments.selftest = selftest
     try:
         answer = commands.COMMANDS[arguments.command](arguments)
         print(answer.text, flush=True)
@@ -46,9 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except commands.USER_ERRORS as error:
         return _complain(error)
-    except KeyboardInterrupt:
-        print("\nhanse: interrupted, nothing was written", file=sys.stderr)
-        return INTERRUPTED
     return FAILED if answer.has_failed else 0
 
 

@@ -1,6 +1,9 @@
 """Commands: the one place that turns a parsed command line into runs and words."""
 
+import os
+import signal
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ from time import perf_counter
 from typing import Final
 
 from hanse.market.regime import Rung, ladder, regimes
+from hanse.scenarios.cli import INTERRUPTED, INTERRUPTED_LINE
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.experiment import Task, account, compare, kept, run_tasks, trace_digest
 from hanse.scenarios.numerals import short
@@ -18,7 +22,6 @@ from hanse.scenarios.report import PAGE, render, write_report
 from hanse.scenarios.results import Results, ResultsError, check_target
 from hanse.scenarios.run import warm_up
 from hanse.scenarios.scenario import Scenario, ScenarioError, load, names
-from hanse.scenarios.selftest import selftest
 from hanse.scenarios.sweep import sweep
 from hanse.scenarios.traces import Trace, TraceError, read_trace
 
@@ -121,7 +124,7 @@ def compare_rungs(arguments: Namespace) -> Answer:
     )
     results = comparison.results
     _note(_ran_text(results))
-    results.save(output, force=arguments.force, pages=render(results))
+    results.save(output, force=arguments.force, pages=render(results, workers=arguments.workers))
     _note(f"page and tables made; {perf_counter() - begun:.1f} s in all")
     head = (
         f"{scenario.title or scenario.name}: {len(arguments.seeds)} worlds, {len(ladder)} regimes. "
@@ -168,10 +171,10 @@ def report(arguments: Namespace) -> Answer:
     return Answer(text=f"page: {arguments.directory / PAGE}")
 
 
-def check_answers(_: Namespace) -> Answer:
-    """Check cases whose answer is known on paper."""
+def check_answers(arguments: Namespace) -> Answer:
+    """Check cases whose answer is known on paper, with the oracles that the parser was given."""
     _compile()
-    checks = selftest()
+    checks = arguments.selftest()
     rows = [("check", "expected", "measured", "tolerance", "")]
     for one in checks:
         numbers = (f"{one.expected:.6g}", f"{one.measured:.6g}", f"{one.tolerance:.2g}")
@@ -207,7 +210,25 @@ def _values(setting: str) -> tuple[str, list[str]]:
 
 
 def _compile() -> None:
-    _note(f"compiled, or fetched what was compiled before, in {warm_up():.1f} s")
+    """Compile before anything is timed; an interrupt leaves at once.
+
+    As an exception it would be lost: it may strike in a callback of the compiler, which drops it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, _leave)
+        try:
+            seconds = warm_up()
+        finally:
+            signal.signal(signal.SIGINT, before)
+    else:
+        seconds = warm_up()
+    _note(f"compiled, or fetched what was compiled before, in {seconds:.1f} s")
+
+
+def _leave(*_: object) -> None:
+    sys.stderr.write(f"{INTERRUPTED_LINE}\n")
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def _ran_text(results: Results) -> str:

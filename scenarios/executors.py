@@ -1,8 +1,8 @@
 """Executors: the one place that decides where tasks run, and never in which order they count.
 
-Half of a run is compiled code that releases the interpreter lock, the other half is Python that
-needs it, so that threads share one core for much of the time. Forked processes do not, and inherit
-compiled kernels, tasks and whatever a notebook has defined without a copy or a second import. Where
+Part of a run is compiled code that releases the interpreter lock, the rest is Python that needs it,
+so that threads wait for each other some of the time. Forked processes do not, and inherit compiled
+kernels, tasks and whatever a notebook has defined without a copy or a second import. Where
 forking is not safe (macOS, Windows) threads do: a spawned process would import and load kernels for
 seconds, and run the user's script again.
 """
@@ -36,6 +36,11 @@ def available_workers() -> int:
     return os.cpu_count() or 1
 
 
+def can_fork() -> bool:
+    """Say whether workers are forked processes, which share nothing, rather than threads."""
+    return sys.platform == "linux"
+
+
 def run_in_order(
     work: Callable[[Task], Answer],
     tasks: Sequence[Task],
@@ -56,7 +61,7 @@ def run_in_order(
     workers = min(workers, len(tasks))
     if workers < 2:
         return [_done(work(task), on_done) for task in tasks]
-    if sys.platform != "linux":
+    if not can_fork():
         with ThreadPoolExecutor(workers) as pool:
             return _collect(pool, [pool.submit(work, task) for task in tasks], on_done)
     # The context is passed on: the start method of the process is the user's, and mesa changes it.

@@ -39,20 +39,29 @@ class Picture:
     figure: Figure
 
 
-def draw_pictures(results: Results) -> list[Picture]:
-    """Draw every figure for which the tables hold something."""
+Drawing = Callable[[Results], Picture | None]
+
+
+def drawings(results: Results) -> list[Drawing]:
+    """List what can be drawn; a drawing gives nothing where the tables hold nothing."""
     if not results.tables["runs"].num_rows:
         return []
-    drawings: list[Callable[[Results], Picture | None]] = [
+    steps_of_each = [_steps_of(family) for family in families(results)]
+    return [
         _ladder,
-        *(_steps_of(family) for family in families(results) if not family.startswith("(")),
+        *steps_of_each,
         _operations_and_causes,
         _stage_states,
         _debt_paths,
         _price_map,
     ]
+
+
+def draw_pictures(results: Results) -> list[Picture]:
+    """Draw every figure for which the tables hold something."""
     with charts.style():
-        return [picture for draw in drawings if (picture := draw(results)) is not None]
+        pictures = [draw(results) for draw in drawings(results)]
+    return [picture for picture in pictures if picture is not None]
 
 
 def families(results: Results) -> list[str]:
@@ -106,7 +115,7 @@ def _ladder(results: Results) -> Picture:
     )
 
 
-def _steps_of(family: str) -> Callable[[Results], Picture | None]:
+def _steps_of(family: str) -> Drawing:
     def draw(results: Results) -> Picture | None:
         frame = results.frame("differences")
         frame = frame[(frame["family"] == family) & (frame["operation"] == ALL)]

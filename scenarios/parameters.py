@@ -13,6 +13,10 @@ Value = bool | int | float | str | tuple[str, ...] | tuple[float, ...]
 Number = int | float
 
 _FILE = Path(__file__).with_name("parameters.toml")
+_TABLE_HEAD = (
+    "| parameter | what it is | default | unit | accepted | grade | source |",
+    "|---|---|---|---|---|---|---|",
+)
 
 
 class ScenarioError(ValueError):
@@ -64,6 +68,18 @@ class Parameter:
             words = isinstance(self.default[0], str)
             return self.check(items if words else [_number_or_text(item) for item in items])
         return self.check(_number_or_text(text))
+
+    def accepted(self) -> str:
+        """Say in words which values are allowed."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.low is None and self.high is None:
+            return "any"
+        if self.high is None:
+            return f"at least {self.low:,.12g}"
+        if self.low is None:
+            return f"at most {self.high:,.12g}"
+        return f"{self.low:,.12g} to {self.high:,.12g}"
 
     def _flag(self, value: object) -> bool:
         if not isinstance(value, bool):
@@ -122,6 +138,17 @@ def describe_parameters() -> list[Parameter]:
     return list(parameters().values())
 
 
+def parameter_table() -> str:
+    """Lay every parameter out in Markdown, one table per section, for docs/reference."""
+    tables: dict[str, list[str]] = {}
+    for one in parameters().values():
+        section = one.key.partition(".")[0]
+        rows = tables.setdefault(section, [f"## {section}\n", *_TABLE_HEAD])
+        cells = (one.doc, _plain(one.default), one.unit, one.accepted(), one.grade, one.source)
+        rows.append(f"| `{one.key}` | " + " | ".join(cells) + " |")
+    return "\n\n".join("\n".join(rows) for rows in tables.values()) + "\n"
+
+
 def parameter(key: str) -> Parameter:
     """Return one parameter; raise `ScenarioError` with the near miss if the key is unknown."""
     try:
@@ -161,3 +188,12 @@ def _number_or_text(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
+
+
+def _plain(value: Value) -> str:
+    """Write a value as `--set` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return value if isinstance(value, str) else f"{value:.12g}"

@@ -5,6 +5,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import nan
 from pathlib import Path
 from typing import Final, cast
@@ -13,13 +14,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hanse.scenarios import charts
-from hanse.scenarios.figures import (
-    MEASURE_TITLE,
-    Picture,
-    draw_pictures,
-    families,
-    rung_titles,
-)
+from hanse.scenarios.executors import available_workers, can_fork, run_in_order
+from hanse.scenarios.figures import MEASURE_TITLE, Drawing, drawings, families, rung_titles
 from hanse.scenarios.numerals import change, level, short, unit_words
 from hanse.scenarios.paired import ALL, LADDER_MEASURES, WHOLE_LADDER, Estimate, estimates
 from hanse.scenarios.results import Results, ResultsError
@@ -51,6 +47,22 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Print:
+    """A picture as text."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
+    @property
+    def source(self) -> str:
+        """Return the picture as an address that holds it."""
+        encoded = b64encode(self.svg.encode("utf-8")).decode("ascii")
+        return f"data:image/svg+xml;base64,{encoded}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One line of a table: what it is about, a word on it, and its numbers."""
 
@@ -71,7 +83,7 @@ class Family:
     measure_rows: Sequence[Row]
 
 
-def render(results: Results) -> dict[str, str]:
+def render(results: Results, *, workers: int | None = None) -> dict[str, str]:
     """Make the page and its figures as texts by file name; nothing of them points outside.
 
     Raises
@@ -83,9 +95,7 @@ def render(results: Results) -> dict[str, str]:
         raise ResultsError(
             f"a report needs the result of compare, got that of {results.manifest['command']!r}"
         )
-    pictures = draw_pictures(results)
-    with charts.style():
-        drawn = {picture.name: charts.svg_of(picture.figure) for picture in pictures}
+    prints = _prints(results, workers or available_workers())
     environment = Environment(
         loader=PackageLoader("hanse.scenarios"),
         autoescape=True,
@@ -94,9 +104,9 @@ def render(results: Results) -> dict[str, str]:
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.jinja").render(
-        _content(results) | {"pictures": [_shown(picture, drawn) for picture in pictures]}
+        _content(results) | {"prints": prints}
     )
-    return {PAGE: page} | {f"figures/{name}.svg": svg for name, svg in drawn.items()}
+    return {PAGE: page} | {f"figures/{one.name}.svg": one.svg for one in prints}
 
 
 def write_report(results: Results, path: Path) -> Path:
@@ -105,14 +115,21 @@ def write_report(results: Results, path: Path) -> Path:
     return path
 
 
-def _shown(picture: Picture, drawn: Mapping[str, str]) -> dict[str, str]:
-    encoded = b64encode(drawn[picture.name].encode("utf-8")).decode("ascii")
-    return {
-        "name": picture.name,
-        "title": picture.title,
-        "caption": picture.caption,
-        "source": f"data:image/svg+xml;base64,{encoded}",
-    }
+def _prints(results: Results, workers: int) -> list[Print]:
+    """Draw in several processes; not in threads, which would share the drawing library's style."""
+    work = partial(_print, results, drawings(results))
+    numbers = range(len(drawings(results)))
+    drawn = run_in_order(work, numbers, workers=workers if can_fork() else 1)
+    return [one for one in drawn if one is not None]
+
+
+def _print(results: Results, drawn: Sequence[Drawing], number: int) -> Print | None:
+    with charts.style():
+        picture = drawn[number](results)
+        if picture is None:
+            return None
+        svg = charts.svg_of(picture.figure)
+    return Print(name=picture.name, title=picture.title, caption=picture.caption, svg=svg)
 
 
 def _content(results: Results) -> dict[str, object]:

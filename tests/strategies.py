@@ -20,12 +20,22 @@ from hanse.market.crossings import CrossingCosts
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import Law
 from hanse.market.ledger import Ledger
-from hanse.market.regime import Regime
+from hanse.market.regime import (
+    CENTRAL,
+    Audits,
+    Cadence,
+    Plane,
+    Pricing,
+    Ranking,
+    Regime,
+    Rule,
+    Settlement,
+)
 from hanse.market.states import AUDIT, RESIDUAL
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT, Terms
-from hanse.market.units import Flags, Integers
+from hanse.market.units import US_PER_S, Flags, Floats, Integers
 from hanse.scenarios.measures import Measured, measure, tables_of
-from hanse.scenarios.oracle_worlds import FREE_CROSSINGS, FREE_TERMS
+from hanse.scenarios.oracle_worlds import FREE_CROSSINGS, FREE_TERMS, plain_workload, plain_world
 
 N_REGIONS_MAX: Final = 4
 N_NODES_MAX: Final = 10
@@ -33,6 +43,13 @@ N_JOBS_MAX: Final = 24
 N_STAGES_MAX: Final = 2
 PAYMENTS_MAX: Final = 2_000
 HORIZON_US: Final = 120_000_000
+
+HUB: Final = replace(CENTRAL, ranking=Ranking.FIFO)
+CLEARED: Final = replace(HUB, cadence=Cadence.AT_INTERVAL)
+VENUES: Final = replace(HUB, plane=Plane.VENUES)
+AUDITED: Final = replace(HUB, audits=Audits.RANDOM)
+
+Column = Integers | Floats | Flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,3 +381,87 @@ def _draw_attempts(rng: np.random.Generator, is_stage: Flags, n_attempts: int) -
         name: np.ascontiguousarray(column[:, :n_jobs][:, is_stage])
         for name, column in columns.items()
     }
+
+
+def seconds(*values: float) -> Integers:
+    """Turn seconds into whole microseconds."""
+    whole_us: Integers = np.rint(np.array(values) * US_PER_S).astype(np.int64)
+    return whole_us
+
+
+def world_of(
+    *,
+    arrival_s: list[float],
+    work_s: list[float],
+    stage_job: list[int] | None = None,
+    origin: list[int] | None = None,
+    units: list[int],
+    n_regions: int = 1,
+    one_way_s: float = 0.0,
+    horizon_s: float = 100.0,
+    patience_s: float = 1e6,
+    **terms: float | str,
+) -> World:
+    """Build jobs, and a unit in each of the regions listed, under these terms.
+
+    Within a region a message takes half a millisecond, or nothing if there is only one region.
+    """
+    workload = plain_workload(
+        seconds(*arrival_s),
+        seconds(*work_s),
+        stage_job=None if stage_job is None else np.array(stage_job),
+        origin=None if origin is None else np.array(origin),
+        patience_us=round(patience_s * US_PER_S),
+    )
+    world = plain_world(
+        workload,
+        n_nodes=len(units),
+        horizon_us=round(horizon_s * US_PER_S),
+        n_regions=n_regions,
+        rtt_ms=2_000.0 * one_way_s or 1e-4,
+        terms=replace(FREE_TERMS, **terms),  # type: ignore[arg-type]
+    )
+    return replace(world, fleet=replace(world.fleet, node_region=np.array(units)))
+
+
+def with_luck(world: World, **coins: list[list[float]]) -> World:
+    """Set the first attempts' coins; the rest are ones: no temptation, no audit."""
+    columns: dict[str, Column] = {}
+    for name, rows in coins.items():
+        column = getattr(world.workload, f"attempt_{name}").copy()
+        column[: len(rows)] = rows
+        columns[f"attempt_{name}"] = column
+    return with_jobs(world, **columns)
+
+
+def with_fleet(world: World, **columns: Column) -> World:
+    """Set columns of the fleet."""
+    fleet = replace(world.fleet, **columns)  # type: ignore[arg-type]
+    return replace(world, fleet=fleet)
+
+
+def with_jobs(world: World, **columns: Column) -> World:
+    """Set columns of the workload."""
+    workload = replace(world.workload, **columns)  # type: ignore[arg-type]
+    return replace(world, workload=workload)
+
+
+def with_audits(world: World, **terms: float) -> World:
+    """Let audits find all that is wrong, where their coin is below a half; and let cheating pay."""
+    terms = {"audit_probability": 0.5, "saved_share": 1e3, "temptation_share": 0.5} | terms
+    return replace(world, terms=replace(world.terms, **terms))  # type: ignore[arg-type]
+
+
+def all_regimes() -> list[Regime]:
+    """Compose every regime of built-in parts that do not exclude each other."""
+    hubs = [CENTRAL, replace(CENTRAL, ranking=Ranking.FIFO)]
+    welfare = replace(CENTRAL, ranking=Ranking.FIFO, rule=Rule.WELFARE)
+    ranked = [*hubs, welfare, replace(welfare, pricing=Pricing.LOCATIONAL)]
+    return [
+        replace(regime, plane=plane, cadence=cadence, settlement=settlement, audits=audits)
+        for regime in ranked
+        for plane in Plane
+        for cadence in Cadence
+        for settlement in Settlement
+        for audits in Audits
+    ]

@@ -246,19 +246,6 @@ def an_attempt_is_audited_at_most_once(run: Finished) -> bool:
     return max(Counter(attempts).values(), default=0) <= 1
 
 
-def an_audited_result_is_final_after_its_own_audit(run: Finished) -> bool:
-    coin = run.world.workload.attempt_audit[run.work["attempt"], run.work["stage"]]
-    is_drawn = run.ledger.has_stakes & (coin < run.world.terms.audit_probability)
-    return all(
-        (
-            (run.audits["stage"] == row["stage"])
-            & (run.audits["accepted_us"] >= row["end_us"])
-            & (run.audits["end_us"] <= row["final_us"])
-        ).any()
-        for row in run.work[is_drawn & (run.work["final_us"] >= 0)]
-    )
-
-
 def a_stage_that_has_lapsed_stays_so(run: Finished) -> bool:
     has_lapsed = run.ledger.time_us[:, EXPIRED] > 0
     return bool((run.ledger.stage["status"][has_lapsed] == LAPSED).all())
@@ -313,9 +300,6 @@ BROKEN_LAWS: Final[dict[Law, str]] = {
         "what was locked for an execution that lost its input is never given back"
     ),
     an_attempt_is_audited_at_most_once: "the audit of a thrown-away attempt goes on to the next",
-    an_audited_result_is_final_after_its_own_audit: (
-        "the verdict on a thrown-away attempt makes the next one final"
-    ),
     a_stage_that_has_lapsed_stays_so: "a caught predecessor brings an abandoned job back to life",
     a_request_does_not_outlive_its_deadline: (
         "a request that comes back after its deadline is never dropped"

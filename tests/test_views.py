@@ -265,20 +265,31 @@ def test_venues_that_see_one_free_unit_book_it_twice_and_one_command_bounces() -
     assert ledger.record["accepted_us"][1] == 30_100_000 + 100_000
 
 
-@pytest.mark.parametrize("bounce_limit", [0, 1, 2])
+@pytest.mark.parametrize("bounce_limit", [0, 1, 2, 3])
 def test_a_stage_expires_of_staleness_once_it_has_bounced_more_often_than_the_limit(
     bounce_limit: int,
 ) -> None:
-    # Own commands are forgotten at each refresh; those of 4 s show the unit as it was before.
-    regime = replace(CENTRAL, plane=Plane.VENUES, ranking=Ranking.FIFO, cadence=Cadence.AT_INTERVAL)
-    world = crowd(n_regions=4, bounce_limit=bounce_limit)
-    busy = replace(world.workload, stage_work_us=np.full(4, 25_000_000))
-    ledger = run_ledger(replace(world, workload=busy), regime)
-    lapsed = ledger.stage["status"] == LAPSED
-    assert np.array_equal(ledger.stage["bounces"] > bounce_limit, lapsed)
-    assert (ledger.stage["lapse_cause"][lapsed] == STALENESS).all()
-    assert ledger.stage["bounces"].max() <= bounce_limit + 1
-    assert lapsed.any() == (bounce_limit < ledger.stage["bounces"].max())
+    # Every 2 s a refresh shows the unit free, and 1 ms later a job of its owner's own takes it for
+    # 1.2 s. What the far venue sends lands 0.2 s after the refresh, each time.
+    is_far = np.arange(21) == 1
+    workload = plain_workload(
+        np.sort(np.append(np.arange(20) * 2_000_000, 500_000)),
+        np.where(is_far, 300_000, 1_200_000),
+        origin=is_far.astype(np.int64),
+    )
+    workload = replace(workload, job_first_party=np.where(is_far, -1, 0))
+    world = crowd(n_regions=2, bounce_limit=bounce_limit, refresh_us=2_000_000)
+    world = replace(world, workload=workload)
+    ledger = run_ledger(world, replace(CENTRAL, plane=Plane.VENUES))
+    far = ledger.stage[1]
+    assert far["bounces"] == bounce_limit + 1
+    assert far["status"] == LAPSED
+    assert far["lapse_cause"] == STALENESS
+    assert ledger.n_bounces == bounce_limit + 1
+    # It went back 0.1 s each time but the last, when it expired where it landed.
+    assert ledger.time_us[1, BOUNCED] == bounce_limit * 100_000
+    # First sent at 0.5005 s, on the view of 0 s; from then on 0.1 s after each refresh.
+    assert far["done_us"] == (600_500, 2_200_000, 4_200_000, 6_200_000)[bounce_limit]
 
 
 @settings(max_examples=30)
@@ -289,3 +300,27 @@ def test_a_fresh_view_of_one_hub_without_delay_never_bounces(knobs: Knobs) -> No
     for cadence in Cadence:
         regime = recording(Plane.HUB, cadence, WelfareRouter())
         assert run_ledger(world, regime).n_bounces == 0
+
+
+def test_a_venue_s_book_holds_its_own_requests_and_the_others_as_old_as_its_view() -> None:
+    # The refresh of 4 s shows the far request pending; cleared at 4 s itself, it runs till 9 s.
+    workload = plain_workload(
+        np.array([3_900_000, 4_600_000, 5_600_000]),
+        np.array([5_000_000, 100_000, 100_000]),
+        origin=np.array([0, 1, 1]),
+    )
+    world = crowd(n_regions=2, bounce_limit=0, refresh_us=4_000_000)
+    terms = replace(world.terms, clearing_interval_us=500_000)
+    world = replace(world, workload=workload, terms=terms)
+    regime = recording(Plane.VENUES, Cadence.AT_INTERVAL, WelfareRouter())
+    run_ledger(world, regime)
+    assert isinstance(regime.router, Recorder)
+    shown = [
+        (
+            decision.book.now_us,
+            decision.book.request.tolist(),
+            decision.book.request_is_own.tolist(),
+        )
+        for decision in regime.router.decisions
+    ]
+    assert shown[:2] == [(4_000_000, [0], [1]), (5_000_000, [0, 1], [0, 1])]

@@ -1,0 +1,442 @@
+"""That nothing favours a regime: what all have in common without frictions, and what all pay."""
+
+import ast
+from dataclasses import replace
+from functools import cache
+from typing import Final
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from hanse.agents.lowering import lower_rules, plane_regions
+from hanse.agents.model import ComputeMarket
+from hanse.agents.world import World
+from hanse.market.columns import Rules
+from hanse.market.ledger import Ledger
+from hanse.market.reference import reference_ledger
+from hanse.market.regime import (
+    CENTRAL,
+    Audits,
+    Plane,
+    Regime,
+    Rule,
+    Rung,
+    Settlement,
+    ladder,
+)
+from hanse.market.states import AUDIT, CAUSES, CONTEXT, DISTANCE, OPERATIONS, RESIDUAL, STALENESS
+from hanse.market.states import RULE as BY_RULE
+from hanse.market.units import US_PER_S
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.measures import measure
+from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
+from hanse.scenarios.run import run_world
+from hanse.scenarios.scenario import load
+from tests.project_files import python_files, tree_of
+from tests.strategies import (
+    Finished,
+    SmallWorld,
+    all_regimes,
+    finish,
+    finished,
+    frictionless_worlds,
+)
+
+SIZE: Final = {
+    "fleet.nodes": 50,
+    "load.model_calls": 400,
+    "load.batch_jobs": 40,
+    "measurement.horizon_s": 1800,
+    "measurement.displacement_instants": 120,
+}
+LOADS: Final[dict[str, dict[str, float]]] = {
+    "middling": {},
+    "loaded": {"load.model_calls": 700, "load.batch_jobs": 70},
+    "slack": {"load.model_calls": 200, "load.batch_jobs": 10, "fleet.occupied_share": 0.2},
+}
+NOTHING_MOVES: Final = {"load.bytes_per_token": 0, "load.batch_input_gb": 1e-6}
+WELFARE_RUNGS: Final = tuple(rung for rung in ladder if rung.regime.rule is Rule.WELFARE)
+HUB_RUNGS: Final = tuple(rung for rung in WELFARE_RUNGS if rung.regime.plane is Plane.HUB)
+VENUE_RUNGS: Final = tuple(rung for rung in WELFARE_RUNGS if rung.regime.plane is Plane.VENUES)
+
+each_load = pytest.mark.parametrize("load_name", LOADS)
+each_seed = pytest.mark.parametrize("seed", [0, 1])
+
+
+@cache
+def frictionless(load_name: str, seed: int, *, moves_data: bool = True) -> World:
+    """Draw the library's frictionless world, smaller, under one of the loads."""
+    changes = SIZE | LOADS[load_name] | ({} if moves_data else NOTHING_MOVES)
+    return draw_world(load("frictionless").replace(changes), seed)
+
+
+def without_ties(world: World) -> World:
+    """Let no two jobs arrive at the same microsecond."""
+    arrival_us = world.workload.job_arrival_us + np.arange(world.workload.n_jobs)
+    return replace(world, workload=replace(world.workload, job_arrival_us=arrival_us))
+
+
+def reference(world: World, regime: Regime = CENTRAL) -> Ledger:
+    """Run the reference of a world on facts that are lowered for this regime."""
+    model = ComputeMarket(world, regime, with_agents=False)
+    return reference_ledger(
+        model.facts,
+        model.rules,
+        world.fleet.node_free_from_us,
+        n_families=len(world.workload.family),
+    )
+
+
+def allocation(ledger: Ledger) -> list[tuple[int, int, int, int]]:
+    """Return (stage, unit, acceptance, end) of each execution and (stage, -1, done, status)."""
+    record, stage = ledger.record, ledger.stage
+    work = record[(record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)]
+    names = ["stage", "unit", "accepted_us", "end_us"]
+    rows = list(zip(*(work[name].tolist() for name in names), strict=True))
+    ends = zip(stage["done_us"].tolist(), stage["status"].tolist(), strict=True)
+    return sorted(rows) + [(k, -1, done_us, status) for k, (done_us, status) in enumerate(ends)]
+
+
+def unlike_the_reference(world: World, rungs: tuple[Rung, ...]) -> list[str]:
+    """Name the rungs whose allocation is not the reference's."""
+    expected = allocation(reference(world))
+    return [
+        rung.name
+        for rung in rungs
+        if allocation(finish(world, rung.regime, n_payments=20_000).ledger) != expected
+    ]
+
+
+def blamed(run: Finished) -> set[tuple[str, str]]:
+    """Name the operations and causes that synchronization cost is booked to."""
+    cost = run.measured.cost
+    found = np.argwhere((cost.displaced_gpu_s + cost.displacement_gpu_s).sum(axis=(0, 3)) > 0)
+    return {(OPERATIONS[operation], CAUSES[cause]) for operation, cause in found}
+
+
+def metered_debt(run: Finished) -> float:
+    """Add up all that is metered of debt: amounts, amounts times age, paths and accounts."""
+    debt = run.ledger.debt
+    accounts = sum(a.accrual + a.interest + a.paydown + a.default for a in run.measured.debt)
+    stocks = sum(a.mean_stock + a.open_at_horizon_class_mean for a in run.measured.debt)
+    metered = sum(float(np.abs(column).sum()) for column in debt)
+    return metered + accounts + stocks + float(run.payments["amount_us"].sum())
+
+
+def control_core_us(run: Finished) -> int:
+    """Add up all control work."""
+    names = ("decision_core_us", "refresh_core_us", "verification_core_us", "settlement_core_us")
+    return sum(int(run.ledger.plane[name].sum()) for name in names)
+
+
+def test_the_frictionless_scenario_has_no_friction_left_but_that_of_audits() -> None:
+    world = frictionless("slack", 0)
+    assert world.terms.audit_probability == world.terms.temptation_share == 0.0
+    assert world.terms.control_delay_scale == 0.0
+    assert world.terms.clearing_interval_us == world.terms.refresh_interval_us == 0
+
+
+@each_load
+@each_seed
+def test_without_friction_there_is_no_debt_and_no_control_work(load_name: str, seed: int) -> None:
+    world = frictionless(load_name, seed)
+    runs = [finish(world, rung.regime, n_payments=20_000) for rung in ladder]
+    assert [metered_debt(run) for run in runs] == [0.0] * len(ladder)
+    assert [control_core_us(run) for run in runs] == [0] * len(ladder)
+
+
+@each_load
+@each_seed
+def test_without_friction_and_data_in_motion_only_the_rule_costs(load_name: str, seed: int) -> None:
+    world = without_ties(frictionless(load_name, seed, moves_data=False))
+    rule_alone = {(OPERATIONS[k], CAUSES[BY_RULE]) for k in range(len(OPERATIONS))}
+    runs = {r.name: finish(world, r.regime, n_payments=20_000) for r in ladder}
+    assert {name: blamed(run) - rule_alone for name, run in runs.items()} == {
+        rung.name: set() for rung in ladder
+    }
+
+
+@pytest.mark.xfail(strict=True, reason="units that a plane has itself commanded count as unseen")
+def test_without_friction_no_view_is_stale() -> None:
+    run = finish(frictionless("loaded", 0), HUB_RUNGS[0].regime, n_payments=20_000)
+    assert run.measured.cost.displaced_gpu_s[:, :, STALENESS].sum() == 0.0
+
+
+@pytest.mark.xfail(strict=True, reason="a stage whose data travel counts as waiting for a unit")
+def test_without_friction_data_in_motion_displace_nothing() -> None:
+    run = finish(frictionless("loaded", 0), HUB_RUNGS[0].regime, n_payments=20_000)
+    assert run.measured.cost.displaced_gpu_s[:, CONTEXT, DISTANCE].sum() == 0.0
+
+
+@each_load
+@each_seed
+def test_without_friction_a_hub_with_the_welfare_rule_is_the_reference(
+    load_name: str, seed: int
+) -> None:
+    assert unlike_the_reference(frictionless(load_name, seed), HUB_RUNGS) == []
+
+
+@each_load
+@each_seed
+def test_without_friction_venues_together_are_the_reference(load_name: str, seed: int) -> None:
+    world = without_ties(frictionless(load_name, seed))
+    workload = replace(world.workload, stage_holds=np.ones(world.workload.n_stages, bool))
+    assert unlike_the_reference(replace(world, workload=workload), VENUE_RUNGS) == []
+
+
+@pytest.mark.xfail(strict=True, reason="the two reasons that the next two tests tell apart")
+def test_venues_are_the_reference_in_the_frictionless_scenario_as_it_is() -> None:
+    assert unlike_the_reference(frictionless("middling", 0), VENUE_RUNGS) == []
+
+
+@pytest.mark.xfail(strict=True, reason="a released unit is free to other venues until data arrive")
+def test_venues_are_the_reference_where_units_are_released_while_data_come() -> None:
+    world = without_ties(frictionless("loaded", 0))
+    workload = replace(world.workload, stage_holds=np.zeros(world.workload.n_stages, bool))
+    assert unlike_the_reference(replace(world, workload=workload), VENUE_RUNGS) == []
+
+
+@pytest.mark.xfail(strict=True, reason="requests of one instant are decided before any has landed")
+def test_venues_are_the_reference_where_requests_come_at_one_instant() -> None:
+    # Two long jobs first, after which neither venue's view has gained a unit; then two at once.
+    workload = plain_workload(
+        np.array([1, 2, 3, 3]) * US_PER_S,
+        np.full(4, 60 * US_PER_S),
+        origin=np.array([0, 1, 0, 1]),
+    )
+    terms = replace(FREE_TERMS, bounce_limit=0)
+    world = plain_world(workload, n_nodes=8, n_regions=2, horizon_us=10**8, terms=terms)
+    assert unlike_the_reference(world, VENUE_RUNGS) == []
+
+
+@settings(max_examples=60)
+@given(small=frictionless_worlds())
+def test_any_small_frictionless_world_is_cleared_like_the_reference(small: SmallWorld) -> None:
+    assert unlike_the_reference(small.build(), WELFARE_RUNGS) == []
+
+
+@settings(max_examples=60)
+@given(small=frictionless_worlds())
+def test_any_small_frictionless_world_has_no_debt_and_no_cost_but_the_rule(
+    small: SmallWorld,
+) -> None:
+    rule_alone = {(OPERATIONS[k], CAUSES[BY_RULE]) for k in range(len(OPERATIONS))}
+    runs = [finished(small, rung.regime) for rung in ladder]
+    assert [metered_debt(run) for run in runs] == [0.0] * len(ladder)
+    assert set[tuple[str, str]]().union(*map(blamed, runs)) <= rule_alone
+
+
+MEASURES: Final = (
+    "debt_meter",
+    "displacement",
+    "ledger",
+    "money",
+    "occupancy",
+    "sampling",
+    "stage_clock",
+    "states",
+    "sync_debt",
+    "welfare",
+)
+DECIDERS: Final = frozenset({"auction", "central", "regime", "router", "routing"})
+
+
+@pytest.mark.parametrize("module", MEASURES)
+def test_what_measures_imports_nothing_that_decides(module: str) -> None:
+    (file,) = (f for f in python_files("market") if f.stem == module)
+    imported = {
+        name
+        for node in ast.walk(tree_of(file))
+        for name in names_imported(node)
+        if name.startswith("hanse.")
+    }
+    assert not {name.split(".")[2] for name in imported} & DECIDERS
+    assert not [name for name in imported if name.startswith(("hanse.agents", "hanse.scenarios"))]
+
+
+def names_imported(node: ast.AST) -> list[str]:
+    """Return the modules that a statement imports, if it is an import."""
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+
+
+def small_baseline(seed: int = 0) -> World:
+    """Draw a small world with all the frictions of the baseline."""
+    return draw_world(load("baseline").replace(SIZE | {"load.model_calls": 200}), seed)
+
+
+def test_no_table_and_no_ledger_has_a_column_for_the_regime() -> None:
+    result = run_world(small_baseline(), CENTRAL)
+    columns = {name for table in result.tables.values() for name in table}
+    columns |= set(Ledger.__dataclass_fields__)
+    words = {"regime", "router", "rung", "plane_kind", "rule", "pricing", "settlement_kind"}
+    assert not columns & words
+
+
+@pytest.mark.parametrize("rung", ladder, ids=lambda rung: rung.name)
+def test_another_name_for_a_regime_changes_no_byte_of_any_table(rung: Rung) -> None:
+    world = small_baseline()
+    first = run_world(world, rung.regime, name="central").tables
+    second = run_world(world, rung.regime, name="market").tables
+    for name, table in first.items():
+        for column, values in table.items():
+            assert values.tolist() == second[name][column].tolist(), (name, column)
+
+
+def rules_of(world: World, regime: Regime) -> Rules:
+    """Lower a regime in a world."""
+    n_planes = len(plane_regions(world, regime))
+    return lower_rules(world.terms, regime, horizon_us=world.horizon_us, n_planes=n_planes)
+
+
+@pytest.mark.parametrize("cores", [0.5, 1.0, 2.6, 26.0, 260.0])
+def test_every_regime_has_the_same_control_cores(cores: float) -> None:
+    world = small_baseline()
+    world = replace(world, terms=replace(world.terms, control_cores=cores))
+    for regime in all_regimes():
+        n_planes = len(plane_regions(world, regime))
+        rules = rules_of(world, regime)
+        assert rules.n_servers == max(1, int(cores / n_planes))
+        # Two roundings of a division and two of multiplications: 4 x 2**-53 at most.
+        assert n_planes * rules.n_servers * rules.server_speed == pytest.approx(cores, rel=1e-15)
+
+
+PARTS: Final = frozenset(
+    {
+        "is_venues",
+        "at_interval",
+        "first_party",
+        "rule",
+        "locational",
+        "escrow",
+        "audits",
+        "n_servers",
+        "server_speed",
+        "service_rule_us",
+    }
+)
+
+
+def test_no_number_but_that_of_its_rule_depends_on_the_regime() -> None:
+    world = small_baseline()
+    lowered = [rules_of(world, regime) for regime in all_regimes()]
+    for name in set(Rules._fields) - PARTS:
+        assert len({getattr(rules, name) for rules in lowered}) == 1, name
+    by_rule = {(rules.rule, rules.service_rule_us) for rules in lowered}
+    assert by_rule == {
+        (int(Rule.POSTED), world.terms.service_posted_us),
+        (int(Rule.WELFARE), world.terms.service_welfare_us),
+    }
+
+
+def busy_world(**changes: float) -> World:
+    """Build a world of three regions in which everything is exchanged and only messages cost."""
+    rng = np.random.default_rng(5)
+    n_jobs = 40
+    arrival_us = np.sort(rng.integers(0, 60 * US_PER_S, n_jobs))
+    workload = plain_workload(
+        arrival_us,
+        rng.integers(1, 20 * US_PER_S, 2 * n_jobs),
+        stage_job=np.repeat(np.arange(n_jobs), 2),
+        origin=rng.integers(0, 3, n_jobs),
+        patience_us=50 * US_PER_S,
+    )
+    workload = replace(workload, attempt_audit=rng.random(workload.attempt_audit.shape))
+    terms = replace(
+        FREE_TERMS,
+        control_cores=3.0,
+        control_delay_scale=1.0,
+        clearing_interval_us=2 * US_PER_S,
+        refresh_interval_us=US_PER_S,
+        service_message_us=1.0,
+        receipt_verify_us=1.0,
+        audit_probability=0.3,
+    )
+    return plain_world(
+        workload,
+        n_nodes=12,
+        n_regions=3,
+        rtt_ms=150.0,
+        horizon_us=200 * US_PER_S,
+        terms=replace(terms, **changes),  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("rung", ladder, ids=lambda rung: rung.name)
+def test_every_message_is_charged(rung: Rung) -> None:
+    run = finish(busy_world(), rung.regime)
+    plane, stage = run.ledger.plane, run.ledger.stage
+    # A message, a receipt and a verdict each cost one core-microsecond, and nothing else costs any.
+    assert control_core_us(run) == plane["n_messages"].sum()
+    carried = stage["decision_core_us"] + stage["verification_core_us"]
+    unshared_us = plane["decision_core_us"].sum() - stage["decision_core_us"].sum()
+    assert control_core_us(run) == (carried.sum() + plane["refresh_core_us"].sum() + unshared_us)
+
+
+@pytest.mark.parametrize("rung", ladder, ids=lambda rung: rung.name)
+def test_messages_are_those_of_requests_commands_checks_and_refreshes(rung: Rung) -> None:
+    run = finish(busy_world(), rung.regime)
+    ledger, plane = run.ledger, run.ledger.plane
+    assert (ledger.stage["status"] != 1).all()  # at the horizon nobody is on the way
+    n_requests = int((ledger.stage["ready_us"] >= 0).sum()) + ledger.n_bounces + ledger.n_redos
+    n_commands = len(run.work) + ledger.n_bounces
+    n_checks = len(run.work) + len(run.audits)
+    per_command = 3 if rung.regime.settlement is Settlement.ESCROW else 1
+    n_refreshes = int(plane["refresh_core_us"].sum())
+    assert plane["n_messages"].sum() == (
+        n_requests + per_command * n_commands + n_checks + n_refreshes
+    )
+
+
+@pytest.mark.xfail(
+    strict=True, reason="refreshes are charged when a plane serves, not when it rests"
+)
+@pytest.mark.parametrize("rung", [ladder[0], ladder[4]], ids=lambda rung: rung.name)
+def test_every_plane_pays_for_every_refresh_that_reaches_it(rung: Rung) -> None:
+    run = finish(busy_world(), rung.regime)
+    delay_us = run.ledger.plane["refresh_delay_us"]
+    # Every second one from each of the 3 regions: those of which the last arrives by the horizon.
+    n_rounds = (run.ledger.horizon_us - 1 - delay_us) // US_PER_S
+    assert run.ledger.plane["refresh_core_us"].tolist() == (3 * n_rounds).tolist()
+
+
+def test_bytes_cost_the_same_whoever_decides() -> None:
+    world = busy_world()
+    n_stages = world.workload.n_stages
+    geography = replace(world.geography, egress_usd_per_gb=np.full(3, 0.05))
+    workload = replace(world.workload, stage_input_bytes=np.full(n_stages, 10**8))
+    moving = replace(world, geography=geography, workload=workload)
+    for rung in ladder:
+        run = finish(moving, rung.regime)
+        n_moves = round(run.ledger.stage["egress_usd"].sum() / (0.05 * 0.1))
+        assert n_moves > 0
+        assert run.measured.welfare.egress_usd.sum() == pytest.approx(n_moves * 0.005, rel=1e-12)
+
+
+def test_capital_is_charged_over_the_lag_of_invoices_and_while_it_is_in_escrow() -> None:
+    year_s = 31_536_000
+    for rung in ladder:
+        world = busy_world(capital_rate_per_year=0.1, invoice_lag_us=30 * 86_400 * US_PER_S)
+        run = finish(world, rung.regime)
+        rows, terms = run.work, run.world.terms
+        assert (rows["final_us"] >= 0).all()
+        if rung.regime.settlement is Settlement.ESCROW:
+            locked_us = rows["final_us"] - rows["escrow_us"]
+        else:
+            locked_us = np.full(len(rows), terms.invoice_lag_us)
+        if rung.regime.audits is Audits.RANDOM:
+            locked_us = locked_us + terms.stake_multiple * (rows["final_us"] - rows["accepted_us"])
+        usd = rows["payment_micro_usd"] / 1e6
+        expected = float((usd * 0.1 * locked_us / 1e6 / year_s).sum())
+        assert expected > 0
+        assert run.measured.welfare.capital_usd.sum() == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_reference_does_not_depend_on_the_regime_its_facts_were_lowered_for() -> None:
+    world = small_baseline()
+    ledgers = [reference(world, rung.regime) for rung in (ladder[0], ladder[-1])]
+    assert allocation(ledgers[0]) == allocation(ledgers[1])
+    first, second = (measure(world, ledger).welfare.welfare_usd.tolist() for ledger in ledgers)
+    assert first == second
