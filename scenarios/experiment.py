@@ -12,11 +12,13 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
+from hanse.agents.world import World
 from hanse.market.geography import Geography
 from hanse.market.regime import Rung, ladder
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.paired import INTERVAL, paired_cube, skipped_rungs
+from hanse.scenarios.premiums import premium_table
 from hanse.scenarios.results import Cell, Results, collect, provenance, table_of
 from hanse.scenarios.run import RunResult, run_world
 from hanse.scenarios.scenario import Scenario, describe_parameters
@@ -93,7 +95,10 @@ def compare(
     # Drawn once more, here: what is wrong with every world is the scenario's error, not a failure.
     world = draw_world(scenario, tasks[0].seed, trace=trace)
     outcomes = run_tasks(tasks, regimes, workers=workers, progress=progress, trace=trace)
-    tables = kept(tasks, regimes, outcomes) | {"regions": regions_table(world.geography)}
+    tables = kept(tasks, regimes, outcomes) | {
+        "regions": regions_table(world.geography),
+        "premiums": premiums_table(world),
+    }
     cube = paired_cube(tables, [rung.name for rung in regimes], [task.seed for task in tasks])
     tables |= {"levels": cube.levels(), "differences": cube.differences()}
     manifest = account(scenario, tasks=tasks, regimes=regimes, outcomes=outcomes) | {
@@ -140,10 +145,11 @@ def run_task(task: Task, *, regimes: Sequence[Rung], trace: Trace | None = None)
         rows = [_failure(task, rung, error) for rung in regimes]
         return Outcome(runs=(), failures=tuple(rows), draw_s=perf_counter() - begun)
     draw_s = perf_counter() - begun
-    runs, failures = [], []
+    runs, failures, digest = [], [], world.digest()
     for rung in regimes:
         try:
-            runs.append((_keys(task, rung), run_world(world, rung.regime, name=rung.name)))
+            run = run_world(world, rung.regime, name=rung.name, digest=digest)
+            runs.append((_keys(task, rung), run))
         except Exception as error:  # noqa: BLE001 - the other rungs of this world still count
             failures.append(_failure(task, rung, error))
     return Outcome(runs=tuple(runs), failures=tuple(failures), draw_s=draw_s)
@@ -220,6 +226,12 @@ def regions_table(geography: Geography) -> pa.Table:
             "longitude": geography.longitude,
         }
     )
+
+
+def premiums_table(world: World) -> pa.Table:
+    """Tabulate what verification would add to an accelerator-hour, for each pair of regions."""
+    columns = premium_table(world)
+    return pa.table({name: pa.array(column.tolist()) for name, column in columns.items()})
 
 
 def _world_name(keys: Mapping[str, Cell]) -> str:

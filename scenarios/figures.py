@@ -23,6 +23,7 @@ MEASURE_TITLE: Final[Mapping[str, str]] = {
     "waiting_s": "Waiting",
     "price_usd_per_gpu_hour": "Price",
     "welfare_usd": "Welfare",
+    "value_open_usd": "Value still open",
 }
 _ENDED: Final = ("done", "expired")
 _N_LARGEST: Final = 16

@@ -26,6 +26,7 @@ LADDER_MEASURES: Final = (
     "waiting_s",
     "price_usd_per_gpu_hour",
     "welfare_usd",
+    "value_open_usd",
 )
 CELL: Final = ("family", "measure", "unit", "operation", "cause")
 _SAMPLES: Final = (*CELL, "regime", "seed", "value")

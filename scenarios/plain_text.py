@@ -16,6 +16,7 @@ _HEADINGS: Final[Mapping[str, str]] = {
     "waiting_s": "waiting s",
     "price_usd_per_gpu_hour": "price USD/GPU-h",
     "welfare_usd": "welfare USD",
+    "value_open_usd": "value open USD",
 }
 
 

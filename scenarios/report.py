@@ -145,6 +145,7 @@ def _content(results: Results) -> dict[str, object]:
         "shared_rows": _measure_rows(results, SHARED),
         "receipts": _receipts(results),
         "receipt_headings": list(_RECEIPTS.values()),
+        "premiums": _premiums(results),
         "estimator": _estimator(results),
         "assumptions": _assumptions(results),
         "n_parameters": len(cast(Sequence[object], manifest["parameters"])),
@@ -249,6 +250,23 @@ def _receipts(results: Results) -> list[Row]:
         for rung, title in rung_titles(results).items()
         if rung in counts.index
     ]
+
+
+def _premiums(results: Results) -> list[Row]:
+    """Set the terms of verification's price next door beside those of the other region pairs."""
+    if "premiums" not in results.tables:
+        return []
+    frame = results.frame("premiums")
+    near = frame["solver_region"] == frame["verifier_region"]
+    rows = []
+    for term in frame["term"].unique():
+        usd = frame.loc[frame["term"] == term, "usd_per_gpu_hour"]
+        parts = (usd[near].mean(), usd[~near].median(), usd.max())
+        rows.append(Row(title=term, entries=[Entry(text=f"{part:.3g}") for part in parts]))
+    wait = frame["finality_audited_s"]
+    parts = (wait[near].mean(), wait[~near].median(), wait.max())
+    entries = [Entry(text=f"{part:,.2f}") for part in parts]
+    return [*rows, Row(title="seconds until an audited hour is final", entries=entries)]
 
 
 def _estimator(results: Results) -> list[Row]:

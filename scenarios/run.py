@@ -31,13 +31,19 @@ class RunResult:
 
 
 def run_world(
-    world: World, regime: Regime, *, name: str = "", with_agents: bool = False
+    world: World,
+    regime: Regime,
+    *,
+    name: str = "",
+    digest: str = "",
+    with_agents: bool = False,
 ) -> RunResult:
     """Run a world under a regime and measure it.
 
     Parameters
     ----------
     name : what the result calls the regime; the name of the rung if it is one of the ladder.
+    digest : digest of the world, where it is known already.
     with_agents : whether to register Mesa agents; it changes no result.
     """
     started = perf_counter()
@@ -54,7 +60,7 @@ def run_world(
         scenario=world.scenario,
         regime=name or _name_of(regime),
         seed=world.seed,
-        world_digest=world.digest(),
+        world_digest=digest or world.digest(),
         tables=tables,
         seconds={
             "build": built - started,
