@@ -1,21 +1,35 @@
-"""Common random numbers, as far as the world: luck has names, and no name moves another's."""
+"""Common random numbers: luck has names, no name moves another's, and no run moves the world."""
 
 import ast
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
+from hanse.market.regime import Regime, ladder
+from hanse.market.units import US_PER_S, Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.scenario import load
 from hanse.scenarios.streams import stream
 from tests.project_files import PROJECT, python_files, tree_of
+from tests.strategies import (
+    AUDITED,
+    CLEARED,
+    SmallWorld,
+    all_regimes,
+    cheating_worlds,
+    finish,
+    with_audits,
+    with_luck,
+    world_of,
+)
 
 SMALL = load("baseline").replace(
     {"load.model_calls": 150, "load.batch_jobs": 40, "load.code_arrival_cv": 1.0}
@@ -165,3 +179,103 @@ def test_nothing_that_draws_a_world_knows_a_regime() -> None:
     }
     facts = {"crossings", "geography", "jurisdictions", "terms", "units"}
     assert imported == {f"hanse.market.{module}" for module in facts}
+
+
+def outcome_of(world: World, regime: Regime) -> dict[str, list[object]]:
+    """Run a world and return all that happened in it, and nothing that was measured."""
+    ledger = ComputeMarket(world, regime, with_agents=False).run_to_horizon()
+    kept = {"record": ledger.record, "time_us": ledger.time_us}
+    columns: dict[str, list[object]] = {name: rows.tolist() for name, rows in kept.items()}
+    for name in ("decision_core_us", "refresh_core_us", "verification_core_us", "n_messages"):
+        columns[name] = ledger.plane[name].tolist()
+    return columns
+
+
+@settings(max_examples=20)
+@given(small=cheating_worlds())
+def test_no_run_modifies_the_world(small: SmallWorld) -> None:
+    world = small.build()
+    before = world.digest()
+    for rung in ladder:
+        finish(world, rung.regime)
+        assert world.digest() == before, rung.name
+
+
+@settings(max_examples=20)
+@given(small=cheating_worlds())
+def test_running_other_regimes_first_moves_nothing(small: SmallWorld) -> None:
+    world = small.build()
+    alone = outcome_of(world, ladder[-1].regime)
+    for rung in ladder[:-1]:
+        finish(world, rung.regime)
+    assert outcome_of(world, ladder[-1].regime) == alone
+
+
+def test_the_same_attempt_of_the_same_stage_meets_the_same_luck_under_every_regime() -> None:
+    world = world_of(
+        arrival_s=[float(k) for k in range(12)],
+        work_s=[3.0 + k % 5 for k in range(12)],
+        origin=[k % 2 for k in range(12)],
+        units=[0, 0, 1],
+        n_regions=2,
+        one_way_s=0.2,
+        control_delay_scale=1.0,
+        clearing_interval_us=2_000_000,
+    )
+    coins = np.random.default_rng(8).random((2, 8, 12)).tolist()
+    # Cheating pays at any price, so that the coin alone decides.
+    world = with_luck(with_audits(world, saved_share=1e9), temptation=coins[0], audit=coins[1])
+    for regime in all_regimes():
+        rows = finish(world, regime).work
+        is_tempted = world.workload.attempt_temptation[rows["attempt"], rows["stage"]] < 0.5
+        assert (rows["is_wrong"] == is_tempted).all()
+
+
+def test_more_luck_than_is_needed_changes_nothing() -> None:
+    world = draw_world(SMALL, 3)
+    workload = world.workload
+    more = np.zeros((3, workload.n_stages))
+    workload = replace(
+        workload,
+        attempt_temptation=np.vstack([workload.attempt_temptation, more]),
+        attempt_audit=np.vstack([workload.attempt_audit, more]),
+        attempt_commit=np.vstack([workload.attempt_commit, more]),
+        attempt_service=np.vstack([workload.attempt_service, more]),
+    )
+    richer = replace(world, workload=workload)
+    for rung in (ladder[0], ladder[-1]):
+        assert outcome_of(richer, rung.regime) == outcome_of(world, rung.regime)
+
+
+def looked_at(world: World, instant_us: Integers) -> World:
+    """Measure displacement at other instants."""
+    return replace(world, sample_instant_us=instant_us)
+
+
+def test_measuring_more_often_moves_nothing_in_the_baseline() -> None:
+    world = draw_world(SMALL, 3)
+    often = looked_at(world, np.arange(world.horizon_us // US_PER_S) * US_PER_S + 123_457)
+    for rung in ladder:
+        assert outcome_of(often, rung.regime) == outcome_of(world, rung.regime), rung.name
+
+
+@pytest.mark.xfail(strict=True, reason="counting what a plane cannot see lets it look")
+def test_measuring_does_not_let_a_plane_see_what_it_would_have_missed() -> None:
+    world = with_audits(
+        world_of(
+            arrival_s=[1.0, 2.0],
+            work_s=[3.0, 3.0],
+            units=[0],
+            clearing_interval_us=10 * US_PER_S,
+            refresh_interval_us=4 * US_PER_S,
+            service_posted_us=100.0,
+            audit_bytes=5e9,
+            audit_share=5.0,
+        )
+    )
+    # Job 0 runs from 10 to 13. Its audit, whose data take 4 s, has the unit from 17 to 32. At 20
+    # the plane sees what was at 20: no gain, no clearing. Looked at at 16.5, it has seen a gain.
+    world = with_luck(world, audit=[[0.0, 1.0]])
+    regime = replace(CLEARED, audits=AUDITED.audits)
+    never = outcome_of(looked_at(world, np.array([1, 2])), regime)
+    assert outcome_of(looked_at(world, np.array([1, 16_500_000])), regime) == never

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from hanse.market.columns import Rows
 from hanse.market.money import ESCROW, STAKE
@@ -23,7 +24,14 @@ from hanse.market.states import (
 )
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT
 from hanse.market.units import US_PER_MS, Flags, Integers
-from tests.strategies import Finished, SmallWorld, cheating_worlds, finished, small_worlds
+from tests.strategies import (
+    Finished,
+    SmallWorld,
+    all_regimes,
+    cheating_worlds,
+    finished,
+    small_worlds,
+)
 
 Law = Callable[[Finished], bool]
 
@@ -322,6 +330,12 @@ def test_every_law_holds_on_every_rung(small: SmallWorld) -> None:
 
 
 @settings(max_examples=200)
+@given(small=small_worlds(), regime=st.sampled_from(all_regimes()))
+def test_every_law_holds_for_any_composition_of_parts(small: SmallWorld, regime: Regime) -> None:
+    assert broken(small, regime, LAWS) == []
+
+
+@settings(max_examples=200)
 @given(small=cheating_worlds())
 def test_every_law_holds_where_cheats_are_caught(small: SmallWorld) -> None:
     assert broken(small, AUDITED_MARKET, LAWS) == []
@@ -343,7 +357,7 @@ def test_a_law_that_is_known_to_be_broken(law: Law, small: SmallWorld) -> None:
 def test_the_worlds_that_are_drawn_have_all_that_could_go_wrong() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=100)
+    @settings(max_examples=200)
     @given(small=cheating_worlds())
     def count(small: SmallWorld) -> None:
         run = finished(small, AUDITED_MARKET)

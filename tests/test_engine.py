@@ -426,3 +426,19 @@ def test_a_caught_stage_takes_all_that_follows_back_with_it() -> None:
     # The data of the audit take 25 s: it runs from 35 to 45, when all three stages are done.
     assert audits(ledger) == [(0, 0, 35.0, 45.0)]
     assert ledger.job_done_us.tolist() == [75 * US_PER_S]
+
+
+@pytest.mark.xfail(strict=True, reason="the calendar has room for four reports of a unit and plane")
+def test_the_calendar_has_room_for_all_reports_that_are_on_their_way() -> None:
+    n_regions, n_jobs = 12, 600
+    world = world_of(
+        arrival_s=[0.001 * k for k in range(n_jobs)],
+        work_s=[0.0001] * n_jobs,
+        origin=[k % n_regions for k in range(n_jobs)],
+        units=list(range(n_regions)),
+        n_regions=n_regions,
+        one_way_s=20.0,
+        control_delay_scale=1.0,
+    )
+    # Views are continuous: each of 600 ends is reported to 12 venues, and travels for 20 s.
+    assert len(executions(run(world, VENUES))) == n_jobs

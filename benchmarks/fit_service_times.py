@@ -1,0 +1,268 @@
+"""What a control plane's work costs on this machine, measured on this project's own code.
+
+Run it with `python -m benchmarks.fit_service_times`; it takes a minute and prints those
+entries of `scenarios/parameters.toml` whose source it is. They are frozen there: no run is timed.
+
+A decision is what the engine does between looking and commanding: bring the view up to date,
+gather the pending requests, quote, and route. Its law, a_rule + c edges + d requests served, is
+fitted by non-negative least squares on relative errors, jointly for both rules: an edge and a
+request served have one coefficient, whichever rule counts them. All times are CPU times of one
+thread with warm caches, the best of some tries; medians and spread are over repetitions of all.
+"""
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import thread_time_ns
+from typing import Final
+
+import numpy as np
+from scipy.optimize import nnls
+
+from hanse.agents.lowering import lower_facts, lower_rules
+from hanse.agents.model import ComputeMarket, release
+from hanse.agents.world import World
+from hanse.market.allocation import allocate
+from hanse.market.columns import N_BOOK, NOW, Facts, Rules, State
+from hanse.market.engine import start
+from hanse.market.gathering import add_pending, gather
+from hanse.market.kernels import borrow, kernel
+from hanse.market.money import post
+from hanse.market.regime import CENTRAL, MARKET, Ranking, Regime, Rule
+from hanse.market.routing import WELFARE_RULE, route_posted, route_welfare
+from hanse.market.states import ACTIVE
+from hanse.market.units import Floats
+from hanse.market.views import look
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.scenario import load
+from hanse.verification.receipts import (
+    NO_RECEIPT,
+    Signer,
+    Verdict,
+    WorkReceipt,
+    big_endian,
+    canonical_bytes,
+    check,
+    is_valid_signature,
+    read_signed_receipt,
+    sign,
+)
+
+REPETITIONS: Final = 31
+TRIES: Final = 5
+ENOUGH_NS: Final = 2_000_000
+NODES: Final = (26, 100, 400)
+REQUESTS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
+SIGNATURES: Final = 50
+POSTED: Final = replace(CENTRAL, ranking=Ranking.FIFO)
+WELFARE: Final = replace(POSTED, rule=Rule.WELFARE)
+DECISION: Final = (
+    "control.service_posted_us",
+    "control.service_welfare_us",
+    "control.service_edge_us",
+    "control.service_solve_us",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One book of the design: how often it is routed per measurement, and what it counts."""
+
+    facts: Facts
+    rules: Rules
+    state: State
+    loops: int
+    edges: int
+    served: int
+
+
+@kernel
+def decide_often(  # noqa: PLR0917 - numba compiles no keyword-only arguments
+    facts: Facts, rules: Rules, state: State, loops: int
+) -> int:
+    """Decide on one book again and again; return the edges scanned each time."""
+    facts, rules, state = borrow(facts), borrow(rules), borrow(state)
+    edges = 0
+    for _ in range(loops):
+        look(facts, rules, state, 0, state.clock[NOW])
+        gather(rules, state, 0, -1, True)
+        count = state.clock[N_BOOK]
+        state.book.assigned[:count] = -1
+        state.book.assigned_sink[:count] = -1
+        state.book.rent_nano_usd[:] = 0
+        if rules.rule == WELFARE_RULE:
+            edges = route_welfare(facts, rules, state, 0)
+        else:
+            edges = route_posted(facts, rules, state, 0)
+    return edges
+
+
+def main() -> None:
+    """Measure everything, in turns, and print the entries."""
+    points, counts = make_points()
+    actions = make_actions()
+    settling, n_settled = make_settlement()
+    rows: dict[str, list[float]] = {}
+    errors = []
+    for _ in range(REPETITIONS):
+        us = np.array([time_decision_us(point) for point in points])
+        law, _ = nnls(counts / us[:, None], np.ones(len(us)))
+        errors.append(np.abs(np.log(counts @ law / us)))
+        found = dict(zip(DECISION, law.tolist(), strict=True))
+        found.update({name: time_us(action, SIGNATURES) for name, action in actions.items()})
+        found["settle"] = time_us(settling, 1) / n_settled
+        for name, value in found.items():
+            rows.setdefault(name, []).append(value)
+    print_misfit(points, np.exp(np.median(errors, axis=0)))
+    print_entries({name: np.array(column) for name, column in rows.items()})
+
+
+def print_misfit(points: list[Point], off: Floats) -> None:
+    """Say how well the law describes the decisions it was fitted to."""
+    edges = [point.edges for point in points]
+    print(
+        f"# decisions: {len(points)} books of 1-{REQUESTS[-1]} requests and {min(edges)}-"
+        f"{max(edges)} edges; the law is off by a factor of {np.median(off):.2f} in the middle "
+        f"and of {off.max():.1f} at worst\n"
+    )
+
+
+def print_entries(us: Mapping[str, Floats]) -> None:
+    """Print each entry with its median and its spread."""
+    entries = {name: us[name] for name in DECISION}
+    entries["control.service_message_us"] = (us["sign message"] + us["verify message"]) / 2
+    entries["verification.receipt_sign_us"] = us["sign receipt"]
+    entries["verification.receipt_verify_us"] = us["verify receipt"]
+    entries["verification.settlement_us"] = us["settle"]
+    machine = f"{cpu_model()}, {datetime.now(UTC).date().isoformat()}"
+    for key, column in entries.items():
+        low, median, high = np.percentile(column, [25, 50, 75]).tolist()
+        print(f"[{key}]\ndefault = {float(f'{median:.2g}')}")
+        print(
+            f'source = "benchmarks/fit_service_times.py on {machine}: median of {REPETITIONS}, '
+            f'interquartile range {high - low:.2g}"\n'
+        )
+
+
+def cpu_model() -> str:
+    """Name the processor as the operating system does."""
+    about = Path("/proc/cpuinfo")
+    if about.exists():
+        for line in about.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.partition(":")[2].split())
+    return platform.processor() or platform.machine()
+
+
+def make_points() -> tuple[list[Point], Floats]:
+    """Make the books of the design; and what each counts, in the order of `DECISION`."""
+    worlds = [draw_world(load("baseline").replace({"fleet.nodes": n}), 0) for n in NODES]
+    points = [
+        make_point(world, regime, n_requests)
+        for world in worlds
+        for regime in (POSTED, WELFARE)
+        for n_requests in REQUESTS
+    ]
+    is_welfare = np.array([point.rules.rule == WELFARE_RULE for point in points])
+    edges, served = (np.array([getattr(p, name) for p in points]) for name in ("edges", "served"))
+    return points, np.column_stack([~is_welfare, is_welfare, edges, served]).astype(float)
+
+
+def make_point(world: World, regime: Regime, n_requests: int) -> Point:
+    """Put the first requests of a world before its hub at the start, and count one decision."""
+    facts = lower_facts(world, regime)
+    rules = lower_rules(world.terms, regime, horizon_us=world.horizon_us, n_planes=1)
+    state = allocate(facts, rules, n_records=world.fleet.n_nodes + 1, n_families=2)
+    start(facts, state, world.fleet.node_free_from_us)
+    requests = facts.arrival_stage[:n_requests]
+    # Every job has just arrived, so that each is worth serving.
+    facts.stage["job_arrival_us"] = 0
+    facts.stage["deadline_us"] = world.horizon_us
+    state.stage["status"][requests] = ACTIVE
+    state.stage["plane"][requests] = 0
+    for stage in requests.tolist():
+        add_pending(rules, state, stage)
+    edges = decide_often(facts, rules, state, 1)
+    taken = (state.book.assigned[:n_requests] >= 0) | (state.book.assigned_sink[:n_requests] >= 0)
+    point = Point(
+        facts=facts, rules=rules, state=state, loops=1, edges=edges, served=int(taken.sum())
+    )
+    loops = 1
+    while time_decision_us(replace(point, loops=loops)) * loops * 1_000 < ENOUGH_NS:
+        loops *= 2
+    return replace(point, loops=loops)
+
+
+def time_decision_us(point: Point) -> float:
+    """Time one decision, as the mean of as many as take long enough to time."""
+    return (
+        time_us(lambda: decide_often(point.facts, point.rules, point.state, point.loops), 1)
+        / point.loops
+    )
+
+
+def time_us(action: Callable[[], object], times: int) -> float:
+    """Time an action, repeated so many times: the best of some tries, as others use the machine."""
+    best = None
+    for _ in range(TRIES):
+        began = thread_time_ns()
+        for _ in range(times):
+            action()
+        taken = max(1, thread_time_ns() - began)
+        best = taken if best is None else min(best, taken)
+    assert best is not None
+    return best / times / 1_000
+
+
+def request_message(stage: int) -> bytes:
+    """Encode what a request says: who asks for what, from where, until when, and for how much."""
+    names = ("stage", "job", "origin", "buyer", "work_us", "input_bytes", "deadline_us", "value")
+    parts = [big_endian(name, stage + position) for position, name in enumerate(names)]
+    return canonical_bytes(b"request", *parts)
+
+
+def make_actions() -> Mapping[str, Callable[[], object]]:
+    """Name what is done to a message and to a receipt: encoding is part of each (Ed25519)."""
+    key = Signer(0, 0)
+    signature = key.signature_of(request_message(7))
+    receipt = WorkReceipt(
+        task_id=bytes(32),
+        program_digest=bytes(32),
+        output_digest=bytes(32),
+        solver_public_key=key.public_key,
+        region=3,
+        started_us=1_000_000,
+        ended_us=3_000_000,
+        work_us=2_000_000,
+        sequence=0,
+        previous_receipt_digest=NO_RECEIPT,
+    )
+    travelled = sign(receipt, key).to_bytes()
+
+    def verify() -> Verdict:
+        return check(read_signed_receipt(travelled), task_id=bytes(32), program_digest=bytes(32))
+
+    assert verify() is Verdict.GENUINE
+    return {
+        "sign message": lambda: key.signature_of(request_message(7)),
+        "verify message": lambda: is_valid_signature(key.public_key, request_message(7), signature),
+        "sign receipt": lambda: sign(receipt, key),
+        "verify receipt": verify,
+    }
+
+
+def make_settlement() -> tuple[Callable[[], object], int]:
+    """Settle a run from escrow, postings and accounts; return also how many stages that is."""
+    world = draw_world(load("baseline"), 0)
+    model = ComputeMarket(world, MARKET, with_agents=False)
+    ledger = model.run_to_horizon()
+    release(model)
+    verifier = np.maximum(0, world.workload.stage_verifier)
+    n_settled = int((ledger.stage["final_us"] >= 0).sum())
+    return lambda: post(ledger, stake_multiple=4.0, verifier=verifier).balances(), n_settled
+
+
+if __name__ == "__main__":
+    main()
