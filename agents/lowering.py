@@ -29,7 +29,7 @@ def lower_facts(world: World, regime: Regime) -> Facts:
     geography, workload = world.geography, world.workload
     planes = plane_regions(world, regime)
     one_way_us = geography.rtt_ms * US_PER_MS / 2
-    legal, family, signature = _signatures(world)
+    legal, family, accelerator, signature = _signatures(world)
     first = np.flatnonzero(workload.stage_ordinal == 0)
     offer, unit_offer = _offers(world)
     return Facts(
@@ -45,6 +45,7 @@ def lower_facts(world: World, regime: Regime) -> Facts:
         sink=_sinks(world, offer),
         legal=legal,
         signature_family=family,
+        signature_accelerator=accelerator,
         region_jurisdiction=geography.region_jurisdiction,
         command_us=_whole(world.terms.control_delay_scale * one_way_us[planes]),
         link=_links(world),
@@ -148,8 +149,11 @@ def _origin_plane(world: World, regime: Regime) -> Integers:
     return np.zeros(n_regions, np.int64)
 
 
-def _signatures(world: World) -> tuple[Flags, Integers, Integers]:
-    """Group jobs that law and accounts treat alike: legal regions, families, group of each job."""
+def _signatures(world: World) -> tuple[Flags, Integers, Integers, Integers]:
+    """Group jobs that law and accounts treat alike.
+
+    Return the legal regions, family and accelerator class of each group, and the group of each job.
+    """
     workload, law = world.workload, world.law
     n_classes = len(world.fleet.accelerator_class)
     masks, mask_of = np.unique(
@@ -160,7 +164,8 @@ def _signatures(world: World) -> tuple[Flags, Integers, Integers]:
     key = (workload.job_family * n_classes + workload.job_class) * len(masks) + mask
     unique, group = np.unique(key, return_inverse=True)
     family = unique // len(masks) // n_classes
-    return masks[unique % len(masks)], family, group.reshape(-1)
+    accelerator = unique // len(masks) % n_classes
+    return masks[unique % len(masks)], family, accelerator, group.reshape(-1)
 
 
 def _stage_facts(world: World, signature: Integers) -> Rows:

@@ -78,11 +78,11 @@ def allocate(
     n_columns = len(facts.legal) * N_WAITING_STATES
     n_samples = len(facts.sample_us)
     depth = min(n_stages, BOOK_DEPTH)
-    wakes = n_planes * n_units if rules.refresh_us == 0 else 0
+    wakes = n_planes * (n_units + n_records) if rules.refresh_us == 0 else 0
     n_holds = n_units + 8
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
-        heap=np.zeros(6 * n_stages + n_units + 8 * n_planes + 4 * wakes + 64, EVENT),
+        heap=np.zeros(6 * n_stages + n_units + 8 * n_planes + wakes + 64, EVENT),
         stage=np.zeros(n_stages, STAGE),
         plan_us=np.zeros((n_stages, N_STATES), np.int64),
         time_us=np.zeros((n_stages, N_STATES), np.int64),

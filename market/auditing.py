@@ -1,8 +1,8 @@
 """Audits as work: a re-execution takes a unit where the verifier sits, ahead of new commands."""
 
-from hanse.market.columns import N_AUDITS, NOW, Facts, Rules, State
+from hanse.market.columns import N_AUDITS, NOT_QUEUED, NOW, Facts, Rules, State
 from hanse.market.debt_meter import AUDIT_WORK, pay
-from hanse.market.events import FINISH, VERDICT, schedule
+from hanse.market.events import FINISH, VERDICT, of_epoch, schedule
 from hanse.market.kernels import kernel
 from hanse.market.records import occupy_unit
 from hanse.market.states import AUDIT
@@ -23,12 +23,30 @@ def audit_arrives(facts: Facts, rules: Rules, state: State, stage: int) -> None:
                 record_change(facts, rules, state, unit, 0)
                 return
     queue = state.audit_queue[sink]
+    if state.audit_next[stage] != NOT_QUEUED:
+        return
     state.audit_next[stage] = -1
     if queue["last"] < 0:
         queue["first"] = stage
     else:
         state.audit_next[queue["last"]] = stage
     queue["last"] = stage
+
+
+@kernel
+def next_audit(state: State, sink: int) -> int:
+    """Take the first waiting audit that is still wanted off a sink's queue; -1 if there is none."""
+    queue = state.audit_queue[sink]
+    while queue["first"] >= 0:
+        stage = queue["first"]
+        queue["first"] = state.audit_next[stage]
+        state.audit_next[stage] = NOT_QUEUED
+        if queue["first"] < 0:
+            queue["last"] = -1
+        row = state.stage[stage]
+        if row["is_audited"] == 1 and row["record"] >= 0 and row["final_us"] < row["executed_us"]:
+            return int(stage)
+    return -1
 
 
 @kernel
@@ -51,4 +69,5 @@ def end_audit(facts: Facts, rules: Rules, state: State, stage: int, from_us: int
     pay(facts, rules, state, stage, AUDIT_WORK, (from_us + now_us) // 2, now_us - from_us)
     row["audit_end_us"] = now_us
     place = facts.stage[stage]["verifier_region"]
-    schedule(state, now_us + facts.command_us[row["plane"], place], VERDICT, stage)
+    way_us = facts.command_us[row["plane"], place]
+    schedule(state, now_us + way_us, VERDICT, of_epoch(stage, row["epoch"]))

@@ -106,7 +106,7 @@ LINK: Final = np.dtype(
     ]
 )
 
-UNIT: Final = np.dtype([("is_busy", "i8"), ("record", "i8")])
+UNIT: Final = np.dtype([("is_busy", "i8"), ("record", "i8"), ("free_since_us", "i8")])
 
 OFFER: Final = np.dtype(
     [
@@ -215,6 +215,7 @@ class Facts(NamedTuple):
     sink: Rows
     legal: Flags
     signature_family: Integers
+    signature_accelerator: Integers
     region_jurisdiction: Integers
     command_us: Integers
     link: Rows
@@ -364,6 +365,9 @@ REQUEST_ITEM: Final = 0
 RECEIPT_ITEM: Final = 1
 VERDICT_ITEM: Final = 2
 ITEMS_PER_STAGE: Final = 3
+
+# In `queue_next` and `audit_next`: the item or stage is in no queue.
+NOT_QUEUED: Final = -2
 
 SEEN_FREE: Final = 1
 HELD: Final = 2

@@ -1,7 +1,7 @@
 """How stages end: delivery, completion, finality, redo, expiry."""
 
 from hanse.market.columns import N_CATCHES, N_REDOS, NOW, Facts, Rules, State
-from hanse.market.events import DELIVERED, READY, REQUEST, schedule
+from hanse.market.events import DELIVERED, EXPIRE, READY, REQUEST, of_epoch, schedule
 from hanse.market.gathering import remove_pending
 from hanse.market.kernels import kernel
 from hanse.market.stage_clock import enter, open_stage
@@ -73,10 +73,27 @@ def finalise(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     if row["is_audited"] == 1 and record["outcome"] == WRONG and is_detected:
         record["outcome"] = CAUGHT
         state.clock[N_CATCHES] += 1
-        _redo(facts, rules, state, stage)
+        if _job_lapsed(facts, state, stage):
+            lapse(facts, rules, state, stage, STRATEGIC)
+        else:
+            _redo(facts, rules, state, stage)
     elif rules.on_finality == 1:
-        way_us = facts.command_us[row["plane"], facts.stage[stage]["origin"]]
-        schedule(state, now_us + way_us, DELIVERED, stage)
+        origin = facts.stage[stage]["origin"]
+        word_us = now_us + facts.command_us[row["plane"], origin]
+        region = facts.unit[record["unit"]]["region"]
+        result_us = row["executed_us"] + facts.link[region, origin]["delivery_us"]
+        index = of_epoch(stage, row["epoch"])
+        schedule(state, max(word_us, result_us), DELIVERED, index)
+
+
+@kernel
+def _job_lapsed(facts: Facts, state: State, stage: int) -> bool:
+    """Say whether a later stage of the same job has lapsed, so that nothing is worth doing anew."""
+    while stage >= 0:
+        if state.stage[stage]["status"] == LAPSED:
+            return True
+        stage = facts.stage[stage]["next"]
+    return False
 
 
 @kernel
@@ -89,8 +106,10 @@ def _redo(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     row["unit"] = row["record"] = -1
     row["obligation_us"] = state.clock[NOW]
     row["done_us"] = -1
-    if facts.stage[stage]["next"] >= 0:
-        _reset(rules, state, facts.stage[stage]["next"])
+    follow = facts.stage[stage]["next"]
+    while follow >= 0:
+        _reset(rules, state, follow)
+        follow = facts.stage[follow]["next"]
     enter(rules, state, stage, REDO)
     row["returning"] = REDO
     row["status"] = ACTIVE
@@ -99,7 +118,9 @@ def _redo(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         lapse(facts, rules, state, stage, STRATEGIC)
         return
     open_stage(state, stage)
-    schedule(state, state.clock[NOW], REQUEST, stage)
+    now_us = state.clock[NOW]
+    schedule(state, now_us, REQUEST, of_epoch(stage, row["epoch"]))
+    schedule(state, max(now_us, facts.stage[stage]["deadline_us"]), EXPIRE, stage)
 
 
 @kernel
@@ -113,6 +134,8 @@ def _reset(rules: Rules, state: State, stage: int) -> None:
         record = state.record[row["record"]]
         if record["outcome"] == RIGHT or record["outcome"] == WRONG:
             record["outcome"] = DISCARDED
+            if record["final_us"] < 0:
+                record["final_us"] = state.clock[NOW]
     row["epoch"] += 1
     row["attempt"] += 1
     row["unit"] = row["record"] = -1

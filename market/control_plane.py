@@ -4,14 +4,16 @@ A plane of capacity c has m = max(1, floor(c)) servers of speed c/m. Requests, c
 and verdicts wait in one first-come queue; refreshes go before what is waiting, as reports do.
 """
 
-from hanse.market.columns import ITEMS_PER_STAGE, NOW, Rules, State
+from hanse.market.columns import ITEMS_PER_STAGE, NOT_QUEUED, Rules, State
 from hanse.market.events import SERVE, schedule
 from hanse.market.kernels import kernel
 
 
 @kernel
 def enqueue(state: State, plane: int, item: int) -> None:
-    """Put an item at the end of a plane's queue."""
+    """Put an item at the end of a plane's queue, unless it waits there already."""
+    if state.queue_next[item] != NOT_QUEUED:
+        return
     row = state.plane[plane]
     state.queue_next[item] = -1
     if row["queue_last"] < 0:
@@ -27,6 +29,7 @@ def dequeue(state: State, plane: int) -> int:
     row = state.plane[plane]
     item = row["queue_first"]
     row["queue_first"] = state.queue_next[item]
+    state.queue_next[item] = NOT_QUEUED
     if row["queue_first"] < 0:
         row["queue_last"] = -1
     return int(item)
@@ -58,14 +61,14 @@ def occupy(rules: Rules, state: State, server: int, from_us: int, core_us: int) 
 
 
 @kernel
-def play_refreshes(rules: Rules, state: State, plane: int) -> None:
+def play_refreshes(rules: Rules, state: State, plane: int, now_us: int) -> None:
     """Let the plane work off the refreshes that have reached it by now."""
     if rules.refresh_us == 0:
         return
     row = state.plane[plane]
     n_regions = len(state.region)
     core_us = round(rules.service_message_us * n_regions)
-    while row["next_refresh"] * rules.refresh_us + row["refresh_delay_us"] <= state.clock[NOW]:
+    while row["next_refresh"] * rules.refresh_us + row["refresh_delay_us"] <= now_us:
         at_us = row["next_refresh"] * rules.refresh_us + row["refresh_delay_us"]
         row["next_refresh"] += 1
         row["refresh_core_us"] += core_us

@@ -25,7 +25,8 @@ def pay(
     `kind` is one of `DECISION`, `CHECK` and `AUDIT_WORK`: which resource pays for which obligation.
     """
     source, family = state.stage[stage], facts.stage[stage]["family"]
-    is_interest = 1 if source["attempt"] > 0 else 0
+    begun_anew = source["attempt"] if kind == DECISION else source["epoch"]
+    is_interest = 1 if begun_anew > 0 else 0
     accrued_us = source["obligation_us"] if kind == DECISION else source["executed_us"]
     debt = state.debt
     debt.total_us[kind, family, is_interest] += amount_us

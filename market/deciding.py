@@ -13,6 +13,7 @@ from hanse.market.columns import (
     Rules,
     State,
 )
+from hanse.market.completing import lapse
 from hanse.market.control_plane import (
     await_server,
     clearing_item,
@@ -23,7 +24,7 @@ from hanse.market.control_plane import (
     play_refreshes,
 )
 from hanse.market.debt_meter import CHECK, pay, pay_decision
-from hanse.market.events import FINAL, LAND, TICK, WAKE, schedule
+from hanse.market.events import FINAL, LAND, TICK, WAKE, of_epoch, schedule
 from hanse.market.gathering import add_pending, gather, remove_pending
 from hanse.market.kernels import kernel
 from hanse.market.preparation import prepare
@@ -47,6 +48,7 @@ from hanse.market.states import (
     ON_POLICY,
     ON_STATE,
     QUEUED,
+    RULE,
     TRANSFERRING,
     UNMATCHED,
 )
@@ -56,10 +58,13 @@ _ESCROW_MESSAGES = 2
 
 
 @kernel
-def arrive(rules: Rules, state: State, stage: int) -> None:
-    """Take in a request that has reached its plane."""
+def arrive(facts: Facts, rules: Rules, state: State, stage: int) -> None:
+    """Take in a request that has reached its plane; one that comes too late lapses."""
     row = state.stage[stage]
     if row["status"] != ACTIVE:
+        return
+    if state.clock[NOW] >= facts.stage[stage]["deadline_us"]:
+        lapse(facts, rules, state, stage, RULE)
         return
     plane = row["plane"]
     state.plane[plane]["new_messages"] += 1
@@ -126,7 +131,7 @@ def tick(facts: Facts, rules: Rules, state: State, plane: int) -> None:
 @kernel
 def serve(facts: Facts, rules: Rules, state: State, plane: int) -> bool:
     """Serve the plane's queue as far as free servers go; true if a foreign router must decide."""
-    play_refreshes(rules, state, plane)
+    play_refreshes(rules, state, plane, state.clock[NOW])
     row = state.plane[plane]
     while row["queue_first"] >= 0:
         server = idle_server(rules, state, plane)
@@ -164,7 +169,7 @@ def _check(facts: Facts, rules: Rules, state: State, plane: int, server: int, it
     row["verification_core_us"] += core_us + settling_us
     pay(facts, rules, state, stage, CHECK, now_us, core_us + settling_us)
     if settles:
-        schedule(state, end_us, FINAL, stage)
+        schedule(state, end_us, FINAL, of_epoch(stage, row["epoch"]))
 
 
 @kernel
@@ -332,4 +337,4 @@ def command(
         plan[IN_SERVICE] = 0
         row["returning"] = 0
     hold(facts, state, plane, unit, row["land_us"])
-    schedule(state, row["land_us"], LAND, stage)
+    schedule(state, row["land_us"], LAND, of_epoch(stage, row["epoch"]))

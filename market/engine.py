@@ -16,6 +16,7 @@ from hanse.market.columns import (
     N_RECORDS,
     NEXT_ARRIVAL,
     NEXT_SAMPLE,
+    NOT_QUEUED,
     NOW,
     RECEIPT_ITEM,
     ROUTING_PLANE,
@@ -26,7 +27,7 @@ from hanse.market.columns import (
     State,
 )
 from hanse.market.completing import delivered, expire, finalise
-from hanse.market.control_plane import enqueue
+from hanse.market.control_plane import enqueue, play_refreshes
 from hanse.market.deciding import arrive, finish_decision, reconsider, serve, tick
 from hanse.market.events import (
     AUDIT_ARRIVES,
@@ -43,9 +44,11 @@ from hanse.market.events import (
     VERDICT,
     WAKE,
     index_of,
+    is_current,
     kind_of,
     pop,
     schedule,
+    stage_of,
 )
 from hanse.market.executing import become_ready, finish, land
 from hanse.market.kernels import borrow, kernel
@@ -66,7 +69,14 @@ def start(facts: Facts, state: State, free_from_us: Integers) -> None:
     """
     for name in ("ready_us", "unit", "record", "open_position", "done_us", "final_us"):
         state.stage[name] = -1
-    for name in ("pending_next", "pending_previous", "plane", "executed_us", "audit_end_us"):
+    for name in (
+        "pending_next",
+        "pending_previous",
+        "plane",
+        "executed_us",
+        "audit_end_us",
+        "obligation_us",
+    ):
         state.stage[name] = -1
     state.stage["input_region"] = facts.stage["origin"]
     state.stage["context_until_us"] = -1
@@ -81,6 +91,7 @@ def start(facts: Facts, state: State, free_from_us: Integers) -> None:
     state.region["log_first"] = state.region["log_last"] = -1
     state.audit_queue["first"] = state.audit_queue["last"] = -1
     state.unit["record"] = -1
+    state.queue_next[:] = state.audit_next[:] = NOT_QUEUED
     _place_residual_work(facts, state, free_from_us)
 
 
@@ -106,13 +117,16 @@ def _place_residual_work(facts: Facts, state: State, free_from_us: Integers) -> 
 def _serve_after(facts: Facts, rules: Rules, state: State, kind: int, index: int) -> bool:
     """Handle an event that concerns a control plane; true if a foreign router must decide."""
     plane = index
-    if kind == REQUEST:
-        plane = state.stage[index]["plane"]
-        arrive(rules, state, index)
-    elif kind in (RECEIPT, VERDICT):
-        plane = state.stage[index]["plane"]
-        item = RECEIPT_ITEM if kind == RECEIPT else VERDICT_ITEM
-        enqueue(state, plane, ITEMS_PER_STAGE * index + item)
+    if kind in (REQUEST, RECEIPT, VERDICT):
+        if not is_current(state, index):
+            return False
+        stage = stage_of(index)
+        plane = state.stage[stage]["plane"]
+        if kind == REQUEST:
+            arrive(facts, rules, state, stage)
+        else:
+            item = RECEIPT_ITEM if kind == RECEIPT else VERDICT_ITEM
+            enqueue(state, plane, ITEMS_PER_STAGE * stage + item)
     elif kind == WAKE:
         reconsider(facts, rules, state, plane)
     elif kind == TICK:
@@ -123,22 +137,30 @@ def _serve_after(facts: Facts, rules: Rules, state: State, kind: int, index: int
 
 
 @kernel
+def _reach(facts: Facts, rules: Rules, state: State, kind: int, stage: int) -> None:
+    """Let something that was on its way reach a stage."""
+    if kind == DELIVERED:
+        delivered(facts, rules, state, stage)
+    elif kind == AUDIT_ARRIVES:
+        audit_arrives(facts, rules, state, stage)
+    elif kind == LAND:
+        land(facts, rules, state, stage)
+    else:
+        finalise(facts, rules, state, stage)
+
+
+@kernel
 def _happen(facts: Facts, rules: Rules, state: State, kind: int, index: int) -> bool:
     """Let one event happen; true if a foreign router must decide."""
     if kind == FINISH:
         finish(facts, rules, state, index)
-    elif kind == DELIVERED:
-        delivered(facts, rules, state, index)
     elif kind == READY:
         become_ready(facts, rules, state, index)
-    elif kind == AUDIT_ARRIVES:
-        audit_arrives(facts, rules, state, index)
     elif kind == EXPIRE:
         expire(facts, rules, state, index)
-    elif kind == LAND:
-        land(facts, rules, state, index)
-    elif kind == FINAL:
-        finalise(facts, rules, state, index)
+    elif kind in (DELIVERED, AUDIT_ARRIVES, LAND, FINAL):
+        if is_current(state, index):
+            _reach(facts, rules, state, kind, stage_of(index))
     else:
         return _serve_after(facts, rules, state, kind, index)
     return False
@@ -184,7 +206,9 @@ def resume(facts: Facts, rules: Rules, state: State, edges: int) -> int:
 
 @kernel
 def close(rules: Rules, state: State) -> None:
-    """Book the time of every stage up to the horizon."""
+    """Book the time of every stage, and the refreshes of every plane, up to the horizon."""
+    for plane in range(len(state.plane)):
+        play_refreshes(rules, state, plane, rules.horizon_us - 1)
     for stage in range(len(state.stage)):
         if state.stage[stage]["ready_us"] >= 0:
             book_time(rules, state, stage, rules.horizon_us)

@@ -95,6 +95,28 @@ def index_of(key: int) -> int:
     return key & _INDEX_MASK
 
 
+_EPOCHS: Final = 64
+
+
+@kernel
+def of_epoch(stage: int, epoch: int) -> int:
+    """Return the index of an event that concerns one beginning of a stage, and no later one."""
+    assert epoch < _EPOCHS, "a stage was begun anew too often"
+    return stage * _EPOCHS + epoch
+
+
+@kernel
+def stage_of(index: int) -> int:
+    """Return the stage of such an event."""
+    return index // _EPOCHS
+
+
+@kernel
+def is_current(state: State, index: int) -> bool:
+    """Say whether the stage has not been begun anew since the event was scheduled."""
+    return bool(state.stage[index // _EPOCHS]["epoch"] == index % _EPOCHS)
+
+
 @kernel
 def schedule(state: State, at_us: int, kind: int, index: int) -> None:
     """Put an event on the calendar."""

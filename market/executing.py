@@ -1,6 +1,6 @@
 """From readiness to the end of execution: requests set out, commands land, units work."""
 
-from hanse.market.auditing import end_audit, start_audit
+from hanse.market.auditing import end_audit, next_audit, start_audit
 from hanse.market.columns import N_BOUNCES, NOW, Facts, Rules, State
 from hanse.market.completing import lapse
 from hanse.market.events import (
@@ -10,6 +10,7 @@ from hanse.market.events import (
     FINISH,
     RECEIPT,
     REQUEST,
+    of_epoch,
     schedule,
 )
 from hanse.market.kernels import kernel
@@ -59,7 +60,8 @@ def become_ready(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     row["plane"] = facts.origin_plane[fact["origin"]]
     enter(rules, state, stage, IN_FLIGHT)
     open_stage(state, stage)
-    schedule(state, now_us + facts.command_us[row["plane"], fact["origin"]], REQUEST, stage)
+    way_us = facts.command_us[row["plane"], fact["origin"]]
+    schedule(state, now_us + way_us, REQUEST, of_epoch(stage, row["epoch"]))
     schedule(state, max(now_us, fact["deadline_us"]), EXPIRE, stage)
 
 
@@ -83,7 +85,8 @@ def land(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     if row["bounces"] > rules.bounce_limit:
         lapse(facts, rules, state, stage, STALENESS)
         return
-    schedule(state, now_us + facts.command_us[row["plane"], region], REQUEST, stage)
+    way_us = facts.command_us[row["plane"], region]
+    schedule(state, now_us + way_us, REQUEST, of_epoch(stage, row["epoch"]))
 
 
 @kernel
@@ -161,15 +164,12 @@ def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
                 end_audit(facts, rules, state, stage, record["accepted_us"])
         elif record["epoch"] != state.stage[stage]["epoch"]:
             record["outcome"] = DISCARDED
+            record["final_us"] = state.clock[NOW]
         else:
             record["outcome"] = WRONG if record["is_wrong"] == 1 else RIGHT
             _hand_on(facts, rules, state, stage, facts.unit[unit]["region"])
-    queue = state.audit_queue[facts.unit[unit]["sink"]]
-    if queue["first"] >= 0:
-        waiting = queue["first"]
-        queue["first"] = state.audit_next[waiting]
-        if queue["first"] < 0:
-            queue["last"] = -1
+    waiting = next_audit(state, facts.unit[unit]["sink"])
+    if waiting >= 0:
         start_audit(facts, rules, state, waiting, unit)
     else:
         record_change(facts, rules, state, unit, 1)
@@ -188,10 +188,12 @@ def _hand_on(facts: Facts, rules: Rules, state: State, stage: int, region: int) 
         successor["context_until_us"] = now_us + rules.context_ttl_us
     coin = facts.attempt_audit[row["attempt"], stage]
     row["is_audited"] = 1 if rules.audits == 1 and coin < rules.audit_probability else 0
-    schedule(state, now_us + facts.link[region, fact["origin"]]["delivery_us"], DELIVERED, stage)
-    schedule(state, now_us + facts.command_us[row["plane"], region], RECEIPT, stage)
+    index = of_epoch(stage, row["epoch"])
+    delivery_us = facts.link[region, fact["origin"]]["delivery_us"]
+    schedule(state, now_us + delivery_us, DELIVERED, index)
+    schedule(state, now_us + facts.command_us[row["plane"], region], RECEIPT, index)
     if row["is_audited"] == 1:
         place = fact["verifier_region"]
         way_us = facts.link[region, place]["delivery_us"]
         way_us += round(rules.audit_bytes * facts.link[region, place]["transfer_us_per_byte"])
-        schedule(state, now_us + way_us, AUDIT_ARRIVES, stage)
+        schedule(state, now_us + way_us, AUDIT_ARRIVES, index)

@@ -46,6 +46,7 @@ class Ledger:
     payment: Rows
     legal: Flags
     signature_family: Integers
+    signature_accelerator: Integers
     sample_us: Integers
     waiting: Counts
     available: Counts
@@ -93,6 +94,7 @@ def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
         payment=state.payment,
         legal=facts.legal,
         signature_family=facts.signature_family,
+        signature_accelerator=facts.signature_accelerator,
         sample_us=facts.sample_us,
         waiting=state.waiting,
         available=state.available,

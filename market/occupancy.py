@@ -26,6 +26,7 @@ from hanse.market.states import (
     RESIDUAL,
     RIGHT,
     ROUTING,
+    STATE,
     STRATEGIC,
     TRANSFERRING,
     VERIFICATION,
@@ -144,15 +145,17 @@ def _execution_labels(ledger: Ledger) -> tuple[Integers, Integers, Integers]:
     is_cheat = (
         (outcome == WRONG) | (outcome == CAUGHT) | ((outcome == OPEN) & (record["is_wrong"] == 1))
     )
-    is_lost = ((outcome == RIGHT) & abandoned) | (outcome == DISCARDED)
+    outdated = (outcome == OPEN) & (record["epoch"] != ledger.stage["epoch"][stage])
+    discarded = (outcome == DISCARDED) | outdated
+    is_lost = ((outcome == RIGHT) & abandoned) | discarded
     label = np.select([outcome == AUDIT, is_cheat | is_lost], [C, F], U)
     operation = np.select(
-        [outcome == AUDIT, is_cheat | (outcome == DISCARDED), is_lost],
-        [VERIFICATION, VERIFICATION, ROUTING],
+        [outcome == AUDIT, is_cheat, discarded & ~abandoned, is_lost],
+        [VERIFICATION, VERIFICATION, STATE, ROUTING],
         NONE,
     )
     cause = np.select(
-        [outcome == AUDIT, is_cheat, (outcome == DISCARDED) & ~abandoned, is_lost],
+        [outcome == AUDIT, is_cheat, discarded & ~abandoned, is_lost],
         [AUDITING, STRATEGIC, STRATEGIC, job_cause[ledger.stage_fact["job"][stage]]],
         NONE,
     )

@@ -12,6 +12,7 @@ from hanse.market.ledger import Ledger
 from hanse.market.occupancy import B, C, F, Occupancy
 from hanse.market.states import (
     ACTIVE,
+    AUDIT,
     BLAME,
     CAUSES,
     LAPSED,
@@ -20,7 +21,7 @@ from hanse.market.states import (
     STALENESS,
     UNMATCHED,
 )
-from hanse.market.units import US_PER_S, Floats
+from hanse.market.units import US_PER_S, Floats, Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +77,13 @@ def _displacement(ledger: Ledger, shape: tuple[int, ...]) -> tuple[Floats, float
     n_samples = len(ledger.sample_us)
     stratum_us = np.full(n_samples, ledger.horizon_us / n_samples)
     column_signature = np.repeat(np.arange(n_signatures), N_WAITING_STATES)
+    of_class = ledger.signature_accelerator[:, None] == ledger.sink["accelerator"]
     result = displace(
         waiting=ledger.waiting,
         available=ledger.available,
         weight_us=stratum_us,
         column_signature=column_signature,
-        legal=ledger.legal[:, ledger.sink["region"]],
+        legal=ledger.legal[:, ledger.sink["region"]] & of_class,
     )
     gpu_s = result.displaced_us / US_PER_S
     hidden = _hidden_share(ledger)
@@ -136,6 +138,7 @@ class _Obligations:
     expired: Floats
     still: Floats
     expired_age_s: Floats
+    paid_by_closed: Floats
 
 
 _KINDS: Final = (DECISION, CHECK, AUDIT_WORK)
@@ -157,7 +160,7 @@ def _account(ledger: Ledger, counts: _Obligations, kind: int, family: int) -> De
     n_opened, n_expired = int(counts.opened[family]), int(counts.expired[family])
     n_open = int(counts.still[family])
     n_closed = n_opened - n_expired - n_open
-    class_mean = root / n_closed if n_closed > 0 else 0.0
+    class_mean = counts.paid_by_closed[family] / n_closed if n_closed > 0 else 0.0
     default = class_mean * n_expired
     horizon_s = ledger.horizon_us / US_PER_S
     return DebtAccount(
@@ -175,12 +178,24 @@ def _account(ledger: Ledger, counts: _Obligations, kind: int, family: int) -> De
     )
 
 
+def _paid_us(ledger: Ledger, kind: int) -> Integers:
+    """Return what was paid in all on each stage's obligation of a kind."""
+    if kind == AUDIT_WORK:
+        record = ledger.record[ledger.record["outcome"] == AUDIT]
+        ended = record[record["end_us"] <= ledger.horizon_us]
+        work_us = np.bincount(ended["stage"], ended["execution_us"], len(ledger.stage))
+        return work_us.astype(np.int64)
+    name = "decision_core_us" if kind == DECISION else "verification_core_us"
+    paid_us: Integers = ledger.stage[name]
+    return paid_us
+
+
 def _obligations(ledger: Ledger, kind: int, n_families: int) -> _Obligations:
     """Count the obligations of a kind by family."""
     stage = ledger.stage
     expired, age_us = np.zeros(len(stage), bool), np.zeros(len(stage))
     if kind == DECISION:
-        opened = stage["obligation_us"] > 0
+        opened = stage["obligation_us"] >= 0
         expired = opened & (stage["status"] == LAPSED)
         still = opened & (stage["status"] == ACTIVE) & (stage["record"] < 0)
         age_us = np.where(expired, stage["done_us"] - stage["obligation_us"], 0)
@@ -189,12 +204,18 @@ def _obligations(ledger: Ledger, kind: int, n_families: int) -> _Obligations:
         if kind == AUDIT_WORK:
             opened &= stage["is_audited"] == 1
         still = opened & (stage["final_us"] < 0)
+    closed = opened & ~expired & ~still
+    paid_s = np.where(closed, _paid_us(ledger, kind), 0) / US_PER_S
     counts = [
         np.bincount(ledger.stage_fact["family"], weight, n_families).astype(float)
-        for weight in (opened, expired, still, age_us / US_PER_S)
+        for weight in (opened, expired, still, age_us / US_PER_S, paid_s)
     ]
     return _Obligations(
-        opened=counts[0], expired=counts[1], still=counts[2], expired_age_s=counts[3]
+        opened=counts[0],
+        expired=counts[1],
+        still=counts[2],
+        expired_age_s=counts[3],
+        paid_by_closed=counts[4],
     )
 
 

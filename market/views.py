@@ -43,8 +43,12 @@ def record_change(facts: Facts, rules: Rules, state: State, unit: int, is_free: 
     else:
         state.log[book["log_last"]]["next"] = entry
     book["log_last"] = entry
+    if is_free == 1:
+        state.unit[unit]["free_since_us"] = clock[NOW]
     if rules.refresh_us == 0 and is_free == 1:
         for plane in range(len(state.plane)):
+            state.plane[plane]["n_messages"] += 1
+            state.plane[plane]["refresh_core_us"] += round(rules.service_message_us)
             at_us = clock[NOW] + facts.command_us[plane, region]
             schedule(state, at_us, WAKE, plane)
 

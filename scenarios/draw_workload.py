@@ -119,7 +119,18 @@ def _merged(tapes: tuple[Tape, ...]) -> tuple[Tape, Integers]:
         field.name: np.concatenate([getattr(tape, field.name) for tape in tapes])[order]
         for field in fields(Tape)
     }
+    columns["arrival_us"] = _distinct(columns["arrival_us"])
     return Tape(**columns), family[order]
+
+
+def _distinct(arrival_us: Integers) -> Integers:
+    """Part arrivals that rounding has put into one microsecond, by one microsecond each.
+
+    Requests of one instant at different places could not know of each other at any speed of
+    control, so such ties would be a friction that no scenario can switch off.
+    """
+    rank = np.arange(len(arrival_us))
+    return np.maximum.accumulate(arrival_us - rank) + rank
 
 
 def _draw_value(

@@ -259,7 +259,6 @@ def test_measuring_more_often_moves_nothing_in_the_baseline() -> None:
         assert outcome_of(often, rung.regime) == outcome_of(world, rung.regime), rung.name
 
 
-@pytest.mark.xfail(strict=True, reason="counting what a plane cannot see lets it look")
 def test_measuring_does_not_let_a_plane_see_what_it_would_have_missed() -> None:
     world = with_audits(
         world_of(

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from hanse.agents.world import World
 from hanse.market.columns import Rows
@@ -277,7 +276,6 @@ def test_a_caught_stage_takes_its_successor_back_with_it() -> None:
     assert spent_s(ledger, 1) == named({EXECUTING: 40.0, REDO: 10.0, DONE: 40.0})
 
 
-@pytest.mark.xfail(strict=True, reason="word of finality counts as the delivery it overtakes")
 def test_word_of_finality_is_not_the_result() -> None:
     world = world_of(
         arrival_s=[0.0],
@@ -292,7 +290,6 @@ def test_word_of_finality_is_not_the_result() -> None:
     assert run(world, HUB).stage["done_us"].tolist() == [11 * US_PER_S]
 
 
-@pytest.mark.xfail(strict=True, reason="EXPIRE is scheduled at readiness alone")
 def test_a_stage_that_is_caught_after_its_deadline_expires() -> None:
     world = with_audits(world_of(arrival_s=[0.0], work_s=[10.0], units=[0], patience_s=15.0))
     world = with_luck(world, temptation=[[0.0]], audit=[[0.0]])
@@ -301,7 +298,6 @@ def test_a_stage_that_is_caught_after_its_deadline_expires() -> None:
     assert ledger.stage["status"].tolist() == [LAPSED]
 
 
-@pytest.mark.xfail(strict=True, reason="a redo resets even a successor that has lapsed")
 def test_a_job_that_was_abandoned_is_not_done_again() -> None:
     world = with_audits(
         world_of(arrival_s=[0.0], work_s=[10.0, 4.0], stage_job=[0, 0], units=[0], patience_s=15.0)
@@ -314,7 +310,6 @@ def test_a_job_that_was_abandoned_is_not_done_again() -> None:
     assert ledger.stage["status"][0] != ACTIVE
 
 
-@pytest.mark.xfail(strict=True, reason="AUDIT_ARRIVES does not know for which attempt it came")
 def test_an_attempt_that_is_thrown_away_is_not_audited_any_more() -> None:
     world = with_audits(
         world_of(
@@ -331,7 +326,6 @@ def test_an_attempt_that_is_thrown_away_is_not_audited_any_more() -> None:
     assert audits(run(world, AUDITED)) == [(0, 1, 20.0, 30.0)]
 
 
-@pytest.mark.xfail(strict=True, reason="a stage that queues for a second audit closes a loop")
 def test_a_stage_waits_for_an_audit_only_once() -> None:
     world = with_audits(
         world_of(
@@ -353,7 +347,6 @@ def test_a_stage_waits_for_an_audit_only_once() -> None:
     assert [audit for audit in audits(ledger) if audit[0] == 1] == [(1, 0, 100.0, 105.0)]
 
 
-@pytest.mark.xfail(strict=True, reason="a request that bounced is taken in for the next attempt")
 def test_a_bounced_request_that_was_started_anew_meanwhile_is_ignored() -> None:
     world = with_audits(
         world_of(
@@ -388,7 +381,6 @@ def test_a_bounced_request_that_was_started_anew_meanwhile_is_ignored() -> None:
     assert [span for span in executions(ledger) if span[0] == 2] == [(2, 0, 15.503, 25.503)]
 
 
-@pytest.mark.xfail(strict=True, reason="DELIVERED does not know which attempt it delivers")
 def test_the_delivery_of_a_caught_result_does_not_deliver_the_next_one() -> None:
     world = with_audits(
         world_of(
@@ -410,7 +402,6 @@ def test_the_delivery_of_a_caught_result_does_not_deliver_the_next_one() -> None
     assert round(int(ledger.stage["done_us"][0]) / US_PER_S, 2) == 13.0
 
 
-@pytest.mark.xfail(strict=True, reason="a redo resets the next stage, and no further")
 def test_a_caught_stage_takes_all_that_follows_back_with_it() -> None:
     world = with_audits(
         world_of(
@@ -428,7 +419,6 @@ def test_a_caught_stage_takes_all_that_follows_back_with_it() -> None:
     assert ledger.job_done_us.tolist() == [75 * US_PER_S]
 
 
-@pytest.mark.xfail(strict=True, reason="the calendar has room for four reports of a unit and plane")
 def test_the_calendar_has_room_for_all_reports_that_are_on_their_way() -> None:
     n_regions, n_jobs = 12, 600
     world = world_of(

@@ -1,7 +1,10 @@
 """Agents are views: whatever one says is what its row of the columns says, at every instant."""
 
 import math
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
+import mesa
 import numpy as np
 import pytest
 from hypothesis import given
@@ -83,7 +86,7 @@ def check_verifier(model: ComputeMarket, verifier: Verifier) -> None:
     assert verifier.audited_stages.tolist() == expected
 
 
-CHECKS = {
+CHECKS: dict[type[mesa.Agent], Callable[[ComputeMarket, Any], None]] = {
     GpuNode: check_node,
     Hyperscaler: check_hyperscaler,
     Buyer: check_buyer,
@@ -119,11 +122,11 @@ def test_agents_stand_where_a_mesa_user_looks_for_them(small: SmallWorld) -> Non
     world = small.build()
     model = ComputeMarket(world, AUDITED)
     assert {kind: len(found) for kind, found in model.agents_by_type.items()} == numbers_of(world)
-    assert [node.node for node in model.agents_by_type[GpuNode]] == list(range(world.fleet.n_nodes))
-    busy = model.agents_by_type[GpuNode].select(lambda node: node.is_busy)
-    assert len(busy) == int((world.fleet.node_free_from_us > 0).sum())
+    nodes = model.agents_by_type[GpuNode]
+    assert nodes.get("node") == list(range(world.fleet.n_nodes))
+    assert sum(nodes.get("is_busy")) == int((world.fleet.node_free_from_us > 0).sum())
     region = [world.geography.region[place] for place in world.fleet.node_region]
-    assert model.agents_by_type[GpuNode].get("region") == region
+    assert nodes.get("region") == region
     release(model)
 
 
@@ -149,7 +152,7 @@ def test_views_handed_out_lazily_equal_those_that_are_registered(
     for _ in range(sum(steps)):
         large.step()
         model.step()
-    for node in model.agents_by_type[GpuNode]:
+    for node in cast("Iterable[GpuNode]", model.agents_by_type[GpuNode]):
         lazy = large.node(node.node)
         check_node(large, lazy)
         for name in ("region", "owner", "ask_usd_per_gpu_hour", "is_busy", "running_stage"):

@@ -174,7 +174,6 @@ def discarded() -> World:
     return with_luck(with_audits(world), temptation=[[0.0, 1.0]], audit=[[0.0, 1.0]])
 
 
-@pytest.mark.xfail(strict=True, reason="a discarded execution is never final, so never settled")
 def test_nothing_stays_in_trust_for_work_that_was_thrown_away() -> None:
     run = finish(discarded(), replace(ESCROWED, audits=Audits.RANDOM))
     balances = run.measured.postings.balances()

@@ -157,13 +157,11 @@ def test_without_friction_and_data_in_motion_only_the_rule_costs(load_name: str,
     }
 
 
-@pytest.mark.xfail(strict=True, reason="units that a plane has itself commanded count as unseen")
 def test_without_friction_no_view_is_stale() -> None:
     run = finish(frictionless("loaded", 0), HUB_RUNGS[0].regime, n_payments=20_000)
     assert run.measured.cost.displaced_gpu_s[:, :, STALENESS].sum() == 0.0
 
 
-@pytest.mark.xfail(strict=True, reason="a stage whose data travel counts as waiting for a unit")
 def test_without_friction_data_in_motion_displace_nothing() -> None:
     run = finish(frictionless("loaded", 0), HUB_RUNGS[0].regime, n_payments=20_000)
     assert run.measured.cost.displaced_gpu_s[:, CONTEXT, DISTANCE].sum() == 0.0
@@ -185,12 +183,10 @@ def test_without_friction_venues_together_are_the_reference(load_name: str, seed
     assert unlike_the_reference(replace(world, workload=workload), VENUE_RUNGS) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the two reasons that the next two tests tell apart")
 def test_venues_are_the_reference_in_the_frictionless_scenario_as_it_is() -> None:
     assert unlike_the_reference(frictionless("middling", 0), VENUE_RUNGS) == []
 
 
-@pytest.mark.xfail(strict=True, reason="a released unit is free to other venues until data arrive")
 def test_venues_are_the_reference_where_units_are_released_while_data_come() -> None:
     world = without_ties(frictionless("loaded", 0))
     workload = replace(world.workload, stage_holds=np.zeros(world.workload.n_stages, bool))
@@ -390,9 +386,6 @@ def test_messages_are_those_of_requests_commands_checks_and_refreshes(rung: Rung
     )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="refreshes are charged when a plane serves, not when it rests"
-)
 @pytest.mark.parametrize("rung", [ladder[0], ladder[4]], ids=lambda rung: rung.name)
 def test_every_plane_pays_for_every_refresh_that_reaches_it(rung: Rung) -> None:
     run = finish(busy_world(), rung.regime)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from hanse.agents.world import World
 from hanse.market.occupancy import NONE, B, C, F, I, U, X
@@ -168,25 +167,25 @@ def lost_input(horizon_s: float) -> World:
 def test_work_on_a_wrong_input_is_lost_to_the_cheat() -> None:
     # Lost: the cheat's 10 s and 30 s on its result; useful: 10 s + 30 s of doing it again.
     assert labels_of(lost_input(100.0), AUDITED) == {
-        name(F, VERIFICATION, STRATEGIC): 40.0,
+        name(F, VERIFICATION, STRATEGIC): 10.0,
+        name(F, STATE, STRATEGIC): 30.0,
         name(C, VERIFICATION, AUDITING): 10.0,
         name(U): 40.0,
         name(I): 110.0,
     }
 
 
-@pytest.mark.xfail(strict=True, reason="what runs on at the horizon counts as useful")
 def test_work_on_a_wrong_input_is_lost_even_if_the_horizon_cuts_it_off() -> None:
     # At 25: the cheat's 10 s and 15 s on its result are lost, 5 s of doing it again are useful.
     assert labels_of(lost_input(25.0), AUDITED) == {
-        name(F, VERIFICATION, STRATEGIC): 25.0,
+        name(F, VERIFICATION, STRATEGIC): 10.0,
+        name(F, STATE, STRATEGIC): 15.0,
         name(C, VERIFICATION, AUDITING): 10.0,
         name(U): 5.0,
         name(I): 10.0,
     }
 
 
-@pytest.mark.xfail(strict=True, reason="what is lost to a cheat is taken for a cheat")
 def test_a_cheat_idles_but_honest_work_on_its_result_draws_full_power() -> None:
     run = finish(lost_input(100.0), AUDITED)
     # Idle 110 s and cheat 10 s at 100 W; lost 30 s, audit 10 s and useful 40 s at 700 W.

@@ -19,7 +19,7 @@ from hanse.verification.premium import (
 
 FRANKFURT, SINGAPORE = 0, 1
 
-# Round trips as in calibration.md 2.2 (FRA-SIN 158 ms); the other numbers are chosen for short sums.
+# Round trips as in calibration.md 2.2 (FRA-SIN 158 ms); the rest is chosen for short sums.
 PLACES = Places(
     rtt_ms=np.array([[2.0, 158.0], [158.0, 2.0]]),
     gbps=np.array([[10.0, 1.0], [1.0, 10.0]]),

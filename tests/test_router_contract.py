@@ -18,7 +18,7 @@ from hanse.market.ledger import Ledger
 from hanse.market.regime import CENTRAL, Cadence, Plane, Ranking, Regime, Rule
 from hanse.market.router import Router, RouterError, check_assignment, check_router, random_book
 from hanse.market.units import Integers
-from hanse.scenarios.oracle_worlds import FREE_TERMS
+from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
 from hanse.scenarios.selftest_checks import run_ledger
 from tests.strategies import SmallWorld, small_worlds
 
@@ -60,7 +60,7 @@ class GaleShapleyRouter:
             offer[row] = best
             holders = np.flatnonzero(offer == best)
             if len(holders) > book.offer_free[best]:
-                last = max(holders.tolist(), key=lambda held, at=best: rank_of(book, held, at))
+                last = max((rank_of(book, held, best), held) for held in holders.tolist())[1]
                 offer[last], refused[last, best] = -1, True
                 proposers.append(last)
         assert blocking_pairs(book, offer) == []
@@ -286,3 +286,19 @@ def test_a_router_of_one_s_own_is_charged_the_welfare_rule_s_fixed_cost() -> Non
     own = replace(WELFARE, rule=Rule.FOREIGN, router=PostedRouter())
     terms = replace(FREE_TERMS, service_welfare_us=7.0, service_posted_us=3.0)
     assert lower_rules(terms, own, horizon_us=1, n_planes=1).service_rule_us == 7.0
+
+
+@pytest.mark.xfail(strict=True, reason="the posted rule counts quotes, not the offers it compares")
+def test_the_posted_rule_is_charged_for_every_offer_that_it_compares() -> None:
+    workload = plain_workload(np.full(6, 1_000_000), np.full(6, 5_000_000))
+    world = plain_world(workload, n_nodes=8, horizon_us=60_000_000)
+    # Eight owners ask eight prices: each of six requests has to look at all that is open.
+    own = replace(
+        world.fleet,
+        node_owner=np.arange(8),
+        node_posted_usd_per_gpu_hour=np.linspace(1.0, 2.0, 8),
+        owner=tuple("abcdefgh"),
+        owner_is_hyperscaler=np.zeros(8, bool),
+    )
+    ledger = run_ledger(replace(world, fleet=own), POSTED)
+    assert ledger.plane["n_edges"].sum() >= 8 + 7 + 6 + 5 + 4 + 3

@@ -302,12 +302,24 @@ def test_a_fresh_view_of_one_hub_without_delay_never_bounces(knobs: Knobs) -> No
         assert run_ledger(world, regime).n_bounces == 0
 
 
-def test_a_venue_s_book_holds_its_own_requests_and_the_others_as_old_as_its_view() -> None:
-    # The refresh of 4 s shows the far request pending; cleared at 4 s itself, it runs till 9 s.
+RIVAL_WORK_US = [
+    5_000_000,
+    pytest.param(
+        100_000,
+        marks=pytest.mark.xfail(
+            strict=True, reason="a book leaves out what is done by now, which no old view can show"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("work_us", RIVAL_WORK_US)
+def test_a_venue_s_book_holds_its_own_requests_and_the_others_as_old_as_its_view(
+    work_us: int,
+) -> None:
+    # The refresh of 4 s shows the far request pending; it is cleared at 4 s itself, and runs.
     workload = plain_workload(
-        np.array([3_900_000, 4_600_000, 5_600_000]),
-        np.array([5_000_000, 100_000, 100_000]),
-        origin=np.array([0, 1, 1]),
+        np.array([3_900_000, 4_600_000]), np.array([work_us, 100_000]), origin=np.array([0, 1])
     )
     world = crowd(n_regions=2, bounce_limit=0, refresh_us=4_000_000)
     terms = replace(world.terms, clearing_interval_us=500_000)

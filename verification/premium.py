@@ -1,4 +1,4 @@
-"""The one place for what verification adds to the price of work, per solver-verifier region pair."""
+"""The one place for what verification adds to the price of work, per solver-verifier pair."""
 
 from dataclasses import dataclass
 from typing import Final
