@@ -199,6 +199,7 @@ def advance(facts: Facts, rules: Rules, state: State, until_us: int) -> int:
 @kernel
 def resume(facts: Facts, rules: Rules, state: State, edges: int) -> int:
     """Go on after a foreign router has filled in `state.book.assigned`; as `advance` returns."""
+    facts, rules, state = borrow(facts), borrow(rules), borrow(state)
     plane = state.clock[ROUTING_PLANE]
     finish_decision(facts, rules, state, edges)
     return NEEDS_ROUTE if serve(facts, rules, state, plane) else IS_DONE

@@ -3,10 +3,9 @@
 from hanse.market.columns import N_BOOK, N_RECENT, NOW, Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.states import ACTIVE
-from hanse.market.units import US_PER_S, Integers
+from hanse.market.units import Integers
 
 _NEVER = 1 << 62
-_LONGEST_DELAY_US = 10 * US_PER_S
 
 
 @kernel
@@ -52,10 +51,12 @@ def remove_pending(state: State, stage: int) -> None:
 @kernel
 def _remember(rules: Rules, state: State, stage: int) -> None:
     """Keep a request among those that an old view may still show; forget the outdated."""
-    oldest_us = state.clock[NOW] - rules.refresh_us - _LONGEST_DELAY_US
     count = state.clock[N_RECENT]
     if count == len(state.recent) or count % 64 == 63:
-        kept = 0
+        kept, longest_us = 0, 0
+        for plane in range(len(state.plane)):
+            longest_us = max(longest_us, state.plane[plane]["refresh_delay_us"])
+        oldest_us = state.clock[NOW] - rules.refresh_us - longest_us - 1
         for k in range(count):
             other = state.recent[k]
             if other != stage and state.stage[other]["decided_us"] >= oldest_us:

@@ -53,6 +53,9 @@ def write_book(facts: Facts, rules: Rules, state: State, plane: int) -> None:
     for row in range(state.clock[N_BOOK]):
         for sink in range(len(facts.sink)):
             state.book.net_nano_usd[row, sink] = FORBIDDEN
+            state.book.worth_nano_usd[row, sink] = 0
+            state.book.cost_nano_usd[row, sink] = 0
+            state.book.occupied_us[row, sink] = 0
         _quote_row(facts, rules, state, row, n_open)
 
 
