@@ -119,7 +119,9 @@ def _merged(tapes: tuple[Tape, ...]) -> tuple[Tape, Integers]:
         field.name: np.concatenate([getattr(tape, field.name) for tape in tapes])[order]
         for field in fields(Tape)
     }
-    columns["arrival_us"] = _distinct(columns["arrival_us"])
+    shift_us = _distinct(columns["arrival_us"]) - columns["arrival_us"]
+    columns["arrival_us"] = columns["arrival_us"] + shift_us
+    columns["deadline_us"] = columns["deadline_us"] + shift_us
     return Tape(**columns), family[order]
 
 
