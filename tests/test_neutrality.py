@@ -43,7 +43,7 @@ from tests.strategies import (
     frictionless_worlds,
 )
 
-SIZE: Final = {
+SIZE: Final[dict[str, float]] = {
     "fleet.nodes": 50,
     "load.model_calls": 400,
     "load.batch_jobs": 40,
