@@ -142,8 +142,8 @@ def print_entries(us: Mapping[str, Floats]) -> None:
         low, median, high = np.percentile(column, [25, 50, 75]).tolist()
         print(f"[{key}]\ndefault = {float(f'{median:.2g}')}")
         print(
-            f'source = "benchmarks/fit_service_times.py on {machine}: best of {TRIES}, '
-            f'median of {REPETITIONS}, interquartile range {high - low:.2g}"\n'
+            f'source = "benchmarks/fit_service_times.py, {machine}; median of {REPETITIONS}, '
+            f'IQR {high - low:.2g}"\n'
         )
 
 
@@ -153,7 +153,7 @@ def cpu_model() -> str:
     if about.exists():
         for line in about.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
-                return " ".join(line.partition(":")[2].split())
+                return " ".join(line.partition(":")[2].replace("(R)", "").split())
     return platform.processor() or platform.machine()
 
 
