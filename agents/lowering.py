@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from hanse.agents.world import World
+from hanse.market.bits import pack
 from hanse.market.columns import LINK, OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
 from hanse.market.crossings import crossing_tables
 from hanse.market.regime import Audits, Cadence, Plane, Pricing, Ranking, Regime, Rule, Settlement
@@ -32,17 +33,22 @@ def lower_facts(world: World, regime: Regime) -> Facts:
     legal, family, accelerator, signature = _signatures(world)
     first = np.flatnonzero(workload.stage_ordinal == 0)
     offer, unit_offer = _offers(world)
+    sinks = _sinks(world, offer)
+    stage = _stage_facts(world, signature)
+    expiry_stage = np.argsort(stage["deadline_us"], kind="stable")
     return Facts(
-        stage=_stage_facts(world, signature),
+        stage=stage,
         arrival_us=workload.job_arrival_us[workload.stage_job[first]],
         arrival_stage=first.astype(np.int64),
+        expiry_us=stage["deadline_us"][expiry_stage],
+        expiry_stage=expiry_stage,
         attempt_temptation=workload.attempt_temptation,
         attempt_audit=workload.attempt_audit,
         attempt_commit=workload.attempt_commit,
         attempt_service=workload.attempt_service,
         unit=_unit_facts(world, unit_offer),
         offer=offer,
-        sink=_sinks(world, offer),
+        sink=sinks,
         legal=legal,
         signature_family=family,
         signature_accelerator=accelerator,
@@ -51,7 +57,16 @@ def lower_facts(world: World, regime: Regime) -> Facts:
         link=_links(world),
         origin_plane=_origin_plane(world, regime),
         sample_us=world.sample_instant_us,
+        admissible=_admissible(legal, accelerator, sinks),
+        cheapest_usd_per_us=float(sinks["busy_usd_per_us"].min()),
     )
+
+
+def _admissible(legal: Flags, accelerator: Integers, sinks: Rows) -> Integers:
+    """Say in bits, for each signature, which sinks law and class allow and which have units."""
+    has_units = sinks["first_offer"] < sinks["last_offer"]
+    is_of_class = accelerator[:, None] == sinks["accelerator"]
+    return pack(legal[:, sinks["region"]] & is_of_class & has_units)
 
 
 def _links(world: World) -> Rows:
@@ -227,10 +242,14 @@ def _audit_regions(world: World) -> Integers:
     stocked = np.zeros((n_classes, n_regions), bool)
     stocked[fleet.node_class, fleet.node_region] = True
     job = workload.stage_job
-    lawful = world.law.may_serve[workload.job_data_class[job], origin]
-    lawful = lawful & stocked[workload.job_class[job]]
-    distance = np.where(lawful, world.geography.rtt_ms[seat], np.inf)
-    nearest: Integers = distance.argmin(axis=1)
+    # Many stages share a place and a law: each combination is looked up once.
+    shape = (len(world.law.may_serve), n_regions, n_classes, n_regions)
+    asked = (workload.job_data_class[job], origin, workload.job_class[job], seat)
+    key, of_stage = np.unique(np.ravel_multi_index(asked, shape), return_inverse=True)
+    data_class, home, accelerator, place = np.unravel_index(key, shape)
+    lawful = world.law.may_serve[data_class, home] & stocked[accelerator]
+    distance = np.where(lawful, world.geography.rtt_ms[place], np.inf)
+    nearest: Integers = distance.argmin(axis=1)[of_stage.reshape(-1)]
     return nearest
 
 
@@ -271,4 +290,6 @@ def _sinks(world: World, offer: Rows) -> Rows:
     busy, held = usd_per_us(world)
     sink["busy_usd_per_us"] = busy[sink["region"]]
     sink["held_usd_per_us"] = held[sink["region"]]
+    sink["posted_usd_per_us"] = np.inf
+    np.minimum.at(sink["posted_usd_per_us"], offer["sink"], offer["posted_usd_per_us"])
     return sink

@@ -26,16 +26,19 @@ from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.allocation import allocate
-from hanse.market.columns import N_BOOK, NOW, Facts, Rules, State
+from hanse.market.clock import GENERATION, N_BOOK, NOW
+from hanse.market.columns import WELFARE_RULE, Facts, Rules, State
 from hanse.market.engine import start
 from hanse.market.gathering import add_pending, gather
 from hanse.market.kernels import borrow, kernel
 from hanse.market.money import post
+from hanse.market.options import count_edges
+from hanse.market.posted_rule import route_posted
 from hanse.market.regime import CENTRAL, MARKET, Ranking, Regime, Rule
-from hanse.market.routing import WELFARE_RULE, route_posted, route_welfare
 from hanse.market.states import ACTIVE
 from hanse.market.units import Floats
-from hanse.market.views import look
+from hanse.market.views import forget_gains, look
+from hanse.market.welfare_rule import route_welfare
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.scenario import load
 from hanse.verification.receipts import (
@@ -84,21 +87,27 @@ class Point:
 def decide_often(  # noqa: PLR0917 - numba compiles no keyword-only arguments
     facts: Facts, rules: Rules, state: State, loops: int
 ) -> int:
-    """Decide on one book again and again; return the edges scanned each time."""
+    """Decide on one book again and again, each time as if it were new; return its edges."""
     facts, rules, state = borrow(facts), borrow(rules), borrow(state)
-    edges = 0
     for _ in range(loops):
+        state.clock[GENERATION] += 1
         look(facts, rules, state, 0, state.clock[NOW])
         gather(rules, state, 0, -1, True)
         count = state.clock[N_BOOK]
+        for row in range(count):
+            stage = state.book.request[row]
+            for word in range(state.option.shape[1]):
+                state.option[stage, word] = facts.admissible[facts.stage[stage]["signature"], word]
+                state.undecided[stage, word] = state.option[stage, word]
         state.book.assigned[:count] = -1
         state.book.assigned_sink[:count] = -1
         state.book.rent_nano_usd[:] = 0
         if rules.rule == WELFARE_RULE:
-            edges = route_welfare(facts, rules, state, 0)
+            route_welfare(facts, rules, state, 0)
         else:
-            edges = route_posted(facts, rules, state, 0)
-    return edges
+            route_posted(facts, rules, state, 0)
+        forget_gains(state, 0)
+    return count_edges(facts, state, 0)
 
 
 def main() -> None:

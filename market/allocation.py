@@ -3,17 +3,19 @@
 import numpy as np
 
 from hanse.market.clearing import clearing_scratch
+from hanse.market.clock import CLOCK_SIZE
 from hanse.market.columns import (
     AUDIT_QUEUE,
     BOOK_DEPTH,
-    CLOCK_SIZE,
     HOLD,
+    INTERVAL,
     ITEMS_PER_STAGE,
     LOG,
     MAX_BEST,
     N_DEBT_BINS,
     PAYMENT,
     PLANE,
+    QUOTE,
     RECORD,
     REGION,
     SIGHT,
@@ -32,22 +34,20 @@ from hanse.market.states import N_STATES, N_WAITING_STATES
 def _book(n_requests: int, n_sinks: int, n_offers: int, n_units: int) -> BookColumns:
     return BookColumns(
         request=np.zeros(n_requests, np.int64),
-        worth_nano_usd=np.zeros((n_requests, n_sinks), np.int64),
-        cost_nano_usd=np.zeros((n_requests, n_sinks), np.int64),
-        occupied_us=np.zeros((n_requests, n_sinks), np.int64),
-        net_nano_usd=np.zeros((n_requests, n_sinks), np.int64),
+        is_own=np.zeros(n_requests, np.int64),
+        own=np.zeros(n_requests, np.int64),
         assigned=np.zeros(n_requests, np.int64),
         assigned_sink=np.zeros(n_requests, np.int64),
         rent_nano_usd=np.zeros(n_sinks, np.int64),
-        refused=np.zeros((n_requests, n_offers), np.uint8),
+        refused=np.empty((n_requests, n_offers), np.uint8),
         cursor=np.zeros(n_units, np.int64),
         candidate=np.zeros(n_requests, np.int64),
+        slot=np.zeros(n_sinks, np.int64),
         open_sink=np.zeros(n_sinks, np.int64),
         open_capacity=np.zeros(n_sinks, np.int64),
         open_rent=np.zeros(n_sinks, np.int64),
-        net_open=np.zeros((n_requests, n_sinks), np.int64),
+        net_open=np.empty((n_requests, n_sinks), np.int64),
         candidate_sink=np.zeros(n_requests, np.int64),
-        open_offer=np.zeros(n_offers, np.int64),
         taken=np.zeros(n_offers, np.int64),
         best_nano_usd=np.zeros((n_sinks, MAX_BEST), np.int64),
     )
@@ -62,10 +62,19 @@ def _debt(n_families: int) -> DebtMeter:
     )
 
 
+def _n_intervals(rules: Rules, n_stages: int) -> int:
+    """Bound the intervals of waiting that old views may show.
+
+    A request waits anew after each bounce, each redo, and each redo of what came before it.
+    """
+    n_waits = 1 + rules.bounce_limit + 2 * (1 + rules.redo_limit)
+    return 64 + n_stages * n_waits if rules.is_venues == 1 else 0
+
+
 def allocate(
     facts: Facts, rules: Rules, *, n_records: int, n_families: int, n_payments: int = 0
 ) -> State:
-    """Allocate the state of one run, zeroed.
+    """Allocate the state of one run; all zero but what is written anew before it is read.
 
     `n_records` bounds the executions (residual work, attempts and audits together); `n_payments`
     rows of the payment log are kept, or none.
@@ -79,10 +88,9 @@ def allocate(
     n_samples = len(facts.sample_us)
     depth = min(n_stages, BOOK_DEPTH)
     wakes = n_planes * (n_units + n_records) if rules.refresh_us == 0 else 0
-    n_holds = n_units + 8
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
-        heap=np.zeros(6 * n_stages + n_units + 8 * n_planes + wakes + 64, EVENT),
+        heap=np.zeros(5 * n_stages + n_units + 8 * n_planes + wakes + 64, EVENT),
         stage=np.zeros(n_stages, STAGE),
         plan_us=np.zeros((n_stages, N_STATES), np.int64),
         time_us=np.zeros((n_stages, N_STATES), np.int64),
@@ -94,15 +102,22 @@ def allocate(
         seen=np.zeros((n_planes, n_units), np.uint8),
         visible_offer=np.zeros((n_planes, n_offers), np.int64),
         visible_sink=np.zeros((n_planes, n_sinks), np.int64),
+        open_sink=np.zeros((n_planes, facts.admissible.shape[1]), np.int64),
+        option=np.zeros((n_stages, facts.admissible.shape[1]), np.int64),
+        quote=np.empty((n_stages, n_sinks), QUOTE),
+        quoted=np.zeros((n_stages, facts.admissible.shape[1]), np.int64),
+        quoted_at=np.full(n_stages, -1, np.int64),
+        undecided=np.zeros((n_stages, facts.admissible.shape[1]), np.int64),
+        gained=np.zeros((n_planes, facts.admissible.shape[1]), np.int64),
         sight=np.zeros((n_planes, n_regions), SIGHT),
-        hold=np.zeros((n_planes, n_holds), HOLD),
+        hold=np.zeros((n_planes, n_units + 8), HOLD),
         log=np.zeros(2 * n_records + n_units, LOG),
         region=np.zeros(n_regions, REGION),
         audit_queue=np.zeros(n_sinks, AUDIT_QUEUE),
         audit_next=np.full(n_stages, -1, np.int64),
         credential_until_us=np.full((n_buyers, n_regions), -1, np.int64),
         authority_until_us=np.full((n_buyers, n_jurisdictions), -1, np.int64),
-        recent=np.zeros(n_stages, np.int64),
+        recent=np.empty(_n_intervals(rules, n_stages), INTERVAL),
         open_stage=np.zeros(n_stages, np.int64),
         book=_book(depth, n_sinks, n_offers, n_units),
         scratch=clearing_scratch(depth, n_sinks),

@@ -19,5 +19,5 @@ class WelfareRouter:
         capacity = np.bincount(book.offer_sink, weights=book.offer_free, minlength=n_sinks)
         sink, rent = np.full(n_requests, -1), np.zeros(n_sinks, np.int64)
         scratch = clearing_scratch(max(1, n_requests), n_sinks)
-        edges = clear_welfare(book.net_nano_usd, capacity.astype(np.int64), sink, rent, scratch)
-        return Assignment(offer=offers_of_sinks(book, sink), rent_nano_usd=rent, edges=int(edges))
+        clear_welfare(book.net_nano_usd, capacity.astype(np.int64), sink, rent, scratch)
+        return Assignment(offer=offers_of_sinks(book, sink), rent_nano_usd=rent)

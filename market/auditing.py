@@ -1,6 +1,7 @@
 """Audits as work: a re-execution takes a unit where the verifier sits, ahead of new commands."""
 
-from hanse.market.columns import N_AUDITS, NOT_QUEUED, NOW, Facts, Rules, State
+from hanse.market.clock import N_AUDITS, NOW
+from hanse.market.columns import NOT_QUEUED, Facts, Rules, State
 from hanse.market.debt_meter import AUDIT_WORK, pay
 from hanse.market.events import FINISH, VERDICT, of_epoch, schedule
 from hanse.market.kernels import kernel

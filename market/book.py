@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hanse.market.columns import N_BOOK, NOW, ROUTING_PLANE, Facts, State
+from hanse.market.bits import unpack
+from hanse.market.clearing import FORBIDDEN
+from hanse.market.clock import N_BOOK, NOW, ROUTING_PLANE
+from hanse.market.columns import Facts, State
 from hanse.market.units import Floats, Integers
 
 
@@ -51,12 +54,10 @@ class Assignment:
     ----------
     offer : shape (n_requests,), the offer each request is assigned to, or -1.
     rent_nano_usd : shape (n_sinks,), scarcity rent per unit, for locational prices; >= 0.
-    edges : request-place pairs the router looked at; control work is charged by it.
     """
 
     offer: Integers
     rent_nano_usd: Integers
-    edges: int
 
 
 def read_book(facts: Facts, state: State) -> Book:
@@ -65,6 +66,12 @@ def read_book(facts: Facts, state: State) -> Book:
     book = state.book
     request = book.request[:count].copy()
     rest_us = facts.stage["rest_work_us"][request]
+    n_sinks = len(facts.sink)
+    is_open = unpack(state.open_sink[plane], n_sinks)
+    is_edge = unpack(facts.admissible[facts.stage["signature"][request]], n_sinks) & is_open
+    # What was not quoted is not to be read: it may hold anything.
+    quote = np.where(is_edge, state.quote[request], np.zeros((), state.quote.dtype))
+    net = quote["worth_nano_usd"] - quote["cost_nano_usd"]
     return Book(
         now_us=int(state.clock[NOW]),
         request=request,
@@ -76,10 +83,10 @@ def read_book(facts: Facts, state: State) -> Book:
         offer_owner=facts.offer["owner"].copy(),
         offer_free=state.visible_offer[plane].copy(),
         offer_posted_usd_per_us=facts.offer["posted_usd_per_us"].copy(),
-        worth_nano_usd=book.worth_nano_usd[:count].copy(),
-        cost_nano_usd=book.cost_nano_usd[:count].copy(),
-        net_nano_usd=book.net_nano_usd[:count].copy(),
-        billed_us=book.occupied_us[:count] + rest_us[:, None],
+        worth_nano_usd=quote["worth_nano_usd"],
+        cost_nano_usd=quote["cost_nano_usd"],
+        net_nano_usd=np.where(is_edge, net, FORBIDDEN),
+        billed_us=quote["occupied_us"] + rest_us[:, None],
     )
 
 

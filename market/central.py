@@ -26,5 +26,4 @@ class PostedRouter:
             if gain[best] > 0:
                 offer[row] = best
                 free[best] -= 1
-        edges = n_requests * len(free)
-        return Assignment(offer=offer, rent_nano_usd=np.zeros(n_sinks, np.int64), edges=edges)
+        return Assignment(offer=offer, rent_nano_usd=np.zeros(n_sinks, np.int64))

@@ -110,7 +110,7 @@ def clear_welfare(
     assignment: Integers,
     price: Integers,
     scratch: ClearingScratch,
-) -> int:
+) -> None:
     """Assign units so that total net value is largest, and price every sink.
 
     Ties: a free unit comes before an occupied one, then the lowest sink; a newcomer that adds
@@ -126,41 +126,34 @@ def clear_welfare(
     price : written; nano-USD per unit, shape (n_sinks,); the least competitive price, that is
         what one more unit at the sink would add to welfare: zero where a unit is left over.
     scratch : from `clearing_scratch` for at least this many requests and these sinks.
-
-    Returns
-    -------
-    int
-        Entries of `net_value` examined, the work a control plane is charged for.
     """
     sinks, holders = scratch
     n_requests, n_sinks = net_value.shape
     n_open = _open_book(capacity, sinks)
-    edges = n_open * n_requests
     contested, stale = False, False
     for request in range(n_requests):
         holders[request, _SINK] = _NOBODY
         sink = _best_sink(net_value, sinks, request)
         if stale and sink != _NOBODY and sinks[sink, _UNITS] == _FULL:
-            edges += n_open + _relabel(net_value, sinks, holders)
+            _relabel(net_value, sinks, holders)
             contested, stale = True, False
             sink = _best_sink(net_value, sinks, request)
         if sink != _NOBODY:
             if sinks[sink, _UNITS] == _FULL:
-                edges += _exchange(net_value, sinks, holders, request, sink)
+                _exchange(net_value, sinks, holders, request, sink)
             else:
                 _place(net_value, sinks, holders, request, sink)
             stale = stale or sinks[sink, _UNITS] == _FULL
     if contested:
-        edges += _ask(net_value, sinks, holders, _FULL)
-        edges += _spread_prices(net_value, sinks, holders)
+        _ask(net_value, sinks, holders, _FULL)
+        _spread_prices(net_value, sinks, holders)
     if n_open < n_sinks:
-        edges += _ask(net_value, sinks, holders, _CLOSED)
+        _ask(net_value, sinks, holders, _CLOSED)
     # Loops, not slices: numba would copy the column first, and the kernel must not allocate.
     for request in range(n_requests):
         assignment[request] = holders[request, _SINK]
     for sink in range(n_sinks):
         price[sink] = sinks[sink, _PRICE]
-    return int(edges)
 
 
 @kernel
@@ -221,12 +214,12 @@ def _best_sink(net_value: Integers, sinks: Integers, request: int) -> int:
 
 
 @kernel
-def _relabel(net_value: Integers, sinks: Integers, holders: Integers) -> int:
+def _relabel(net_value: Integers, sinks: Integers, holders: Integers) -> None:
     """Find what one unit costs at every full sink: Bellman-Ford from free units and dismissals.
 
     No cycle gains anything at an optimum, so the labels converge and `_NEXT` has no loop.
     """
-    edges = _fill_rows(net_value, sinks, holders)
+    _fill_rows(net_value, sinks, holders)
     for sink in range(len(sinks)):
         if sinks[sink, _UNITS] == _FULL:
             sinks[sink, _LABEL], sinks[sink, _NEXT] = sinks[sink, _GAIN + 2 * sink], sink
@@ -243,35 +236,29 @@ def _relabel(net_value: Integers, sinks: Integers, holders: Integers) -> int:
                 if gain > label:
                     label, onward, improved = gain, other, True
             sinks[sink, _LABEL], sinks[sink, _NEXT] = label, onward
-    return edges
 
 
 @kernel
-def _fill_rows(net_value: Integers, sinks: Integers, holders: Integers) -> int:
+def _fill_rows(net_value: Integers, sinks: Integers, holders: Integers) -> None:
     """Collect the exchanges of sinks that have become full."""
-    edges = 0
     for sink in range(len(sinks)):
         if sinks[sink, _UNITS] == _FULL and not sinks[sink, _HAS_ROW]:
             sinks[sink, _HAS_ROW] = 1
             for onward in range(len(sinks)):
-                edges += _find_exchange(net_value, sinks, holders, sink, onward)
-    return edges
+                _find_exchange(net_value, sinks, holders, sink, onward)
 
 
 @kernel
 def _find_exchange(
     net_value: Integers, sinks: Integers, holders: Integers, sink: int, onward: int
-) -> int:
-    """Find the holder at `sink` whose move to `onward` gains most; return how many were asked."""
+) -> None:
+    """Find the holder at `sink` whose move to `onward` gains most."""
     sinks[sink, _GAIN + 2 * onward] = FORBIDDEN
     sinks[sink, _MOVER + 2 * onward] = _NOBODY
-    edges = 0
     holder = sinks[sink, _FIRST] if sinks[onward, _UNITS] != _CLOSED else _NOBODY
     while holder != _NOBODY:
         _offer(net_value, sinks, holders, holder, onward)
-        edges += 1
         holder = holders[holder, _AFTER]
-    return edges
 
 
 @kernel
@@ -290,28 +277,25 @@ def _offer(
 @kernel
 def _exchange(
     net_value: Integers, sinks: Integers, holders: Integers, request: int, sink: int
-) -> int:
+) -> None:
     """Give a request a unit of a full sink, moving holders along the chain the labels chose."""
-    edges = 0
     while request != _NOBODY:
         if sinks[sink, _UNITS] == _FULL:
             onward = sinks[sink, _NEXT]
             mover = sinks[sink, _MOVER + 2 * onward]
-            edges += _swap(net_value, sinks, holders, request, mover)
+            _swap(net_value, sinks, holders, request, mover)
             request = mover if onward != sink else _NOBODY
             sink = onward
         else:
             _place(net_value, sinks, holders, request, sink)
             request = _NOBODY
-    return edges
 
 
 @kernel
 def _swap(
     net_value: Integers, sinks: Integers, holders: Integers, newcomer: int, mover: int
-) -> int:
+) -> None:
     """Put a newcomer in the place of a holder, and look for new movers where it was the best."""
-    edges = 0
     sink, before, after = holders[mover, _SINK], holders[mover, _BEFORE], holders[mover, _AFTER]
     holders[newcomer, _SINK], holders[newcomer, _VALUE] = sink, net_value[newcomer, sink]
     holders[newcomer, _BEFORE], holders[newcomer, _AFTER] = before, after
@@ -324,11 +308,9 @@ def _swap(
         holders[after, _BEFORE] = newcomer
     for onward in range(len(sinks)):
         if sinks[sink, _MOVER + 2 * onward] == mover:
-            edges += _find_exchange(net_value, sinks, holders, sink, onward)
+            _find_exchange(net_value, sinks, holders, sink, onward)
         elif sinks[onward, _UNITS] != _CLOSED:
             _offer(net_value, sinks, holders, newcomer, onward)
-            edges += 1
-    return edges
 
 
 @kernel
@@ -346,12 +328,11 @@ def _place(
 
 
 @kernel
-def _ask(net_value: Integers, sinks: Integers, holders: Integers, state: int) -> int:
+def _ask(net_value: Integers, sinks: Integers, holders: Integers, state: int) -> None:
     """Raise prices of the full (or the closed) sinks until no request would rather be there.
 
     Holders at full sinks are left out of the first: what they ask depends on their own prices.
     """
-    edges = 0
     for request in range(net_value.shape[0]):
         held, surplus = holders[request, _SINK], 0
         if held != _NOBODY:
@@ -361,17 +342,15 @@ def _ask(net_value: Integers, sinks: Integers, holders: Integers, state: int) ->
                 if sinks[sink, _UNITS] == state:
                     demand = net_value[request, sink] - surplus
                     sinks[sink, _PRICE] = max(sinks[sink, _PRICE], demand)
-                    edges += 1
-    return edges
 
 
 @kernel
-def _spread_prices(net_value: Integers, sinks: Integers, holders: Integers) -> int:
+def _spread_prices(net_value: Integers, sinks: Integers, holders: Integers) -> None:
     """Raise prices of full sinks to the least fixed point at which no holder would move.
 
     A sink asks at least the price of any other plus what its keenest holder would gain here.
     """
-    edges = _fill_rows(net_value, sinks, holders)
+    _fill_rows(net_value, sinks, holders)
     raised = True
     while raised:
         raised = False
@@ -382,7 +361,6 @@ def _spread_prices(net_value: Integers, sinks: Integers, holders: Integers) -> i
                     demand = sinks[sink, _PRICE] + sinks[sink, _GAIN + 2 * other]
                     raised |= demand > sinks[other, _PRICE]
                     sinks[other, _PRICE] = max(sinks[other, _PRICE], demand)
-    return edges
 
 
 def _nano_usd(net_value_usd: Floats) -> Integers:

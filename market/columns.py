@@ -55,8 +55,7 @@ STAGE: Final = np.dtype(
         ("is_pending", "i8"),
         ("pending_next", "i8"),
         ("pending_previous", "i8"),
-        ("pending_since_us", "i8"),
-        ("decided_us", "i8"),
+        ("recent_position", "i8"),
         ("open_position", "i8"),
         ("input_region", "i8"),
         ("context_until_us", "i8"),
@@ -127,6 +126,7 @@ SINK: Final = np.dtype(
         ("last_offer", "i8"),
         ("busy_usd_per_us", "f8"),
         ("held_usd_per_us", "f8"),
+        ("posted_usd_per_us", "f8"),
     ]
 )
 
@@ -185,6 +185,10 @@ PLANE: Final = np.dtype(
 
 HOLD: Final = np.dtype([("unit", "i8"), ("land_us", "i8")])
 SIGHT: Final = np.dtype([("log", "i8"), ("at_us", "i8")])
+QUOTE: Final = np.dtype([("worth_nano_usd", "i8"), ("cost_nano_usd", "i8"), ("occupied_us", "i8")])
+INTERVAL: Final = np.dtype(
+    [("stage", "i8"), ("plane", "i8"), ("region", "i8"), ("since_us", "i8"), ("decided_us", "i8")]
+)
 LOG: Final = np.dtype([("at_us", "i8"), ("unit", "i8"), ("is_free", "i8"), ("next", "i8")])
 REGION: Final = np.dtype([("log_first", "i8"), ("log_last", "i8")])
 AUDIT_QUEUE: Final = np.dtype([("first", "i8"), ("last", "i8")])
@@ -206,6 +210,8 @@ class Facts(NamedTuple):
     stage: Rows
     arrival_us: Integers
     arrival_stage: Integers
+    expiry_us: Integers
+    expiry_stage: Integers
     attempt_temptation: Floats
     attempt_audit: Floats
     attempt_commit: Floats
@@ -221,6 +227,8 @@ class Facts(NamedTuple):
     link: Rows
     origin_plane: Integers
     sample_us: Integers
+    admissible: Integers
+    cheapest_usd_per_us: float
 
 
 class Rules(NamedTuple):
@@ -261,7 +269,13 @@ class Rules(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything that changes while the engine advances."""
+    """Everything that changes while the engine advances.
+
+    `open_sink` says in bits which sinks a plane sees a free unit of, `option` which ones a stage
+    may still gain from, `undecided` which of them have not refused it at posted prices, and
+    `gained` which have shown a unit more since the plane last looked at all that is pending.
+    `quoted` says for which sinks the `quote` of a stage holds, in the generation `quoted_at`.
+    """
 
     clock: Integers
     heap: Rows
@@ -276,6 +290,13 @@ class State(NamedTuple):
     seen: NDArray[np.uint8]
     visible_offer: Integers
     visible_sink: Integers
+    open_sink: Integers
+    option: Integers
+    quote: Rows
+    quoted: Integers
+    quoted_at: Integers
+    undecided: Integers
+    gained: Integers
     sight: Rows
     hold: Rows
     log: Rows
@@ -284,7 +305,7 @@ class State(NamedTuple):
     audit_next: Integers
     credential_until_us: Integers
     authority_until_us: Integers
-    recent: Integers
+    recent: Rows
     open_stage: Integers
     book: "BookColumns"
     scratch: ClearingScratch
@@ -311,55 +332,31 @@ class DebtMeter(NamedTuple):
 class BookColumns(NamedTuple):
     """One plane's book, as columns that are filled anew for each decision.
 
-    Requests stand in order of their index, so that all planes break ties alike. Per request and
-    sink: `worth_nano_usd` is v(expected finish) less crossing cost, `cost_nano_usd` the real
-    resource cost, `net_nano_usd` their difference or FORBIDDEN. A rule writes `assigned` (an
-    offer) or `assigned_sink` (a sink), -1 for none, and the `rent_nano_usd` of each sink.
-    The rest is scratch: the requests and the sinks that a clearing is about, units taken, and the
-    best values so far.
+    Requests stand in order of their index, so that all planes break ties alike; `own` lists the
+    rows of the plane's own. A rule writes `assigned` (an offer) or `assigned_sink` (a sink), -1 for
+    none, and the `rent_nano_usd` of each sink.
+    The rest is scratch: the requests and the open sinks that a clearing is about, the slot of a
+    sink among the open ones, units taken, and the best values so far.
     """
 
     request: Integers
-    worth_nano_usd: Integers
-    cost_nano_usd: Integers
-    occupied_us: Integers
-    net_nano_usd: Integers
+    is_own: Integers
+    own: Integers
     assigned: Integers
     assigned_sink: Integers
     rent_nano_usd: Integers
     refused: NDArray[np.uint8]
     cursor: Integers
     candidate: Integers
+    slot: Integers
     open_sink: Integers
     open_capacity: Integers
     open_rent: Integers
     net_open: Integers
     candidate_sink: Integers
-    open_offer: Integers
     taken: Integers
     best_nano_usd: Integers
 
-
-# Positions in `State.clock`.
-NOW: Final = 0
-HEAP_SIZE: Final = 1
-NEXT_ARRIVAL: Final = 2
-NEXT_SAMPLE: Final = 3
-N_RECORDS: Final = 4
-N_LOG: Final = 5
-N_RECENT: Final = 6
-N_OPEN: Final = 7
-N_BOUNCES: Final = 8
-N_REDOS: Final = 9
-N_AUDITS: Final = 10
-N_PAYMENTS: Final = 11
-ROUTING_PLANE: Final = 12
-N_BOOK: Final = 13
-ROUTING_STAGE: Final = 14
-N_EVENTS: Final = 16
-N_CATCHES: Final = 17
-N_CERTIFIED: Final = 18
-CLOCK_SIZE: Final = 19
 
 REQUEST_ITEM: Final = 0
 RECEIPT_ITEM: Final = 1
@@ -368,6 +365,11 @@ ITEMS_PER_STAGE: Final = 3
 
 # In `queue_next` and `audit_next`: the item or stage is in no queue.
 NOT_QUEUED: Final = -2
+
+# The decision rules, in `Rules.rule`.
+POSTED_RULE: Final = 0
+WELFARE_RULE: Final = 1
+FOREIGN_RULE: Final = 2
 
 SEEN_FREE: Final = 1
 HELD: Final = 2

@@ -1,6 +1,7 @@
 """How stages end: delivery, completion, finality, redo, expiry."""
 
-from hanse.market.columns import N_CATCHES, N_REDOS, NOW, Facts, Rules, State
+from hanse.market.clock import N_CATCHES, N_REDOS, NOW
+from hanse.market.columns import Facts, Rules, State
 from hanse.market.events import DELIVERED, EXPIRE, READY, REQUEST, of_epoch, schedule
 from hanse.market.gathering import remove_pending
 from hanse.market.kernels import kernel
@@ -120,7 +121,8 @@ def _redo(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     open_stage(state, stage)
     now_us = state.clock[NOW]
     schedule(state, now_us, REQUEST, of_epoch(stage, row["epoch"]))
-    schedule(state, max(now_us, facts.stage[stage]["deadline_us"]), EXPIRE, stage)
+    if now_us >= facts.stage[stage]["deadline_us"]:
+        schedule(state, now_us, EXPIRE, stage)
 
 
 @kernel

@@ -6,7 +6,8 @@ one from the end of execution to finality. Work that a bounce or a redo adds is 
 
 from typing import Final
 
-from hanse.market.columns import N_PAYMENTS, NOW, Facts, Rules, State
+from hanse.market.clock import N_OWN, N_PAYMENTS, NOW
+from hanse.market.columns import Facts, Rules, State
 from hanse.market.kernels import kernel
 
 DECISION: Final = 0
@@ -43,22 +44,14 @@ def pay(
 
 
 @kernel
-def pay_decision(
-    facts: Facts, rules: Rules, state: State, plane: int, count: int, core_us: int
-) -> None:
+def pay_decision(facts: Facts, rules: Rules, state: State, core_us: int) -> None:
     """Split a decision's service over the plane's own requests, the remainder by index."""
-    book, n_own = state.book, 0
-    for row in range(count):
-        n_own += state.stage[book.request[row]]["plane"] == plane
+    book, n_own = state.book, state.clock[N_OWN]
     if n_own == 0:
         return
     share, rest = core_us // n_own, core_us % n_own
-    for row in range(count):
-        stage = book.request[row]
-        if state.stage[stage]["plane"] != plane:
-            continue
-        amount = share + (1 if rest > 0 else 0)
-        rest -= 1
-        if amount > 0:
-            state.stage[stage]["decision_core_us"] += amount
-            pay(facts, rules, state, stage, DECISION, state.clock[NOW], amount)
+    for position in range(n_own if share > 0 else rest):
+        stage = book.request[book.own[position]]
+        amount = share + (1 if position < rest else 0)
+        state.stage[stage]["decision_core_us"] += amount
+        pay(facts, rules, state, stage, DECISION, state.clock[NOW], amount)

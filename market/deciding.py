@@ -1,14 +1,13 @@
 """One decision of a control plane: what it serves, what that costs, and the commands it sends."""
 
+from hanse.market.clock import N_BOOK, N_OWN, NOW, ROUTING_PLANE, ROUTING_STAGE
 from hanse.market.columns import (
+    FOREIGN_RULE,
     ITEMS_PER_STAGE,
-    N_BOOK,
-    NOW,
     RECEIPT_ITEM,
     REQUEST_ITEM,
-    ROUTING_PLANE,
-    ROUTING_STAGE,
     SEEN_FREE,
+    WELFARE_RULE,
     Facts,
     Rules,
     State,
@@ -27,14 +26,9 @@ from hanse.market.debt_meter import CHECK, pay, pay_decision
 from hanse.market.events import FINAL, LAND, TICK, WAKE, of_epoch, schedule
 from hanse.market.gathering import add_pending, gather, remove_pending
 from hanse.market.kernels import kernel
+from hanse.market.options import count_edges, write_book
+from hanse.market.posted_rule import route_posted
 from hanse.market.preparation import prepare
-from hanse.market.routing import (
-    FOREIGN_RULE,
-    WELFARE_RULE,
-    route_posted,
-    route_welfare,
-    write_book,
-)
 from hanse.market.stage_clock import enter
 from hanse.market.states import (
     ACTIVE,
@@ -52,7 +46,8 @@ from hanse.market.states import (
     TRANSFERRING,
     UNMATCHED,
 )
-from hanse.market.views import hold, look
+from hanse.market.views import forget_gains, hold, look, regain
+from hanse.market.welfare_rule import route_welfare
 
 _ESCROW_MESSAGES = 2
 
@@ -181,11 +176,8 @@ def begin_decision(facts: Facts, rules: Rules, state: State, plane: int, newcome
         add_pending(rules, state, newcomer)
     everything = newcomer < 0 or row["has_gained"] == 1 or row["n_rivals"] > 0
     gather(rules, state, plane, newcomer, everything)
-    if everything:
-        row["has_gained"] = 0
     state.clock[ROUTING_PLANE] = plane
     state.clock[ROUTING_STAGE] = newcomer
-    edges = 0
     count = state.clock[N_BOOK]
     state.book.assigned[:count] = -1
     state.book.assigned_sink[:count] = -1
@@ -195,24 +187,32 @@ def begin_decision(facts: Facts, rules: Rules, state: State, plane: int, newcome
             write_book(facts, rules, state, plane)
             return True
         if rules.rule == WELFARE_RULE:
-            edges = route_welfare(facts, rules, state, plane)
+            route_welfare(facts, rules, state, plane)
         else:
-            edges = route_posted(facts, rules, state, plane)
-    finish_decision(facts, rules, state, edges)
+            route_posted(facts, rules, state, plane)
+    finish_decision(facts, rules, state)
     return False
 
 
 @kernel
-def finish_decision(facts: Facts, rules: Rules, state: State, edges: int) -> None:
-    """Charge the decision its service, then send its commands when the service ends."""
+def finish_decision(facts: Facts, rules: Rules, state: State) -> None:
+    """Charge the decision its service, then send its commands when the service ends.
+
+    The charge is by what was asked, not by the short cuts of whoever answered.
+    """
     plane, newcomer = state.clock[ROUTING_PLANE], state.clock[ROUTING_STAGE]
+    if newcomer < 0 or state.plane[plane]["has_gained"] == 1:
+        forget_gains(state, plane)
     row, count, now_us = state.plane[plane], state.clock[N_BOOK], state.clock[NOW]
-    n_matched, row["n_rivals"] = 0, 0
+    n_matched, n_rivals = 0, 0
     for k in range(count):
         if state.book.assigned[k] >= 0 or state.book.assigned_sink[k] >= 0:
-            is_own = state.stage[state.book.request[k]]["plane"] == plane
-            n_matched += is_own
-            row["n_rivals"] += not is_own
+            n_matched += state.book.is_own[k]
+            n_rivals += 1 - state.book.is_own[k]
+    row["n_rivals"] = n_rivals
+    if n_rivals > 0:
+        regain(state, plane)
+    edges = count_edges(facts, state, plane)
     n_messages = row["new_messages"] + n_matched * (1 + _ESCROW_MESSAGES * rules.escrow)
     row["new_messages"] = 0
     law = rules.service_rule_us + rules.service_message_us * n_messages
@@ -227,7 +227,7 @@ def finish_decision(facts: Facts, rules: Rules, state: State, edges: int) -> Non
     row["decision_core_us"] += core_us
     row["n_decisions"] += 1
     row["n_messages"] += n_messages
-    pay_decision(facts, rules, state, plane, count, core_us)
+    pay_decision(facts, rules, state, core_us)
     _send(facts, rules, state, plane, count, end_us)
     if rules.at_interval == 1:
         if row["n_pending"] > 0:
@@ -259,22 +259,21 @@ def _send(facts: Facts, rules: Rules, state: State, plane: int, count: int, end_
     """Pick units for all matched requests in order and command the plane's own."""
     book = state.book
     for k in range(count):
-        if book.assigned[k] < 0 and book.assigned_sink[k] < 0:
-            continue
-        first = _range_start(facts, state, k)
-        book.cursor[first] = 0
+        if book.assigned[k] >= 0 or book.assigned_sink[k] >= 0:
+            book.cursor[_range_start(facts, state, k)] = 0
     for k in range(count):
+        if book.assigned[k] >= 0 or book.assigned_sink[k] >= 0:
+            unit = _pick(facts, state, plane, k)
+            if book.is_own[k] == 1:
+                command(facts, rules, state, plane, k, unit, end_us)
+    for position in range(state.clock[N_OWN]):
+        k = book.own[position]
         stage = book.request[k]
-        is_own = state.stage[stage]["plane"] == plane
-        if book.assigned[k] < 0 and book.assigned_sink[k] < 0:
-            if is_own and state.stage[stage]["state"] != UNMATCHED:
-                enter(rules, state, stage, UNMATCHED)
-                state.plan_us[stage, IN_SERVICE] = end_us - state.clock[NOW]
-                state.stage[stage]["returning"] = 0
-            continue
-        unit = _pick(facts, state, plane, k)
-        if is_own:
-            command(facts, rules, state, plane, k, unit, end_us)
+        is_matched = book.assigned[k] >= 0 or book.assigned_sink[k] >= 0
+        if not is_matched and state.stage[stage]["state"] != UNMATCHED:
+            enter(rules, state, stage, UNMATCHED)
+            state.plan_us[stage, IN_SERVICE] = end_us - state.clock[NOW]
+            state.stage[stage]["returning"] = 0
 
 
 @kernel
@@ -289,12 +288,13 @@ def _payment_micro_usd(facts: Facts, rules: Rules, state: State, k: int, unit: i
     """Return what the request will pay: the posted price, or resource cost plus rent."""
     book, place = state.book, facts.unit[unit]
     fact, sink = facts.stage[book.request[k]], place["sink"]
+    row = state.quote[book.request[k], sink]
     if rules.locational == 1:
         rest_usd = facts.sink[sink]["busy_usd_per_us"] * fact["rest_work_us"]
-        own = book.cost_nano_usd[k, sink] - round(rest_usd * 1e9)
+        own = row["cost_nano_usd"] - round(rest_usd * 1e9)
         return int((own + book.rent_nano_usd[sink]) // 1000)
     posted = facts.offer[place["offer"]]["posted_usd_per_us"]
-    return int(round(posted * book.occupied_us[k, sink] * 1e6))
+    return int(round(posted * row["occupied_us"] * 1e6))
 
 
 @kernel

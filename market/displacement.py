@@ -53,8 +53,8 @@ class _Run(NamedTuple):
     `cell` is that flow.
     """
 
-    waiting: Integers
-    available: Integers
+    waiting: NDArray[np.int32]
+    available: NDArray[np.int32]
     weight_us: Floats
     column_signature: Integers
     legal: Flags
@@ -100,8 +100,8 @@ def displace(
     """
     n_signatures, n_sinks = legal.shape
     run = _Run(
-        waiting=np.ascontiguousarray(waiting, dtype=np.int64),
-        available=np.ascontiguousarray(available, dtype=np.int64),
+        waiting=np.ascontiguousarray(waiting, dtype=np.int32),
+        available=np.ascontiguousarray(available, dtype=np.int32),
         weight_us=np.asarray(weight_us, dtype=np.float64),
         column_signature=np.asarray(column_signature, dtype=np.int64),
         legal=np.ascontiguousarray(legal, dtype=np.bool_),

@@ -23,7 +23,7 @@ def run_until(
         assignment = router.route(book)
         check_assignment(book, assignment)
         write_assignment(state, assignment)
-        status = resume(facts, rules, state, assignment.edges)
+        status = resume(facts, rules, state)
         if status == IS_DONE:
             status = advance(facts, rules, state, until_us)
 

@@ -9,17 +9,21 @@ from typing import Final
 import numpy as np
 
 from hanse.market.auditing import audit_arrives
-from hanse.market.columns import (
+from hanse.market.clock import (
+    GENERATION,
     HEAP_SIZE,
-    ITEMS_PER_STAGE,
     N_EVENTS,
     N_RECORDS,
     NEXT_ARRIVAL,
+    NEXT_EXPIRY,
     NEXT_SAMPLE,
-    NOT_QUEUED,
     NOW,
-    RECEIPT_ITEM,
     ROUTING_PLANE,
+)
+from hanse.market.columns import (
+    ITEMS_PER_STAGE,
+    NOT_QUEUED,
+    RECEIPT_ITEM,
     SEEN_FREE,
     VERDICT_ITEM,
     Facts,
@@ -45,6 +49,7 @@ from hanse.market.events import (
     WAKE,
     index_of,
     is_current,
+    key_of,
     kind_of,
     pop,
     schedule,
@@ -67,19 +72,27 @@ def start(facts: Facts, state: State, free_from_us: Integers) -> None:
 
     `free_from_us`, shape (n_units,), is when residual work leaves each unit; 0 where there is none.
     """
-    for name in ("ready_us", "unit", "record", "open_position", "done_us", "final_us"):
-        state.stage[name] = -1
+    fresh = np.zeros((), state.stage.dtype)
     for name in (
+        "ready_us",
+        "unit",
+        "record",
+        "open_position",
+        "recent_position",
+        "done_us",
+        "final_us",
         "pending_next",
         "pending_previous",
         "plane",
         "executed_us",
         "audit_end_us",
         "obligation_us",
+        "context_until_us",
     ):
-        state.stage[name] = -1
+        fresh[name] = -1
+    item = f"V{fresh.itemsize}"  # as a whole: field by field it takes a millisecond
+    state.stage.view(item)[:] = fresh.view(item)
     state.stage["input_region"] = facts.stage["origin"]
-    state.stage["context_until_us"] = -1
     for name in ("pending_first", "pending_last", "queue_first", "queue_last"):
         state.plane[name] = -1
     state.plane["tick_us"] = state.plane["serve_us"] = -1
@@ -168,15 +181,19 @@ def _happen(facts: Facts, rules: Rules, state: State, kind: int, index: int) -> 
 
 @kernel
 def advance(facts: Facts, rules: Rules, state: State, until_us: int) -> int:
-    """Advance to `until_us`, exclusive; call again to go on."""
+    """Advance to `until_us`, exclusive; call again to go on.
+
+    Arrivals and deadlines are known beforehand and wait in order beside the calendar.
+    """
     facts, rules, state = borrow(facts), borrow(rules), borrow(state)
     clock, never = state.clock, np.int64(1) << 62
     while True:
-        k, a = clock[NEXT_SAMPLE], clock[NEXT_ARRIVAL]
+        k, a, e = clock[NEXT_SAMPLE], clock[NEXT_ARRIVAL], clock[NEXT_EXPIRY]
         sample_us = facts.sample_us[k] if k < len(facts.sample_us) else never
         arrival_us = facts.arrival_us[a] if a < len(facts.arrival_us) else never
+        expiry_us = facts.expiry_us[e] if e < len(facts.expiry_us) else never
         event_us = state.heap[0]["at_us"] if clock[HEAP_SIZE] > 0 else never
-        now_us = min(sample_us, arrival_us, event_us)
+        now_us = min(sample_us, arrival_us, expiry_us, event_us)
         if now_us >= until_us:
             clock[NOW] = until_us
             return IS_DONE
@@ -184,6 +201,7 @@ def advance(facts: Facts, rules: Rules, state: State, until_us: int) -> int:
             sample(facts, rules, state, k)
             clock[NEXT_SAMPLE] += 1
             continue
+        clock[GENERATION] += now_us > clock[NOW]
         clock[NOW] = now_us
         clock[N_EVENTS] += 1
         if arrival_us == now_us:
@@ -191,17 +209,23 @@ def advance(facts: Facts, rules: Rules, state: State, until_us: int) -> int:
             schedule(state, int(now_us), READY, facts.arrival_stage[a])
             continue
         key = state.heap[0]["key"]
+        if expiry_us == now_us and (
+            event_us > now_us or key > key_of(EXPIRE, facts.expiry_stage[e])
+        ):
+            clock[NEXT_EXPIRY] += 1
+            expire(facts, rules, state, facts.expiry_stage[e])
+            continue
         clock[HEAP_SIZE] = pop(state.heap, clock[HEAP_SIZE])
         if _happen(facts, rules, state, kind_of(key), index_of(key)):
             return NEEDS_ROUTE
 
 
 @kernel
-def resume(facts: Facts, rules: Rules, state: State, edges: int) -> int:
+def resume(facts: Facts, rules: Rules, state: State) -> int:
     """Go on after a foreign router has filled in `state.book.assigned`; as `advance` returns."""
     facts, rules, state = borrow(facts), borrow(rules), borrow(state)
     plane = state.clock[ROUTING_PLANE]
-    finish_decision(facts, rules, state, edges)
+    finish_decision(facts, rules, state)
     return NEEDS_ROUTE if serve(facts, rules, state, plane) else IS_DONE
 
 

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.market.columns import HEAP_SIZE, State
+from hanse.market.clock import HEAP_SIZE
+from hanse.market.columns import State
 from hanse.market.kernels import kernel
 
 EVENT = np.dtype([("at_us", "i8"), ("key", "i8")])
@@ -35,10 +36,16 @@ FINAL: Final = 82
 
 
 @kernel
+def key_of(kind: int, index: int) -> int:
+    """Return the key by which simultaneous events are ordered."""
+    return (kind << _KIND_SHIFT) | index
+
+
+@kernel
 def push(heap: NDArray[np.void], size: int, at_us: int, kind: int, index: int) -> int:
     """Insert an event and return the new size of the heap."""
     assert size < len(heap), "the event calendar is full"
-    key = (kind << _KIND_SHIFT) | index
+    key = key_of(kind, index)
     child = size
     while child > 0:
         parent = (child - 1) >> 1

@@ -1,7 +1,8 @@
 """From readiness to the end of execution: requests set out, commands land, units work."""
 
 from hanse.market.auditing import end_audit, next_audit, start_audit
-from hanse.market.columns import N_BOUNCES, NOW, Facts, Rules, State
+from hanse.market.clock import GENERATION, N_BOUNCES, NOW
+from hanse.market.columns import Facts, Rules, State
 from hanse.market.completing import lapse
 from hanse.market.events import (
     AUDIT_ARRIVES,
@@ -58,11 +59,14 @@ def become_ready(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     row["status"] = ACTIVE
     row["obligation_us"] = now_us
     row["plane"] = facts.origin_plane[fact["origin"]]
+    for word in range(state.option.shape[1]):
+        state.option[stage, word] = facts.admissible[fact["signature"], word]
     enter(rules, state, stage, IN_FLIGHT)
     open_stage(state, stage)
     way_us = facts.command_us[row["plane"], fact["origin"]]
     schedule(state, now_us + way_us, REQUEST, of_epoch(stage, row["epoch"]))
-    schedule(state, max(now_us, fact["deadline_us"]), EXPIRE, stage)
+    if now_us >= fact["deadline_us"]:
+        schedule(state, now_us, EXPIRE, stage)
 
 
 @kernel
@@ -131,10 +135,12 @@ def _renew_caches(facts: Facts, rules: Rules, state: State, stage: int, region: 
     credential = state.credential_until_us[fact["buyer"]]
     if credential[region] <= now_us:
         credential[region] = now_us + rules.credential_ttl_us
+        state.clock[GENERATION] += 1
     authority = state.authority_until_us[fact["buyer"]]
     jurisdiction = facts.region_jurisdiction[region]
     if authority[jurisdiction] <= now_us:
         authority[jurisdiction] = now_us + rules.authority_ttl_us
+        state.clock[GENERATION] += 1
 
 
 @kernel

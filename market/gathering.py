@@ -1,8 +1,8 @@
 """Pending requests: each plane's own list, and what a venue knows of the others'."""
 
-from hanse.market.columns import N_BOOK, N_RECENT, NOW, Rules, State
+from hanse.market.clock import N_BOOK, N_OWN, N_RECENT, NOW
+from hanse.market.columns import Rules, State
 from hanse.market.kernels import kernel
-from hanse.market.states import ACTIVE
 from hanse.market.units import Integers
 
 _NEVER = 1 << 62
@@ -14,8 +14,6 @@ def add_pending(rules: Rules, state: State, stage: int) -> None:
     row = state.stage[stage]
     plane = state.plane[row["plane"]]
     row["is_pending"] = 1
-    row["pending_since_us"] = state.clock[NOW]
-    row["decided_us"] = _NEVER
     row["pending_next"] = -1
     row["pending_previous"] = plane["pending_last"]
     if plane["pending_last"] < 0:
@@ -24,6 +22,8 @@ def add_pending(rules: Rules, state: State, stage: int) -> None:
         state.stage[plane["pending_last"]]["pending_next"] = stage
     plane["pending_last"] = stage
     plane["n_pending"] += 1
+    for word in range(state.option.shape[1]):
+        state.undecided[stage, word] = state.option[stage, word]
     if rules.is_venues == 1:
         _remember(rules, state, stage)
 
@@ -36,7 +36,9 @@ def remove_pending(state: State, stage: int) -> None:
         return
     plane = state.plane[row["plane"]]
     row["is_pending"] = 0
-    row["decided_us"] = state.clock[NOW]
+    if row["recent_position"] >= 0:
+        state.recent[row["recent_position"]]["decided_us"] = state.clock[NOW]
+        row["recent_position"] = -1
     if row["pending_previous"] < 0:
         plane["pending_first"] = row["pending_next"]
     else:
@@ -50,30 +52,44 @@ def remove_pending(state: State, stage: int) -> None:
 
 @kernel
 def _remember(rules: Rules, state: State, stage: int) -> None:
-    """Keep a request among those that an old view may still show; forget the outdated."""
+    """Note from when on a request is pending: an old view may show it after it is decided."""
     count = state.clock[N_RECENT]
-    if count == len(state.recent) or count % 64 == 63:
-        kept, longest_us = 0, 0
-        for plane in range(len(state.plane)):
-            longest_us = max(longest_us, state.plane[plane]["refresh_delay_us"])
-        oldest_us = state.clock[NOW] - rules.refresh_us - longest_us - 1
-        for k in range(count):
-            other = state.recent[k]
-            if other != stage and state.stage[other]["decided_us"] >= oldest_us:
-                state.recent[kept] = other
-                kept += 1
-        count = kept
-    for k in range(count):
-        if state.recent[k] == stage:
-            state.clock[N_RECENT] = count
-            return
-    state.recent[count] = stage
+    if count % 64 == 63:
+        count = _forget(rules, state, count)
+    assert count < len(state.recent), "the intervals of waiting are full"
+    interval = state.recent[count]
+    plane = state.stage[stage]["plane"]
+    interval["stage"], interval["plane"] = stage, plane
+    interval["region"] = state.plane[plane]["region"]
+    interval["since_us"], interval["decided_us"] = state.clock[NOW], _NEVER
+    state.stage[stage]["recent_position"] = count
     state.clock[N_RECENT] = count + 1
 
 
 @kernel
+def _forget(rules: Rules, state: State, count: int) -> int:
+    """Drop the intervals that have left every view; return how many are kept."""
+    kept, longest_us = 0, 0
+    for plane in range(len(state.plane)):
+        longest_us = max(longest_us, state.plane[plane]["refresh_delay_us"])
+    oldest_us = state.clock[NOW] - rules.refresh_us - longest_us - 1
+    for k in range(count):
+        interval = state.recent[k]
+        if interval["decided_us"] < oldest_us:
+            continue
+        to = state.recent[kept]
+        to["stage"], to["plane"] = interval["stage"], interval["plane"]
+        to["region"] = interval["region"]
+        to["since_us"], to["decided_us"] = interval["since_us"], interval["decided_us"]
+        if interval["decided_us"] == _NEVER:
+            state.stage[interval["stage"]]["recent_position"] = kept
+        kept += 1
+    return kept
+
+
+@kernel
 def _sort(request: Integers, count: int) -> None:
-    """Sort the first rows by insertion: they are nearly in order, and nothing is allocated."""
+    """Sort by insertion: rows are nearly in order, and nothing is allocated."""
     for k in range(1, count):
         stage, slot = request[k], k
         while slot > 0 and request[slot - 1] > stage:
@@ -86,37 +102,51 @@ def _sort(request: Integers, count: int) -> None:
 def gather(rules: Rules, state: State, plane: int, newcomer: int, everything: bool) -> None:
     """Put the requests of one decision into the book, own ones and others in view, by index.
 
+    While they are collected, the lowest bit of an entry says whether it is the plane's own.
+
     On arrival only the newcomer is new; the rest had their chance, unless the view has gained a
     unit since (losing units, ageing and newcomers never make an unmatched request matchable).
     """
     book, count = state.book, 0
-    if everything:
+    if everything and rules.is_venues == 1:
+        count = _gather_in_view(state, plane)
+    elif everything:
         stage = state.plane[plane]["pending_first"]
         while stage >= 0:
             assert count < len(book.request), "the book is full"
-            book.request[count] = stage
+            book.request[count] = 2 * stage + 1
             count += 1
             stage = state.stage[stage]["pending_next"]
     elif newcomer >= 0:
-        book.request[0] = newcomer
+        book.request[0] = 2 * newcomer + 1
         count = 1
-    if rules.is_venues == 1 and everything and count > 0:
-        count = _gather_others(state, plane, count)
     _sort(book.request, count)
+    n_own = 0
+    for row in range(count):
+        book.is_own[row] = book.request[row] & 1
+        book.request[row] >>= 1
+        if book.is_own[row] == 1:
+            book.own[n_own] = row
+            n_own += 1
+    state.clock[N_OWN] = n_own
     state.clock[N_BOOK] = count
 
 
 @kernel
-def _gather_others(state: State, plane: int, count: int) -> int:
+def _gather_in_view(state: State, plane: int) -> int:
+    """Collect own requests, and what others had pending when this plane's picture was taken."""
+    book, count = state.book, 0
+    if state.plane[plane]["n_pending"] == 0:
+        return 0
     for k in range(state.clock[N_RECENT]):
-        stage = state.recent[k]
-        row = state.stage[stage]
-        if row["plane"] == plane or row["status"] != ACTIVE:
-            continue
-        region = state.plane[row["plane"]]["region"]
-        at_us = state.sight[plane, region]["at_us"]
-        if row["pending_since_us"] <= at_us <= row["decided_us"]:
-            assert count < len(state.book.request), "the book is full"
-            state.book.request[count] = stage
+        interval = state.recent[k]
+        if interval["plane"] == plane:
+            is_seen = interval["decided_us"] == _NEVER
+        else:
+            at_us = state.sight[plane, interval["region"]]["at_us"]
+            is_seen = interval["since_us"] <= at_us <= interval["decided_us"]
+        if is_seen:
+            assert count < len(book.request), "the book is full"
+            book.request[count] = 2 * interval["stage"] + (interval["plane"] == plane)
             count += 1
     return count

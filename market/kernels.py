@@ -1,4 +1,4 @@
-"""How the engine's functions are compiled, in one place: `kernel` and `borrow`.
+"""How the engine's functions are compiled, in one place: `kernel`, `borrow` and two words on bits.
 
 The engine's state is some sixty arrays in three named tuples. numba passes a tuple by value, member
 by member, and counts a reference to each array at each use: measured on this engine, that made
@@ -101,5 +101,47 @@ def _borrow(context: Any, columns: Any) -> Any:
 def _overload_borrow(columns: Any) -> Any:
     def compiled(columns: Any) -> Any:
         return _borrow(columns)
+
+    return compiled
+
+
+def lowest_bit(word: int) -> int:
+    """Return the position of the lowest bit that is set; the word is not zero."""
+    return int(word & -word).bit_length() - 1
+
+
+def count_bits(word: int) -> int:
+    """Return how many bits are set."""
+    return int(word).bit_count()
+
+
+@intrinsic
+def _count_trailing_zeros(context: Any, word: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], cgutils.true_bit)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _count_ones(context: Any, word: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.int64), generate
+
+
+@overload(lowest_bit, inline="always")
+def _overload_lowest_bit(word: Any) -> Any:
+    def compiled(word: Any) -> Any:
+        return _count_trailing_zeros(word)
+
+    return compiled
+
+
+@overload(count_bits, inline="always")
+def _overload_count_bits(word: Any) -> Any:
+    def compiled(word: Any) -> Any:
+        return _count_ones(word)
 
     return compiled

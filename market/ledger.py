@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hanse.market.columns import (
+from hanse.market.clock import (
     N_AUDITS,
     N_BOUNCES,
     N_CATCHES,
@@ -12,12 +12,8 @@ from hanse.market.columns import (
     N_EVENTS,
     N_RECORDS,
     N_REDOS,
-    DebtMeter,
-    Facts,
-    Rows,
-    Rules,
-    State,
 )
+from hanse.market.columns import DebtMeter, Facts, Rows, Rules, State
 from hanse.market.states import COMPLETE, LAPSED
 from hanse.market.units import Flags, Integers
 

@@ -109,9 +109,14 @@ class _Journal:
         where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None = None,
     ) -> None:
         """Write down one kind of transfer for the rows where it happens."""
-        columns = np.broadcast_arrays(at_us, kind, debit[0], debit[1], credit[0], credit[1], amount)
-        chosen = np.ones(len(at_us), bool) if where is None else where
-        self._parts.append([np.asarray(c, np.int64)[chosen] for c in columns])
+        chosen = np.arange(len(at_us)) if where is None else np.flatnonzero(where)
+        columns = (at_us, kind, *debit, *credit, amount)
+        self._parts.append(
+            [
+                np.full(len(chosen), column) if isinstance(column, int) else column[chosen]
+                for column in columns
+            ]
+        )
 
     def close(self) -> Postings:
         """Return all postings in order of time, then of writing."""

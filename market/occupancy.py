@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -83,14 +83,14 @@ def label_time(ledger: Ledger, n_families: int) -> Occupancy:
     place = (family * n_sinks + sink) * math.prod(_AXES)
     is_open = record["end_us"] > ledger.horizon_us
     n_keys = (n_families + 1) * n_sinks * math.prod(_AXES)
-    total, busy = np.zeros(n_keys), np.zeros(len(record), np.int64)
-    for unit_us, label, operation, cause in _segments(ledger):
-        line = np.ravel_multi_index((label, operation - NONE, cause - NONE, is_open), _AXES)
-        total += np.bincount(place + line, unit_us, n_keys)
-        busy += unit_us
-    idle_line = int(np.ravel_multi_index((I, 0, 0, 0), _AXES))
+    place += is_open
+    segments = _segments(ledger)
+    time_us = np.concatenate([unit_us for unit_us, _ in segments])
+    keys = np.concatenate([place + line for _, line in segments])
+    total = np.bincount(keys[time_us > 0], time_us[time_us > 0], n_keys)
+    busy = time_us.reshape(len(segments), -1).sum(axis=0)
     idle_place = (n_families * n_sinks + np.arange(n_sinks)) * math.prod(_AXES)
-    total[idle_place + idle_line] += _idle_time(ledger, busy)
+    total[idle_place + _line(I, NONE, NONE)] += _idle_time(ledger, busy)
     assert total.max() < _EXACT, "a sum of microseconds is too large to be exact"
     key = np.flatnonzero(total)
     axes = np.unravel_index(key, (n_families + 1, n_sinks, *_AXES))
@@ -105,7 +105,15 @@ def label_time(ledger: Ledger, n_families: int) -> Occupancy:
     )
 
 
-Segment = tuple[Integers, Integers, Integers, Integers]
+Line = TypeVar("Line", int, Integers)
+Segment = tuple[Integers, Integers | int]
+"""Unit time of each occupation, and the line of the ledger it belongs to."""
+
+
+def _line(label: Line, operation: Line, cause: Line) -> Line:
+    """Return the line of a label, an operation and a cause; open time stands one line further."""
+    _, n_operations, n_causes, n_open = _AXES
+    return ((label * n_operations + operation - NONE) * n_causes + cause - NONE) * n_open
 
 
 def _segments(ledger: Ledger) -> list[Segment]:
@@ -114,19 +122,14 @@ def _segments(ledger: Ledger) -> list[Segment]:
     at_us = record["accepted_us"].copy()
     segments: list[Segment] = []
     for name, state in _HELD_FOR:
-        segments.append(_alike(_clipped(at_us, record[name], horizon_us), B, *BLAME[state]))
+        segments.append((_clipped(at_us, record[name], horizon_us), _line(B, *BLAME[state])))
         at_us = at_us + record[name]
     context = _clipped(at_us, record["context_us"], horizon_us)
-    segments.append(_alike(context, C, CONTEXT, CROSSING))
+    segments.append((context, _line(C, CONTEXT, CROSSING)))
     at_us = at_us + record["context_us"]
     execution = _clipped(at_us, record["execution_us"], horizon_us)
-    segments.append((execution, *_execution_labels(ledger)))
+    segments.append((execution, _line(*_execution_labels(ledger))))
     return segments
-
-
-def _alike(unit_us: Integers, label: int, operation: int, cause: int) -> Segment:
-    n = len(unit_us)
-    return unit_us, np.full(n, label), np.full(n, operation), np.full(n, cause)
 
 
 def _clipped(at_us: Integers, length_us: Integers, horizon_us: int) -> Integers:

@@ -1,10 +1,15 @@
 """What lies between a decision and execution: preliminary operations, transfer, rebuild."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from hanse.market.columns import Facts, Rules, State
+from hanse.market.bits import WORD_BITS
+from hanse.market.clock import GENERATION, NOW
+from hanse.market.columns import POSTED_RULE, Facts, Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.units import NANO_USD_PER_USD
+
+# A quote rounds thrice to whole nano-USD, and an amount in floating point is right to far less.
+_ROUNDINGS: Final = 4
 
 
 class Preparation(NamedTuple):
@@ -78,11 +83,21 @@ def worth_usd(facts: Facts, stage: int, finish_us: int) -> float:
 
 
 @kernel
-def quote(
-    facts: Facts, rules: Rules, state: State, row: int, stage: int, sink: int, now_us: int
-) -> None:
-    """Fill one cell of the book: worth, real resource cost and occupied time of stage at sink."""
-    fact = facts.stage[stage]
+def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> None:
+    """Fill in worth, real resource cost and occupied time of a stage at a sink, as of now.
+
+    A quote depends on the stage and the sink, not on who asks: planes that decide at one instant
+    share it.
+    """
+    word, bit = sink // WORD_BITS, 1 << (sink % WORD_BITS)
+    if state.quoted_at[stage] != state.clock[GENERATION]:
+        state.quoted_at[stage] = state.clock[GENERATION]
+        for k in range(state.quoted.shape[1]):
+            state.quoted[stage, k] = 0
+    elif state.quoted[stage, word] & bit != 0:
+        return
+    state.quoted[stage, word] |= bit
+    fact, now_us = facts.stage[stage], state.clock[NOW]
     region = facts.sink[sink]["region"]
     home = facts.origin_plane[fact["origin"]]
     lock_us = 2 * facts.command_us[home, fact["origin"]] if rules.escrow == 1 else 0
@@ -102,7 +117,39 @@ def quote(
         facts.sink[sink]["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
         + facts.sink[sink]["held_usd_per_us"] * ready.holding_us
     )
-    book = state.book
-    book.worth_nano_usd[row, sink] = round(worth * NANO_USD_PER_USD)
-    book.cost_nano_usd[row, sink] = round(cost * NANO_USD_PER_USD)
-    book.occupied_us[row, sink] = ready.holding_us + busy_us
+    row = state.quote[stage, sink]
+    row["worth_nano_usd"] = round(worth * NANO_USD_PER_USD)
+    row["cost_nano_usd"] = round(cost * NANO_USD_PER_USD)
+    row["occupied_us"] = ready.holding_us + busy_us
+
+
+@kernel
+def bound_nano_usd(
+    facts: Facts, rules: Rules, state: State, stage: int, sink: int, now_us: int
+) -> int:
+    """Bound what the stage can gain at the sink from now on: `quote` with every cache warm.
+
+    It only falls with time, so a sink where it is not above zero needs no more quotes as long as
+    the inputs stay where they are. What a posted price takes is bounded by the lowest of the sink.
+    """
+    fact, place = facts.stage[stage], facts.sink[sink]
+    region, source = place["region"], state.stage[stage]["input_region"]
+    lead_us = facts.command_us[facts.origin_plane[fact["origin"]], region]
+    busy_us, holding_us, crossing_usd = fact["work_us"], 0, 0.0
+    if source != region:
+        link = facts.link[source, region]
+        steps_us = min(link["identity_verify_us"], link["identity_full_us"]) + link["policy_us"]
+        steps_us += link["state_rtt_us"] + link["commit_us"]
+        steps_us += int(fact["input_bytes"] * link["transfer_us_per_byte"])
+        holding_us = steps_us * fact["holds"]
+        lead_us = max(lead_us, steps_us) if holding_us == 0 else lead_us + steps_us
+        busy_us += fact["context_us"]
+        crossing_usd = fact["input_bytes"] * link["egress_usd_per_byte"]
+    finish_us = now_us + lead_us + busy_us + fact["rest_us"]
+    worth = worth_usd(facts, stage, finish_us + facts.link[region, fact["origin"]]["delivery_us"])
+    if rules.rule == POSTED_RULE:
+        cost = place["posted_usd_per_us"] * (busy_us + fact["rest_work_us"] + holding_us)
+    else:
+        cost = place["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
+        cost += place["held_usd_per_us"] * holding_us
+    return int((worth - crossing_usd - cost) * NANO_USD_PER_USD) + _ROUNDINGS

@@ -1,6 +1,7 @@
 """Opening the record of an occupation of a unit."""
 
-from hanse.market.columns import N_RECORDS, NOW, State
+from hanse.market.clock import N_RECORDS, NOW
+from hanse.market.columns import State
 from hanse.market.kernels import kernel
 from hanse.market.states import OPEN
 

@@ -9,11 +9,10 @@ can thicken a market.
 import numpy as np
 
 from hanse.market.allocation import allocate
-from hanse.market.columns import Facts, Rules
+from hanse.market.columns import WELFARE_RULE, Facts, Rules
 from hanse.market.driver import finish_run, run_until
 from hanse.market.engine import start
 from hanse.market.ledger import Ledger, read_ledger
-from hanse.market.routing import WELFARE_RULE
 from hanse.market.units import Integers
 
 

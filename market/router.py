@@ -46,8 +46,8 @@ def check_assignment(book: Book, assignment: Assignment) -> None:
         raise RouterError(
             f"rent_nano_usd must have one entry per sink, got {assignment.rent_nano_usd.shape}"
         )
-    if (assignment.rent_nano_usd < 0).any() or assignment.edges < 0:
-        raise RouterError("rent_nano_usd and edges must be at least 0")
+    if (assignment.rent_nano_usd < 0).any():
+        raise RouterError(f"rent_nano_usd must be at least 0, got {assignment.rent_nano_usd.min()}")
 
 
 def check_router(router: Router, *, seed: int = 0, n_books: int = 50) -> None:
@@ -66,7 +66,7 @@ def check_router(router: Router, *, seed: int = 0, n_books: int = 50) -> None:
             if not np.array_equal(column, getattr(book, name)):
                 raise RouterError(f"route changed {name} of the book; a book is read-only")
         second = router.route(book)
-        same = np.array_equal(first.offer, second.offer) and first.edges == second.edges
+        same = np.array_equal(first.offer, second.offer)
         if not same or not np.array_equal(first.rent_nano_usd, second.rent_nano_usd):
             raise RouterError("route answered the same book in two ways; it must be a function")
 

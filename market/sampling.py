@@ -3,7 +3,8 @@
 The counts are all that `displacement.py` needs to say which idle units displaced waiting work.
 """
 
-from hanse.market.columns import HELD, N_OPEN, Facts, Rules, State
+from hanse.market.clock import N_OPEN
+from hanse.market.columns import HELD, Facts, Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.stage_clock import close_at, state_at
 from hanse.market.states import N_WAITING_STATES, TOOL, UNMATCHED
@@ -18,10 +19,7 @@ def _is_worth_serving(facts: Facts, stage: int, now_us: int) -> bool:
     if finish_us > fact["deadline_us"]:
         return False
     age_us = finish_us - fact["job_arrival_us"]
-    cheapest = facts.sink[0]["busy_usd_per_us"]
-    for sink in range(1, len(facts.sink)):
-        cheapest = min(cheapest, facts.sink[sink]["busy_usd_per_us"])
-    cost = cheapest * (fact["work_us"] + fact["rest_work_us"])
+    cost = facts.cheapest_usd_per_us * (fact["work_us"] + fact["rest_work_us"])
     return bool(fact["value_usd"] - fact["delay_usd_per_us"] * age_us > cost)
 
 

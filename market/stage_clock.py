@@ -4,7 +4,8 @@ A stage carries a plan, the states of fixed length that lie ahead of it, and a t
 in once the plan has run out. Whatever interrupts a stage first books what has passed.
 """
 
-from hanse.market.columns import N_OPEN, NOW, Rules, State
+from hanse.market.clock import N_OPEN, NOW
+from hanse.market.columns import Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.states import N_STATES
 

@@ -73,17 +73,18 @@ def sync_cost(ledger: Ledger, occupancy: Occupancy, *, n_families: int) -> SyncC
 
 def _displacement(ledger: Ledger, shape: tuple[int, ...]) -> tuple[Floats, float]:
     """Blame displaced units on what the stages they are matched with were waiting for."""
-    n_signatures = len(ledger.legal)
     n_samples = len(ledger.sample_us)
     stratum_us = np.full(n_samples, ledger.horizon_us / n_samples)
-    column_signature = np.repeat(np.arange(n_signatures), N_WAITING_STATES)
     of_class = ledger.signature_accelerator[:, None] == ledger.sink["accelerator"]
+    # Families that may use the same sinks share their flow pro rata: to the flow they are one.
+    may_use = ledger.legal[:, ledger.sink["region"]] & of_class
+    legal, group = np.unique(may_use, axis=0, return_inverse=True)
     result = displace(
         waiting=ledger.waiting,
         available=ledger.available,
         weight_us=stratum_us,
-        column_signature=column_signature,
-        legal=ledger.legal[:, ledger.sink["region"]] & of_class,
+        column_signature=np.repeat(group.reshape(-1), N_WAITING_STATES),
+        legal=legal,
     )
     gpu_s = result.displaced_us / US_PER_S
     hidden = _hidden_share(ledger)

@@ -7,7 +7,9 @@ land. Views therefore cost nothing while nobody decides.
 
 from typing import Final
 
-from hanse.market.columns import HELD, N_LOG, NOW, SEEN_FREE, Facts, Rules, State
+from hanse.market.bits import WORD_BITS
+from hanse.market.clock import N_LOG, NOW
+from hanse.market.columns import HELD, SEEN_FREE, Facts, Rules, State
 from hanse.market.events import WAKE, schedule
 from hanse.market.kernels import kernel
 
@@ -57,18 +59,39 @@ def record_change(facts: Facts, rules: Rules, state: State, unit: int, is_free: 
 def show(facts: Facts, state: State, plane: int, unit: int) -> None:
     """Make a unit visible as free."""
     fact = facts.unit[unit]
+    sink = fact["sink"]
     state.visible_offer[plane, fact["offer"]] += 1
-    state.visible_sink[plane, fact["sink"]] += 1
+    state.visible_sink[plane, sink] += 1
+    state.open_sink[plane, sink // WORD_BITS] |= 1 << (sink % WORD_BITS)
+    state.gained[plane, sink // WORD_BITS] |= 1 << (sink % WORD_BITS)
     state.plane[plane]["n_visible"] += 1
     state.plane[plane]["has_gained"] = 1
+
+
+@kernel
+def forget_gains(state: State, plane: int) -> None:
+    """Note that the plane has looked at all that is pending with all it has in view."""
+    state.plane[plane]["has_gained"] = 0
+    for word in range(state.gained.shape[1]):
+        state.gained[plane, word] = 0
+
+
+@kernel
+def regain(state: State, plane: int) -> None:
+    """Let every unit in view count as gained, because it may be left over after all."""
+    for word in range(state.gained.shape[1]):
+        state.gained[plane, word] |= state.open_sink[plane, word]
 
 
 @kernel
 def hide(facts: Facts, state: State, plane: int, unit: int) -> None:
     """Make a unit invisible."""
     fact = facts.unit[unit]
+    sink = fact["sink"]
     state.visible_offer[plane, fact["offer"]] -= 1
-    state.visible_sink[plane, fact["sink"]] -= 1
+    state.visible_sink[plane, sink] -= 1
+    if state.visible_sink[plane, sink] == 0:
+        state.open_sink[plane, sink // WORD_BITS] ^= 1 << (sink % WORD_BITS)
     state.plane[plane]["n_visible"] -= 1
 
 

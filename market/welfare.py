@@ -120,27 +120,27 @@ def _value_usd(ledger: Ledger, n_families: int) -> Floats:
     wrong[fact["job"][outcome != RIGHT]] = True
     last = (fact["next"] < 0) & (stage["status"] == COMPLETE) & ~wrong[fact["job"]]
     done_us = stage["done_us"][last]
-    chosen = fact[last]
-    age_us = done_us - chosen["job_arrival_us"]
-    worth = np.maximum(0.0, chosen["value_usd"] - chosen["delay_usd_per_us"] * age_us)
-    worth[done_us > chosen["deadline_us"]] = 0.0
-    return np.bincount(chosen["family"], worth, n_families + 1).astype(float)
+    age_us = done_us - fact["job_arrival_us"][last]
+    worth = np.maximum(0.0, fact["value_usd"][last] - fact["delay_usd_per_us"][last] * age_us)
+    worth[done_us > fact["deadline_us"][last]] = 0.0
+    return np.bincount(fact["family"][last], worth, n_families + 1).astype(float)
 
 
 def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
     """Charge capital: receivables over the invoice lag, escrow until finality, and stakes."""
     record, horizon_us = ledger.record, ledger.horizon_us
-    work = record[(record["outcome"] != RESIDUAL) & (record["outcome"] != AUDIT)]
-    end_us = np.where(work["final_us"] >= 0, work["final_us"], horizon_us)
-    price_usd = work["payment_micro_usd"] / MICRO_USD_PER_USD
+    outcome = record["outcome"]
+    work = np.flatnonzero((outcome != RESIDUAL) & (outcome != AUDIT))
+    final_us = record["final_us"][work]
+    end_us = np.where(final_us >= 0, final_us, horizon_us)
+    price_usd = record["payment_micro_usd"][work] / MICRO_USD_PER_USD
     locked_us = np.zeros(len(work))
     if ledger.has_escrow:
-        locked_us += np.maximum(0, end_us - work["escrow_us"])
+        locked_us += np.maximum(0, end_us - record["escrow_us"][work])
     else:
-        locked_us += np.where(work["final_us"] >= 0, terms.invoice_lag_us, 0)
+        locked_us += np.where(final_us >= 0, terms.invoice_lag_us, 0)
     if ledger.has_stakes:
-        locked_us += terms.stake_multiple * (end_us - work["accepted_us"])
+        locked_us += terms.stake_multiple * (end_us - record["accepted_us"][work])
     cost = price_usd * terms.capital_rate_per_year * locked_us / US_PER_S / S_PER_YEAR
-    return np.bincount(ledger.stage_fact["family"][work["stage"]], cost, n_families + 1).astype(
-        float
-    )
+    family = ledger.stage_fact["family"][record["stage"][work]]
+    return np.bincount(family, cost, n_families + 1).astype(float)

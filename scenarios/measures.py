@@ -320,11 +320,12 @@ def _postings(postings: Postings) -> Table:
 def _prices(measured: Measured) -> Table:
     ledger, world = measured.ledger, measured.world
     record = ledger.record
-    work = record[(record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)]
-    sink = ledger.unit["sink"][work["unit"]]
+    work = np.flatnonzero((record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL))
+    sink = ledger.unit["sink"][record["unit"][work]]
     n_sinks = len(ledger.sink)
-    paid = np.bincount(sink, work["payment_micro_usd"], n_sinks) / MICRO_USD_PER_USD
-    hours = np.bincount(sink, work["end_us"] - work["accepted_us"], n_sinks) / US_PER_S / S_PER_HOUR
+    paid = np.bincount(sink, record["payment_micro_usd"][work], n_sinks) / MICRO_USD_PER_USD
+    occupied_us = record["end_us"][work] - record["accepted_us"][work]
+    hours = np.bincount(sink, occupied_us, n_sinks) / US_PER_S / S_PER_HOUR
     units = np.bincount(ledger.unit["sink"], minlength=n_sinks)
     used = hours > 0
     price: Floats = paid[used] / hours[used]

@@ -15,7 +15,8 @@ from hanse.agents.fleet import Fleet
 from hanse.agents.model import ComputeMarket
 from hanse.agents.workload import Workload
 from hanse.agents.world import World
-from hanse.market.columns import N_PAYMENTS, Rows
+from hanse.market.clock import N_PAYMENTS
+from hanse.market.columns import Rows
 from hanse.market.crossings import CrossingCosts
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import Law

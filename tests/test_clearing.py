@@ -35,9 +35,9 @@ for n_requests, n_sinks in [(0, 3), (1, 26), (6, 3), (12, 5), (9, 26), (25, 4)]:
     capacity = rng.integers(0, 4, n_sinks)
     assignment, price = np.empty(n_requests, np.int64), np.empty(n_sinks, np.int64)
     scratch = clearing_scratch(n_requests, n_sinks)
-    edges = clear_welfare(net_value, capacity, assignment, price, scratch)
+    clear_welfare(net_value, capacity, assignment, price, scratch)
     proof = [int(part) for part in certificate(net_value, capacity, assignment, price)]
-    print(edges, assignment.tolist(), price.tolist(), proof)
+    print(assignment.tolist(), price.tolist(), proof)
 """
 
 
@@ -71,14 +71,6 @@ def cleared(net_value: Integers, capacity: Integers) -> tuple[Integers, Integers
     scratch = clearing_scratch(n_requests, n_sinks)
     clear_welfare(net_value, capacity, assignment, price, scratch)
     return assignment, price, certificate(net_value, capacity, assignment, price)
-
-
-def edges_of(net_value: Integers, capacity: Integers) -> int:
-    """Clear a book and return how many net values were examined."""
-    n_requests, n_sinks = net_value.shape
-    assignment, price = np.empty(n_requests, np.int64), np.empty(n_sinks, np.int64)
-    scratch = clearing_scratch(n_requests, n_sinks)
-    return clear_welfare(net_value, capacity, assignment, price, scratch)
 
 
 def best_welfare(net_value: Integers, capacity: Integers) -> int:
@@ -233,22 +225,6 @@ def test_without_capacity_nobody_is_served_and_the_keenest_request_sets_each_pri
 def test_a_pair_that_is_forbidden_or_worth_nothing_is_never_made(worthless: int) -> None:
     assignment, price, proof = cleared(np.full((3, 2), worthless), np.array([5, 5]))
     assert (assignment.tolist(), price.tolist(), proof) == ([-1, -1, -1], [0, 0], (0, 0, 0))
-
-
-def test_a_book_without_scarcity_is_read_once() -> None:
-    net_value = np.random.default_rng(0).integers(1, 100, (7, 5))
-    assert edges_of(net_value, np.full(5, 7)) == 7 * 5
-
-
-def test_sinks_without_units_are_read_once_for_their_price() -> None:
-    net_value = np.random.default_rng(0).integers(1, 100, (7, 5))
-    assert edges_of(net_value, np.array([7, 0, 0, 7, 0])) == 7 * 2 + 7 * 3
-
-
-def test_contention_for_one_unit_is_read_and_charged_again() -> None:
-    # Row 0 takes the unit (1 read). Row 1 wants it (1), asks what row 0 would lose (1), offers
-    # again (1), takes its place and becomes the one to ask (1). Row 0 sets the price (1).
-    assert edges_of(np.array([[3], [5]]), np.array([1])) == 6
 
 
 def test_used_scratch_changes_nothing() -> None:

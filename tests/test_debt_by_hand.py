@@ -7,7 +7,8 @@ import pytest
 
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
-from hanse.market.columns import N_DEBT_BINS, N_PAYMENTS
+from hanse.market.clock import N_PAYMENTS
+from hanse.market.columns import N_DEBT_BINS
 from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION
 from hanse.market.ledger import Ledger
 from hanse.market.regime import CENTRAL, Audits, Ranking, Rule

@@ -17,7 +17,7 @@ from hanse.agents.hyperscaler import Hyperscaler
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.verifier import Verifier
 from hanse.agents.world import World
-from hanse.market.columns import N_RECORDS
+from hanse.market.clock import N_RECORDS
 from hanse.market.regime import Regime, ladder
 from hanse.market.states import AUDIT, COMPLETE, OPEN, RESIDUAL
 from tests.strategies import SmallWorld, small_worlds

@@ -1,0 +1,33 @@
+"""Sets of sinks as words of bits: which are open, which a request may still want, which are both.
+
+A word keeps to 62 bits, so that it is a positive int64 whichever way it is read.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from hanse.market.units import Flags, Integers
+
+WORD_BITS: Final = 62
+
+
+def n_words(n_members: int) -> int:
+    """Return how many words a set over so many members takes, at least one."""
+    return max(1, -(-n_members // WORD_BITS))
+
+
+def pack(is_member: Flags) -> Integers:
+    """Pack rows of flags, shape (..., n_members), into words, shape (..., n_words)."""
+    *rows, n_members = is_member.shape
+    padded = np.zeros((*rows, n_words(n_members) * WORD_BITS), np.int64)
+    padded[..., :n_members] = is_member
+    packed: Integers = padded.reshape(*rows, -1, WORD_BITS) @ (1 << np.arange(WORD_BITS))
+    return packed
+
+
+def unpack(words: Integers, n_members: int) -> Flags:
+    """Unpack words, shape (..., n_words), into flags, shape (..., n_members): undo `pack`."""
+    bit = (words[..., None] >> np.arange(WORD_BITS)) & 1
+    flags: Flags = bit.reshape(*words.shape[:-1], -1)[..., :n_members].astype(bool)
+    return flags

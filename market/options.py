@@ -1,0 +1,44 @@
+"""What every decision rule begins with: the edges of a book, and the options of a request.
+
+No rule quotes what cannot matter. A request keeps in bits the sinks it may still gain from
+(`State.option`): a sink whose bound is not above zero is struck off for good, and one whose bound
+does not reach what the request has been quoted already is passed over. Charged is the book all the
+same, by `count_edges`.
+"""
+
+from hanse.market.bits import WORD_BITS
+from hanse.market.clock import N_BOOK
+from hanse.market.columns import Facts, Rules, State
+from hanse.market.kernels import count_bits, kernel, lowest_bit
+from hanse.market.preparation import quote
+
+
+@kernel
+def count_edges(facts: Facts, state: State, plane: int) -> int:
+    """Count the pairs of a request of the book and an open sink that law and class allow."""
+    book, edges = state.book, 0
+    for row in range(state.clock[N_BOOK]):
+        signature = facts.stage[book.request[row]]["signature"]
+        for word in range(state.open_sink.shape[1]):
+            edges += count_bits(facts.admissible[signature, word] & state.open_sink[plane, word])
+    return edges
+
+
+@kernel
+def write_book(facts: Facts, rules: Rules, state: State, plane: int) -> None:
+    """Quote every request at every open sink: the whole book, for a router of the user's own."""
+    book = state.book
+    for row in range(state.clock[N_BOOK]):
+        stage = book.request[row]
+        signature = facts.stage[stage]["signature"]
+        for word in range(state.open_sink.shape[1]):
+            rest = facts.admissible[signature, word] & state.open_sink[plane, word]
+            while rest != 0:
+                quote(facts, rules, state, stage, word * WORD_BITS + lowest_bit(rest))
+                rest &= rest - 1
+
+
+@kernel
+def strike_off(state: State, stage: int, sink: int) -> None:
+    """Take a sink off the options of a stage, for as long as its inputs stay where they are."""
+    state.option[stage, sink // WORD_BITS] ^= 1 << (sink % WORD_BITS)

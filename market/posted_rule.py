@@ -1,0 +1,176 @@
+"""The posted rule, compiled: requests choose offers at posted prices, in order."""
+
+import numpy as np
+
+from hanse.market.bits import WORD_BITS
+from hanse.market.clock import N_BOOK, NOW
+from hanse.market.columns import Facts, Rules, State
+from hanse.market.kernels import kernel, lowest_bit
+from hanse.market.options import strike_off
+from hanse.market.preparation import bound_nano_usd, quote
+from hanse.market.units import NANO_USD_PER_USD
+
+
+@kernel
+def _surplus_nano_usd(facts: Facts, state: State, stage: int, offer: int) -> int:
+    """Return what a quoted stage gains from an offer at its posted price."""
+    place = facts.offer[offer]
+    row = state.quote[stage, place["sink"]]
+    billed_us = row["occupied_us"] + facts.stage[stage]["rest_work_us"]
+    price = np.int64(round(place["posted_usd_per_us"] * billed_us * 1e9))
+    return int(row["worth_nano_usd"] - price)
+
+
+@kernel
+def _outranks(facts: Facts, rules: Rules, state: State, row: int, other: int, offer: int) -> bool:
+    """Say whether a request comes before another at an offer: own jobs, then arrival, then id."""
+    first, second = state.book.request[row], state.book.request[other]
+    if rules.first_party == 1:
+        owner = facts.offer[offer]["owner"]
+        is_own = facts.stage[first]["first_party"] == owner
+        is_other_own = facts.stage[second]["first_party"] == owner
+        if is_own != is_other_own:
+            return bool(is_own)
+    ready, other_ready = state.stage[first]["ready_us"], state.stage[second]["ready_us"]
+    return bool(ready < other_ready or (ready == other_ready and first < second))
+
+
+@kernel
+def _may_propose(
+    facts: Facts, rules: Rules, state: State, plane: int, row: int, offer: int, is_displaced: int
+) -> bool:
+    """Say whether an offer could take a request: it has a unit left, or a holder to displace.
+
+    Requests propose in order of readiness, so one that was never displaced outranks the holders
+    of a full offer only as the owner's own.
+    """
+    book = state.book
+    if book.taken[offer] < state.visible_offer[plane, offer]:
+        return True
+    if rules.first_party == 0 or state.visible_offer[plane, offer] == 0:
+        return False
+    is_own = facts.stage[book.request[row]]["first_party"] == facts.offer[offer]["owner"]
+    return bool((is_own or is_displaced == 1) and book.refused[row, offer] == 0)
+
+
+@kernel
+def _best_offer(
+    facts: Facts, rules: Rules, state: State, plane: int, row: int, is_displaced: int
+) -> int:
+    """Return the offer of largest positive surplus that could take the request, or -1.
+
+    Where no visible offer of a sink is cheap enough, only a further unit there can change that.
+    """
+    book, best, choice = state.book, 0, -1
+    stage = book.request[row]
+    fact = facts.stage[stage]
+    for word in range(state.open_sink.shape[1]):
+        rest = state.undecided[stage, word] | state.gained[plane, word]
+        rest &= state.option[stage, word] & state.open_sink[plane, word]
+        while rest != 0:
+            sink = word * WORD_BITS + lowest_bit(rest)
+            rest &= rest - 1
+            bound = bound_nano_usd(facts, rules, state, stage, sink, state.clock[NOW])
+            if bound <= 0:
+                strike_off(state, stage, sink)
+            if bound <= best:
+                continue
+            place, cheapest, is_contested = facts.sink[sink], np.inf, False
+            for offer in range(place["first_offer"], place["last_offer"]):
+                if _may_propose(facts, rules, state, plane, row, offer, is_displaced):
+                    cheapest = min(cheapest, facts.offer[offer]["posted_usd_per_us"])
+                elif state.visible_offer[plane, offer] > 0:
+                    is_contested = True
+            premium = (cheapest - place["posted_usd_per_us"]) * NANO_USD_PER_USD
+            bound -= premium * (fact["work_us"] + fact["rest_work_us"])
+            if bound <= 0 and not is_contested:
+                state.undecided[stage, word] &= ~(1 << (sink % WORD_BITS))
+            if bound <= best:
+                continue
+            quote(facts, rules, state, stage, sink)
+            for offer in range(place["first_offer"], place["last_offer"]):
+                if not _may_propose(facts, rules, state, plane, row, offer, is_displaced):
+                    continue
+                surplus = _surplus_nano_usd(facts, state, stage, offer)
+                if surplus > best:
+                    best, choice = surplus, offer
+    return choice
+
+
+@kernel
+def _weakest(facts: Facts, rules: Rules, state: State, row: int, offer: int) -> int:
+    """Return the lowest-ranking of a full offer's holders and the newcomer."""
+    weakest = row
+    for other in range(state.clock[N_BOOK]):
+        holds = other != row and state.book.assigned[other] == offer
+        if holds and _outranks(facts, rules, state, weakest, other, offer):
+            weakest = other
+    return weakest
+
+
+@kernel
+def _propose(facts: Facts, rules: Rules, state: State, plane: int, row: int) -> bool:
+    """Let a request, and whomever it displaces, propose in turn; true if one more unit is held."""
+    book, is_displaced = state.book, 0
+    while row >= 0:
+        offer = _best_offer(facts, rules, state, plane, row, is_displaced)
+        if offer < 0:
+            return False
+        book.assigned[row] = offer
+        if book.taken[offer] < state.visible_offer[plane, offer]:
+            book.taken[offer] += 1
+            return True
+        row = _weakest(facts, rules, state, row, offer)
+        book.assigned[row] = -1
+        book.refused[row, offer] = 1
+        is_displaced = 1
+    return False
+
+
+@kernel
+def _in_order_of_readiness(state: State) -> None:
+    """Write into `book.candidate` the rows by (readiness, index)."""
+    book = state.book
+    for k in range(state.clock[N_BOOK]):
+        ready_us, slot = state.stage[book.request[k]]["ready_us"], k
+        while (
+            slot > 0 and state.stage[book.request[book.candidate[slot - 1]]]["ready_us"] > ready_us
+        ):
+            book.candidate[slot] = book.candidate[slot - 1]
+            slot -= 1
+        book.candidate[slot] = k
+
+
+@kernel
+def _owns_an_open_offer(facts: Facts, state: State, plane: int, stage: int) -> bool:
+    """Say whether a request is a first party's own, and that owner has a unit in view."""
+    owner = facts.stage[stage]["first_party"]
+    if owner >= 0:
+        for offer in range(len(facts.offer)):
+            if facts.offer[offer]["owner"] == owner and state.visible_offer[plane, offer] > 0:
+                return True
+    return False
+
+
+@kernel
+def route_posted(facts: Facts, rules: Rules, state: State, plane: int) -> None:
+    """Let requests choose offers at posted prices; each offer keeps those it ranks first.
+
+    Deferred acceptance (Gale and Shapley 1962, doi:10.2307/2312726). Where all offers rank alike,
+    by readiness, it is serial dictatorship in that order.
+    """
+    book, n_left = state.book, state.plane[plane]["n_visible"]
+    for offer in range(len(facts.offer)):
+        book.taken[offer] = 0
+    _in_order_of_readiness(state)
+    for k in range(state.clock[N_BOOK]):
+        row = book.candidate[k]
+        if n_left == 0 and rules.first_party == 0:
+            break
+        if n_left == 0 and not _owns_an_open_offer(facts, state, plane, book.request[row]):
+            continue
+        if rules.first_party == 1:
+            for offer in range(len(facts.offer)):
+                book.refused[row, offer] = 0
+        if _propose(facts, rules, state, plane, row):
+            n_left -= 1
