@@ -10,6 +10,7 @@ from hanse.market.columns import (
     HOLD,
     INTERVAL,
     ITEMS_PER_STAGE,
+    LOCK,
     LOG,
     MAX_BEST,
     N_DEBT_BINS,
@@ -126,4 +127,5 @@ def allocate(
         hidden=np.zeros((n_samples, n_sinks), np.float32),
         debt=_debt(n_families),
         payment=np.zeros(n_payments, PAYMENT),
+        lock=np.empty(n_stages * (1 + rules.bounce_limit) * rules.escrow, LOCK),
     )

@@ -24,4 +24,5 @@ NEXT_EXPIRY: Final = 19
 # Counts the instants, and the changes of a cache at one: quotes of one generation are equal.
 GENERATION: Final = 20
 N_OWN: Final = 21
-CLOCK_SIZE: Final = 22
+N_LOCKS: Final = 22
+CLOCK_SIZE: Final = 23

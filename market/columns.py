@@ -192,6 +192,9 @@ INTERVAL: Final = np.dtype(
 LOG: Final = np.dtype([("at_us", "i8"), ("unit", "i8"), ("is_free", "i8"), ("next", "i8")])
 REGION: Final = np.dtype([("log_first", "i8"), ("log_last", "i8")])
 AUDIT_QUEUE: Final = np.dtype([("first", "i8"), ("last", "i8")])
+LOCK: Final = np.dtype(
+    [("stage", "i8"), ("locked_us", "i8"), ("freed_us", "i8"), ("amount_micro_usd", "i8")]
+)
 PAYMENT: Final = np.dtype(
     [
         ("stage", "i8"),
@@ -314,6 +317,7 @@ class State(NamedTuple):
     hidden: NDArray[np.float32]
     debt: "DebtMeter"
     payment: Rows
+    lock: Rows
 
 
 class DebtMeter(NamedTuple):

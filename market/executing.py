@@ -1,7 +1,7 @@
 """From readiness to the end of execution: requests set out, commands land, units work."""
 
 from hanse.market.auditing import end_audit, next_audit, start_audit
-from hanse.market.clock import GENERATION, N_BOUNCES, NOW
+from hanse.market.clock import GENERATION, N_BOUNCES, N_LOCKS, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.completing import lapse
 from hanse.market.events import (
@@ -79,7 +79,10 @@ def land(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         _accept(facts, rules, state, stage)
         return
     region = facts.unit[row["unit"]]["region"]
+    way_us = facts.command_us[row["plane"], region]
     state.clock[N_BOUNCES] += 1
+    if rules.escrow == 1:
+        _note_lock(state, stage, now_us + way_us)
     row["unit"], row["record"] = -1, -1
     row["bounces"] += 1
     row["attempt"] += 1
@@ -89,8 +92,19 @@ def land(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     if row["bounces"] > rules.bounce_limit:
         lapse(facts, rules, state, stage, STALENESS)
         return
-    way_us = facts.command_us[row["plane"], region]
     schedule(state, now_us + way_us, REQUEST, of_epoch(stage, row["epoch"]))
+
+
+@kernel
+def _note_lock(state: State, stage: int, freed_us: int) -> None:
+    """Note that a command that bounced kept its price locked until its plane knew."""
+    count = state.clock[N_LOCKS]
+    assert count < len(state.lock), "the locks are full"
+    state.clock[N_LOCKS] = count + 1
+    lock = state.lock[count]
+    lock["stage"], lock["freed_us"] = stage, freed_us
+    lock["locked_us"] = state.stage[stage]["escrow_us"]
+    lock["amount_micro_usd"] = state.stage[stage]["payment_micro_usd"]
 
 
 @kernel

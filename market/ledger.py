@@ -10,6 +10,7 @@ from hanse.market.clock import (
     N_CATCHES,
     N_CERTIFIED,
     N_EVENTS,
+    N_LOCKS,
     N_RECORDS,
     N_REDOS,
 )
@@ -40,6 +41,7 @@ class Ledger:
     plane: Rows
     debt: DebtMeter
     payment: Rows
+    lock: Rows
     legal: Flags
     signature_family: Integers
     signature_accelerator: Integers
@@ -88,6 +90,7 @@ def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
         plane=state.plane,
         debt=state.debt,
         payment=state.payment,
+        lock=state.lock[: clock[N_LOCKS]],
         legal=facts.legal,
         signature_family=facts.signature_family,
         signature_accelerator=facts.signature_accelerator,

@@ -84,6 +84,7 @@ def post(ledger: Ledger, *, stake_multiple: float, verifier: Integers) -> Postin
         book.add(rows["escrow_us"], LOCK, (BUYER, buyer), (ESCROW, 0), price)
         book.add(at_us, PAYOUT, (ESCROW, 0), (OWNER, owner), price, passed)
         book.add(at_us, REFUND, (ESCROW, 0), (BUYER, buyer), price, caught)
+        _post_bounced(book, ledger)
     else:
         book.add(at_us, INVOICE, (BUYER, buyer), (OWNER, owner), price, passed)
     if ledger.has_stakes:
@@ -132,6 +133,15 @@ class _Journal:
             credit_holder=columns[5][order],
             amount_micro_usd=columns[6][order],
         )
+
+
+def _post_bounced(book: _Journal, ledger: Ledger) -> None:
+    """Lock the price of commands that bounced, and give it back once their planes know."""
+    lock = ledger.lock
+    buyer, amount = ledger.stage_fact["buyer"][lock["stage"]], lock["amount_micro_usd"]
+    is_back = lock["freed_us"] <= ledger.horizon_us
+    book.add(lock["locked_us"], LOCK, (BUYER, buyer), (ESCROW, 0), amount)
+    book.add(lock["freed_us"], REFUND, (ESCROW, 0), (BUYER, buyer), amount, is_back)
 
 
 def _post_stakes(

@@ -143,4 +143,17 @@ def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
         locked_us += terms.stake_multiple * (end_us - record["accepted_us"][work])
     cost = price_usd * terms.capital_rate_per_year * locked_us / US_PER_S / S_PER_YEAR
     family = ledger.stage_fact["family"][record["stage"][work]]
+    total = np.bincount(family, cost, n_families + 1).astype(float)
+    if ledger.has_escrow:
+        total += _bounced_capital_usd(ledger, terms, n_families)
+    return total
+
+
+def _bounced_capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
+    """Charge the capital that commands had locked which bounced."""
+    lock = ledger.lock
+    locked_s = (np.minimum(lock["freed_us"], ledger.horizon_us) - lock["locked_us"]) / US_PER_S
+    balance_usd_s = lock["amount_micro_usd"] / MICRO_USD_PER_USD * np.maximum(0.0, locked_s)
+    cost = balance_usd_s * (terms.capital_rate_per_year / S_PER_YEAR)
+    family = ledger.stage_fact["family"][lock["stage"]]
     return np.bincount(family, cost, n_families + 1).astype(float)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from hanse.agents.world import World
 from hanse.market.money import ACCOUNTS, ESCROW, KINDS, OWNER, STAKE, TREASURY, VERIFIER
@@ -180,7 +179,6 @@ def test_nothing_stays_in_trust_for_work_that_was_thrown_away() -> None:
     assert (balances[ESCROW, 0], balances[STAKE, 0]) == (0, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="locks are booked for commands that are accepted alone")
 def test_a_command_that_bounces_has_locked_its_price_until_it_is_back() -> None:
     world = world_of(
         arrival_s=[1.0, 1.5],

@@ -194,23 +194,27 @@ def test_with_released_units_a_hub_is_the_reference_while_data_move() -> None:
     assert unlike_the_reference(world, HUB_RUNGS) == []
 
 
-@pytest.mark.xfail(strict=True, reason="other venues know nothing of a command under way")
-def test_with_released_units_venues_are_the_reference_while_data_move() -> None:
+def test_a_command_under_way_to_a_released_unit_is_what_other_venues_do_not_know() -> None:
+    # Released, a unit is free while data move to it: this friction is one of information. A hub
+    # knows its own commands; with the data gone or the unit held, venues are the reference.
     world = with_data_in_motion("loaded", 0, hold_share=0.0)
-    assert unlike_the_reference(world, VENUE_RUNGS) == []
+    assert {rung.name for rung in VENUE_RUNGS} == set(unlike_the_reference(world, VENUE_RUNGS))
+    assert all(finish(world, rung.regime).ledger.n_bounces > 0 for rung in VENUE_RUNGS)
+    assert all(finish(world, rung.regime).ledger.n_bounces == 0 for rung in HUB_RUNGS)
 
 
-@pytest.mark.xfail(strict=True, reason="requests of one instant are decided before any has landed")
-def test_venues_are_the_reference_where_requests_come_at_one_instant() -> None:
+def test_venues_that_are_asked_in_one_microsecond_agree_after_a_bounce() -> None:
     # Two long jobs first, after which neither venue's view has gained a unit; then two at once.
     workload = plain_workload(
         np.array([1, 2, 3, 3]) * US_PER_S,
         np.full(4, 60 * US_PER_S),
         origin=np.array([0, 1, 0, 1]),
     )
-    terms = replace(FREE_TERMS, bounce_limit=0)
-    world = plain_world(workload, n_nodes=8, n_regions=2, horizon_us=10**8, terms=terms)
+    world = plain_world(workload, n_nodes=8, n_regions=2, horizon_us=10**8)
     assert unlike_the_reference(world, VENUE_RUNGS) == []
+    assert [finish(world, rung.regime).ledger.n_bounces for rung in VENUE_RUNGS] == [
+        1 for _ in VENUE_RUNGS
+    ]
 
 
 @settings(max_examples=60)
@@ -241,7 +245,9 @@ MEASURES: Final = (
     "sync_debt",
     "welfare",
 )
-DECIDERS: Final = frozenset({"auction", "central", "regime", "router", "routing"})
+DECIDERS: Final = frozenset(
+    {"auction", "central", "options", "posted_rule", "regime", "router", "welfare_rule"}
+)
 
 
 @pytest.mark.parametrize("module", MEASURES)
@@ -429,6 +435,9 @@ def test_capital_is_charged_over_the_lag_of_invoices_and_while_it_is_in_escrow()
             locked_us = locked_us + terms.stake_multiple * (rows["final_us"] - rows["accepted_us"])
         usd = rows["payment_micro_usd"] / 1e6
         expected = float((usd * 0.1 * locked_us / 1e6 / year_s).sum())
+        bounced = run.ledger.lock
+        held_us = bounced["freed_us"] - bounced["locked_us"]
+        expected += float((bounced["amount_micro_usd"] / 1e6 * held_us / 1e6 / year_s).sum()) * 0.1
         assert expected > 0
         assert run.measured.welfare.capital_usd.sum() == pytest.approx(expected, rel=1e-9)
 
