@@ -1,5 +1,6 @@
 """From a world and a regime to the columns of the engine; the only place that knows both."""
 
+import math
 from dataclasses import fields
 from typing import Final
 
@@ -177,10 +178,16 @@ def _signatures(world: World) -> tuple[Flags, Integers, Integers, Integers]:
     place = workload.job_data_class * law.may_serve.shape[1] + workload.job_origin
     mask = mask_of.reshape(-1)[place]
     key = (workload.job_family * n_classes + workload.job_class) * len(masks) + mask
-    unique, group = np.unique(key, return_inverse=True)
+    unique, group = _distinct(key, len(workload.family) * n_classes * len(masks))
     family = unique // len(masks) // n_classes
     accelerator = unique // len(masks) % n_classes
-    return masks[unique % len(masks)], family, accelerator, group.reshape(-1)
+    return masks[unique % len(masks)], family, accelerator, group
+
+
+def _distinct(key: Integers, n_keys: int) -> tuple[Integers, Integers]:
+    """Return the keys below `n_keys` that occur, in order, and which of them each one is."""
+    occurs = np.bincount(key, minlength=n_keys) > 0
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[key]
 
 
 def _stage_facts(world: World, signature: Integers) -> Rows:
@@ -227,8 +234,8 @@ def _rest(us: Integers, job: Integers) -> Integers:
     if len(job) == 0:
         return us
     total = np.cumsum(us)
-    last = np.searchsorted(job, job, side="right") - 1
-    return total[last] - total
+    ends = np.append(np.flatnonzero(job[1:] != job[:-1]), len(job) - 1)
+    return np.repeat(total[ends], np.diff(ends, prepend=-1)) - total
 
 
 def _audit_regions(world: World) -> Integers:
@@ -245,11 +252,11 @@ def _audit_regions(world: World) -> Integers:
     # Many stages share a place and a law: each combination is looked up once.
     shape = (len(world.law.may_serve), n_regions, n_classes, n_regions)
     asked = (workload.job_data_class[job], origin, workload.job_class[job], seat)
-    key, of_stage = np.unique(np.ravel_multi_index(asked, shape), return_inverse=True)
+    key, of_stage = _distinct(np.ravel_multi_index(asked, shape), math.prod(shape))
     data_class, home, accelerator, place = np.unravel_index(key, shape)
     lawful = world.law.may_serve[data_class, home] & stocked[accelerator]
     distance = np.where(lawful, world.geography.rtt_ms[place], np.inf)
-    nearest: Integers = distance.argmin(axis=1)[of_stage.reshape(-1)]
+    nearest: Integers = distance.argmin(axis=1)[of_stage]
     return nearest
 
 

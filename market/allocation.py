@@ -91,7 +91,7 @@ def allocate(
     wakes = n_planes * (n_units + n_records) if rules.refresh_us == 0 else 0
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
-        heap=np.zeros(5 * n_stages + n_units + 8 * n_planes + wakes + 64, EVENT),
+        heap=np.empty(5 * n_stages + n_units + 8 * n_planes + wakes + 64, EVENT),
         stage=np.zeros(n_stages, STAGE),
         plan_us=np.zeros((n_stages, N_STATES), np.int64),
         time_us=np.zeros((n_stages, N_STATES), np.int64),
@@ -111,8 +111,8 @@ def allocate(
         undecided=np.zeros((n_stages, facts.admissible.shape[1]), np.int64),
         gained=np.zeros((n_planes, facts.admissible.shape[1]), np.int64),
         sight=np.zeros((n_planes, n_regions), SIGHT),
-        hold=np.zeros((n_planes, n_units + 8), HOLD),
-        log=np.zeros(2 * n_records + n_units, LOG),
+        hold=np.empty((n_planes, n_units + 8), HOLD),
+        log=np.empty(2 * n_records + n_units, LOG),
         region=np.zeros(n_regions, REGION),
         audit_queue=np.zeros(n_sinks, AUDIT_QUEUE),
         audit_next=np.full(n_stages, -1, np.int64),

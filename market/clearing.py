@@ -1,12 +1,13 @@
 """The one place for exact clearing: who gets which unit, at what price, and the proof.
 
-Requests each want one unit; a sink is a pool of equal units (region x class). Requests enter row
-by row; each takes the sink where its own value plus `label` is largest, `label[s]` being the best
-that can be had for one unit at s: nothing if one is free, else the least loss of moving present
-holders along a chain or sending one away. This is successive augmentation by shortest paths on
-the graph of sinks (Ahuja, Magnanti and Orlin, Network Flows, 1993, section 9.7). Prices are the
-least competitive ones, which for unit demand are the Vickrey-Clarke-Groves payments (Leonard,
-Journal of Political Economy 91(3), 1983). All money is int64 nano-USD: every comparison is exact.
+Requests each want one unit; a sink is a pool of equal units (region x class). Requests enter one
+by one, the keenest first, so that few have to make way; each takes the sink where its own value
+plus `label` is largest, `label[s]` being the best that can be had for one unit at s: nothing if one
+is free, else the least loss of moving present holders along a chain or sending one away. This is
+successive augmentation by shortest paths on the graph of sinks (Ahuja, Magnanti and Orlin, Network
+Flows, 1993, section 9.7). Prices are the least competitive ones, which for unit demand are the
+Vickrey-Clarke-Groves payments (Leonard, Journal of Political Economy 91(3), 1983). All money is
+int64 nano-USD: every comparison is exact.
 """
 
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ _TOTAL_LIMIT_USD: Final = (1 << 62) / NANO_USD_PER_USD
 # in; the price; then, for each sink, gain and mover of the best exchange.
 _UNITS, _LABEL, _NEXT, _FIRST, _HAS_ROW, _PRICE, _GAIN, _MOVER = range(8)
 _FULL, _CLOSED = 0, -1
-# Columns of ClearingScratch.holders: sink or _NOBODY; net value there; neighbours in its list.
-_SINK, _VALUE, _AFTER, _BEFORE = range(4)
+# Columns of ClearingScratch.holders: sink or _NOBODY; net value there; neighbours; who enters when.
+_SINK, _VALUE, _AFTER, _BEFORE, _ENTRANT = range(5)
 
 
 class ClearingScratch(NamedTuple):
@@ -53,7 +54,7 @@ class Certificate(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clearing:
-    """A cleared book: the sink of each request, or -1, and the rent of one unit of each sink."""
+    """The sink of each request, or -1, and the rent of one unit of each sink."""
 
     assignment: Integers
     price_usd: Floats
@@ -64,7 +65,7 @@ def clearing_scratch(max_requests: int, n_sinks: int) -> ClearingScratch:
     """Allocate the working memory for books of up to `max_requests` over `n_sinks` sinks."""
     return ClearingScratch(
         sinks=np.zeros((n_sinks, _GAIN + 2 * n_sinks), dtype=np.int64),
-        holders=np.zeros((max_requests, 4), dtype=np.int64),
+        holders=np.zeros((max_requests, 5), dtype=np.int64),
     )
 
 
@@ -77,11 +78,8 @@ def clear(net_value_usd: Floats, capacity: Integers) -> Clearing:
         -inf where forbidden.
     capacity : shape (n_sinks,); units, at least zero.
 
-    Raises
-    ------
-    ValueError
-        If shapes disagree, a capacity is negative, or a net value is NaN, +inf or so large that
-        totals would not fit into int64.
+    Raises `ValueError` if shapes disagree, a capacity is negative, or a net value is NaN, +inf or
+    so large that totals would not fit into int64.
 
     Examples
     --------
@@ -89,8 +87,7 @@ def clear(net_value_usd: Floats, capacity: Integers) -> Clearing:
     >>> book.assignment.tolist(), book.price_usd.tolist()
     ([2, 1, 0], [3.0, 0.0, 2.0])
     """
-    net_value = _nano_usd(net_value_usd)
-    units = np.asarray(capacity, dtype=np.int64)
+    net_value, units = _nano_usd(net_value_usd), np.asarray(capacity, dtype=np.int64)
     n_requests, n_sinks = net_value.shape
     if units.shape != (n_sinks,):
         raise ValueError(f"capacity must have shape ({n_sinks},), got {units.shape}")
@@ -131,7 +128,9 @@ def clear_welfare(
     n_requests, n_sinks = net_value.shape
     n_open = _open_book(capacity, sinks)
     contested, stale = False, False
-    for request in range(n_requests):
+    _rank(net_value, sinks, holders)
+    for rank in range(n_requests):
+        request = holders[rank, _ENTRANT]
         holders[request, _SINK] = _NOBODY
         sink = _best_sink(net_value, sinks, request)
         if stale and sink != _NOBODY and sinks[sink, _UNITS] == _FULL:
@@ -162,9 +161,9 @@ def certificate(
 ) -> Certificate:
     """Compare welfare with the dual bound that the prices give.
 
-    The dual, rents of all units plus what each request would gain at these prices, bounds the
-    welfare of every allocation (weak duality), so a gap of zero proves the assignment optimal.
-    Where the bound would prove nothing, at a negative price or an overfull sink, it raises.
+    The dual, rents of all units plus what each request would gain at these prices, bounds every
+    allocation's welfare (weak duality): a gap of zero proves the assignment optimal. Where it
+    would prove nothing, at a negative price or an overfull sink, it raises.
     """
     primal, dual = 0, 0
     for request in range(len(net_value)):
@@ -194,6 +193,31 @@ def _open_book(capacity: Integers, sinks: Integers) -> int:
         sinks[sink, _FIRST] = _NOBODY
         n_open += capacity[sink] > 0
     return n_open
+
+
+@kernel
+def _rank(net_value: Integers, sinks: Integers, holders: Integers) -> None:
+    """Order the requests by the most that each could add, then by row (Shell's sort)."""
+    n_requests, n_sinks = net_value.shape
+    for request in range(n_requests):
+        best = 0
+        for sink in range(n_sinks):
+            if sinks[sink, _UNITS] != _CLOSED:
+                best = max(best, net_value[request, sink])
+        holders[request, _VALUE], holders[request, _ENTRANT] = best, request
+    gap = max(1, n_requests // 2)
+    while gap > 0:
+        for rank in range(gap, n_requests):
+            request, slot = holders[rank, _ENTRANT], rank
+            while slot >= gap:
+                other = holders[slot - gap, _ENTRANT]
+                lead = holders[request, _VALUE] - holders[other, _VALUE]
+                if lead < 0 or (lead == 0 and other < request):
+                    break
+                holders[slot, _ENTRANT] = other
+                slot -= gap
+            holders[slot, _ENTRANT] = request
+        gap //= 2
 
 
 @kernel

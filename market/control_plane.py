@@ -42,11 +42,13 @@ def clearing_item(state: State, plane: int) -> int:
 
 
 @kernel
-def idle_server(rules: Rules, state: State, plane: int) -> int:
-    """Return the server of a plane that is free first."""
+def idle_server(rules: Rules, state: State, plane: int, at_us: int) -> int:
+    """Return a server of a plane that is free by then, or else the one that is free first."""
     first = plane * rules.n_servers
     best = first
-    for server in range(first + 1, first + rules.n_servers):
+    for server in range(first, first + rules.n_servers):
+        if state.server_free_us[server] <= at_us:
+            return server
         if state.server_free_us[server] < state.server_free_us[best]:
             best = server
     return best
@@ -74,7 +76,7 @@ def play_refreshes(rules: Rules, state: State, plane: int, now_us: int) -> None:
         row["refresh_core_us"] += core_us
         row["n_messages"] += n_regions
         if core_us > 0:
-            server = idle_server(rules, state, plane)
+            server = idle_server(rules, state, plane, at_us)
             occupy(rules, state, server, max(at_us, state.server_free_us[server]), core_us)
 
 

@@ -129,7 +129,7 @@ def serve(facts: Facts, rules: Rules, state: State, plane: int) -> bool:
     play_refreshes(rules, state, plane, state.clock[NOW])
     row = state.plane[plane]
     while row["queue_first"] >= 0:
-        server = idle_server(rules, state, plane)
+        server = idle_server(rules, state, plane, state.clock[NOW])
         free_us = state.server_free_us[server]
         if free_us > state.clock[NOW]:
             await_server(state, plane, free_us)
@@ -222,7 +222,7 @@ def finish_decision(facts: Facts, rules: Rules, state: State) -> None:
         law *= facts.attempt_service[attempt, newcomer]
     core_us = round(law)
     row["n_edges"] += edges
-    server = idle_server(rules, state, plane)
+    server = idle_server(rules, state, plane, now_us)
     end_us = occupy(rules, state, server, now_us, core_us)
     row["decision_core_us"] += core_us
     row["n_decisions"] += 1

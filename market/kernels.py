@@ -12,11 +12,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
-from numba import njit
+from numba import config, njit
 from numba.core import cgutils, types
 from numba.core.imputils import lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import intrinsic, models, register_model
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,11 +48,6 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     if cache_file is not None:
         cache_file._source_stamp = _STAMP  # noqa: SLF001 - numba offers no other way
     return cast(Callable[P, R], compiled)
-
-
-def borrow(columns: T) -> T:
-    """Return the tuple as a pointer that lives as long as the calling kernel runs."""
-    return columns
 
 
 class _Borrowed(types.Type):
@@ -97,26 +92,8 @@ def _borrow(context: Any, columns: Any) -> Any:
     return _Borrowed(columns)(columns), generate
 
 
-@overload(borrow, inline="always")  # the pointer must live on the caller's stack
-def _overload_borrow(columns: Any) -> Any:
-    def compiled(columns: Any) -> Any:
-        return _borrow(columns)
-
-    return compiled
-
-
-def lowest_bit(word: int) -> int:
-    """Return the position of the lowest bit that is set; the word is not zero."""
-    return int(word & -word).bit_length() - 1
-
-
-def count_bits(word: int) -> int:
-    """Return how many bits are set."""
-    return int(word).bit_count()
-
-
 @intrinsic
-def _count_trailing_zeros(context: Any, word: Any) -> Any:
+def _lowest_bit(context: Any, word: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], cgutils.true_bit)
 
@@ -124,24 +101,32 @@ def _count_trailing_zeros(context: Any, word: Any) -> Any:
 
 
 @intrinsic
-def _count_ones(context: Any, word: Any) -> Any:
+def _count_bits(context: Any, word: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.int64(types.int64), generate
 
 
-@overload(lowest_bit, inline="always")
-def _overload_lowest_bit(word: Any) -> Any:
-    def compiled(word: Any) -> Any:
-        return _count_trailing_zeros(word)
-
-    return compiled
+def _plain_borrow(columns: T) -> T:
+    return columns
 
 
-@overload(count_bits, inline="always")
-def _overload_count_bits(word: Any) -> Any:
-    def compiled(word: Any) -> Any:
-        return _count_ones(word)
+def _plain_lowest_bit(word: int) -> int:
+    return int(word & -word).bit_length() - 1
 
-    return compiled
+
+def _plain_count_bits(word: int) -> int:
+    return int(word).bit_count()
+
+
+# Intrinsics, not inlined overloads: where numba inlines, it also removes stores that it takes for
+# dead, and it takes those behind a borrowed pointer for that.
+borrow: Callable[[T], T] = _plain_borrow if config.DISABLE_JIT else _borrow
+"""Return the tuple as a pointer that lives as long as the calling kernel runs."""
+
+lowest_bit: Callable[[int], int] = _plain_lowest_bit if config.DISABLE_JIT else _lowest_bit
+"""Return the position of the lowest bit of a word that is not zero."""
+
+count_bits: Callable[[int], int] = _plain_count_bits if config.DISABLE_JIT else _count_bits
+"""Return how many bits of a word are set."""

@@ -1,5 +1,6 @@
 """The ledger of money: double entry, in whole micro-dollars; money is moved, never made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,6 +65,17 @@ class Postings:
         return balance
 
 
+_NEEDED: Final = (
+    "stage",
+    "unit",
+    "outcome",
+    "accepted_us",
+    "final_us",
+    "escrow_us",
+    "payment_micro_usd",
+)
+
+
 def post(ledger: Ledger, *, stake_multiple: float, verifier: Integers) -> Postings:
     """Post every transfer of a run up to the horizon.
 
@@ -72,7 +84,7 @@ def post(ledger: Ledger, *, stake_multiple: float, verifier: Integers) -> Postin
     """
     record = ledger.record
     work = np.flatnonzero((record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL))
-    rows = record[work]
+    rows = {name: record[name][work] for name in _NEEDED}
     buyer = ledger.stage_fact["buyer"][rows["stage"]]
     owner = ledger.offer["owner"][ledger.unit["offer"][rows["unit"]]]
     is_final = (rows["final_us"] >= 0) & (rows["final_us"] <= ledger.horizon_us)
@@ -146,7 +158,7 @@ def _post_bounced(book: _Journal, ledger: Ledger) -> None:
 
 def _post_stakes(
     book: _Journal,
-    rows: np.ndarray[tuple[int, ...], np.dtype[np.void]],
+    rows: Mapping[str, Integers],
     stake: Integers,
     owner: Integers,
     verifier: Integers,

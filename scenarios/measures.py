@@ -165,7 +165,7 @@ def _jobs(measured: Measured, family: int) -> Rows:
     job = workload.job_family == family
     n_jobs = max(1, int(job.sum()))
     done = ledger.job_done_us[job] >= 0
-    lapsed = int((ledger.stage["status"][stages] == LAPSED).any() and _lapsed_jobs(ledger, stages))
+    lapsed = _lapsed_jobs(ledger, stages)
     waited = ledger.time_us[stages, TOOL + 1 : N_WAITING_STATES].sum() / US_PER_S
     record = ledger.record
     work = (record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)
