@@ -85,10 +85,13 @@ def label_time(ledger: Ledger, n_families: int) -> Occupancy:
     n_keys = (n_families + 1) * n_sinks * math.prod(_AXES)
     place += is_open
     segments = _segments(ledger)
-    time_us = np.concatenate([unit_us for unit_us, _ in segments])
-    keys = np.concatenate([place + line for _, line in segments])
-    total = np.bincount(keys[time_us > 0], time_us[time_us > 0], n_keys)
-    busy = time_us.reshape(len(segments), -1).sum(axis=0)
+    keys, time_us, busy = [], [], np.zeros(len(record), np.int64)
+    for unit_us, line in segments:
+        some = np.flatnonzero(unit_us)
+        keys.append((place + line)[some])
+        time_us.append(unit_us[some])
+        busy += unit_us
+    total = np.bincount(np.concatenate(keys), np.concatenate(time_us), n_keys)
     idle_place = (n_families * n_sinks + np.arange(n_sinks)) * math.prod(_AXES)
     total[idle_place + _line(I, NONE, NONE)] += _idle_time(ledger, busy)
     assert total.max() < _EXACT, "a sum of microseconds is too large to be exact"

@@ -7,6 +7,7 @@ forking is not safe (macOS, Windows) threads do: a spawned process would import 
 seconds, and run the user's script again.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -81,6 +82,7 @@ def _submit_by_number(pool: Executor, n_tasks: int) -> list[Future[Any]]:
 
 def _inherit(work: Callable[[Any], object], tasks: Sequence[object]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends a worker at once, silently
+    gc.freeze()  # what was inherited is nobody's garbage
     _inherited[:] = [work, tasks]
 
 
