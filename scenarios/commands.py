@@ -22,7 +22,7 @@ from hanse.scenarios.report import PAGE, render, write_report
 from hanse.scenarios.results import Results, ResultsError, check_target
 from hanse.scenarios.run import warm_up
 from hanse.scenarios.scenario import Scenario, ScenarioError, load, names
-from hanse.scenarios.sweep import sweep
+from hanse.scenarios.sweep import design, sweep
 from hanse.scenarios.traces import Trace, TraceError, read_trace
 
 
@@ -144,9 +144,7 @@ def sweep_settings(arguments: Namespace) -> Answer:
     output = arguments.output or Path("results") / f"{scenario.name}-sweep"
     check_target(output, force=arguments.force)
     rungs = [_rung(name) for name in arguments.regime or regimes]
-    for key, values in settings.items():
-        for value in values:
-            scenario.with_settings([f"{key}={value}"])
+    design(scenario, settings)  # before anything compiles
     _compile()
     results = sweep(
         scenario,

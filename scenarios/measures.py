@@ -125,7 +125,7 @@ def _of_family(measured: Measured, family: int) -> Rows:
     return {
         ("sync_cost_gpu_s", "gpu_s"): sync,
         ("sync_cost_per_job_gpu_s", "gpu_s/job"): sync / n_jobs,
-        ("displaced_gpu_s", "gpu_s"): displaced,
+        ("displacement_gpu_s", "gpu_s"): displaced,
         ("payload_gpu_s", "gpu_s"): payload,
         ("payload_open_gpu_s", "gpu_s"): float(measured.occupancy.unit_us[open_payload].sum())
         / US_PER_S,
@@ -206,7 +206,7 @@ def _debt_of_family(measured: Measured, family: int) -> Rows:
 def _shared(measured: Measured) -> Rows:
     ledger, welfare = measured.ledger, measured.welfare
     return {
-        ("displaced_se_gpu_s", "gpu_s"): measured.cost.displacement_se_gpu_s,
+        ("displacement_se_gpu_s", "gpu_s"): measured.cost.displacement_se_gpu_s,
         ("resource_cost_usd", "USD"): float(welfare.resource_usd[-1]),
         ("control_core_s", "core_s"): float(welfare.control_core_s[-1]),
         ("joules", "J"): float(welfare.joules[-1]),

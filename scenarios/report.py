@@ -25,7 +25,7 @@ NO_EVIDENCE: Final = "E"
 SHARED: Final = "(shared)"
 _N_LARGEST_PARTS: Final = 3
 _PART: Final = ["operation", "cause", "mean", "ci_low", "ci_high"]
-_DISPLACED: Final = ("displaced_gpu_s", "displaced_se_gpu_s")
+_DISPLACED: Final = ("displacement_gpu_s", "displacement_se_gpu_s")
 Estimates = Mapping[tuple[str, str], Estimate]
 _RECEIPTS: Final = {
     "n_signed": "really signed",

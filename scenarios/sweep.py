@@ -43,11 +43,7 @@ def sweep(
     ----------
     settings : values by parameter, each as `--set` would take it.
     """
-    points = _points(settings)
-    variants = [
-        scenario.with_settings([f"{key}={value}" for key, value in point.items()])
-        for point in points
-    ]
+    points, variants = design(scenario, settings)
     listed = checked_seeds(seeds)
     tasks = [
         Task(keys={"scenario": scenario.name, "point": k}, scenario=variant, seed=seed)
@@ -71,12 +67,25 @@ def sweep(
     return Results(tables=tables | {"points": _points_table(points)}, manifest=manifest)
 
 
-def _points(settings: Mapping[str, Sequence[object]]) -> list[dict[str, str]]:
+def design(
+    scenario: Scenario, settings: Mapping[str, Sequence[object]]
+) -> tuple[list[dict[str, str]], list[Scenario]]:
+    """Combine the settings into points, and the scenario at each; settings that go together may.
+
+    Raises
+    ------
+    ScenarioError
+        If a setting is not allowed, or no world fits a combination.
+    """
     for key, values in settings.items():
         if not values:
             raise ValueError(f"{key} needs at least one value to sweep over")
     texts = [[str(value) for value in values] for values in settings.values()]
-    return [dict(zip(settings, values, strict=True)) for values in product(*texts)]
+    points = [dict(zip(settings, values, strict=True)) for values in product(*texts)]
+    variants = [
+        scenario.with_settings(f"{key}={value}" for key, value in point.items()) for point in points
+    ]
+    return points, variants
 
 
 def _points_table(points: Sequence[Mapping[str, str]]) -> pa.Table:

@@ -14,7 +14,8 @@ from hanse.scenarios.executors import run_in_order
 from hanse.scenarios.experiment import Comparison, compare
 from hanse.scenarios.paired import ALL, WHOLE_LADDER, Cube, interval, paired_cube
 from hanse.scenarios.results import collect
-from hanse.scenarios.sweep import sweep
+from hanse.scenarios.scenario import ScenarioError, load
+from hanse.scenarios.sweep import design, sweep
 from tests.small_runs import broken_rung, tiny
 
 
@@ -174,6 +175,15 @@ def test_a_sweep_runs_every_combination_on_the_same_seeds() -> None:
     assert points["control.cores"].tolist() == ["13", "13", "13", "26", "26", "26"]
     assert results.frame("runs").groupby("point").size().tolist() == [4] * 6
     assert set(results.frame("differences")["point"]) == set(range(6))
+
+
+def test_a_design_takes_settings_that_only_go_together() -> None:
+    points, variants = design(
+        load("baseline"), {"fleet.classes": ["a,b"], "fleet.class_shares": ["0.5,0.5", "0.9,0.1"]}
+    )
+    assert len(points) == len(variants) == 2
+    with pytest.raises(ScenarioError):
+        design(load("baseline"), {"fleet.classes": ["a,b"]})
 
 
 def test_a_sweep_forms_no_difference_across_a_gap() -> None:
