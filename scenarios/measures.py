@@ -16,19 +16,16 @@ from hanse.market.states import (
     AUDIT,
     CAUSES,
     LABELS,
-    LAPSED,
-    N_STATES,
     N_WAITING_STATES,
-    OPEN,
     OPERATIONS,
     RESIDUAL,
     STATES,
     TOOL,
-    WRONG,
 )
 from hanse.market.sync_debt import DebtAccount, SyncCost, debt_accounts, debt_path, sync_cost
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
 from hanse.market.welfare import Welfare, measure_welfare
+from hanse.scenarios.counts import FamilyCounts, count_by_family
 
 SHARED: Final = "(shared)"
 Table = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
@@ -40,6 +37,7 @@ class Measured:
 
     world: World
     ledger: Ledger
+    counts: FamilyCounts
     occupancy: Occupancy
     cost: SyncCost
     welfare: Welfare
@@ -59,6 +57,7 @@ def measure(world: World, ledger: Ledger) -> Measured:
     return Measured(
         world=world,
         ledger=ledger,
+        counts=count_by_family(ledger, n_families),
         occupancy=occupancy,
         cost=sync_cost(ledger, occupancy, n_families=n_families),
         welfare=measure_welfare(
@@ -116,7 +115,7 @@ Rows = Mapping[tuple[str, str], float]
 
 def _of_family(measured: Measured, family: int) -> Rows:
     cost, welfare = measured.cost, measured.welfare
-    n_jobs = max(1, int((measured.world.workload.job_family == family).sum()))
+    n_jobs = max(1, int(measured.counts.jobs[family]))
     sync = float(cost.displaced_gpu_s[family].sum())
     displaced = float(cost.displacement_gpu_s[family].sum())
     chosen = (measured.occupancy.family == family) & (measured.occupancy.label == U)
@@ -132,7 +131,7 @@ def _of_family(measured: Measured, family: int) -> Rows:
         ("coordination_efficiency", "share"): payload / (payload + sync) if payload else 0.0,
         ("welfare_usd", "USD"): float(welfare.welfare_usd[family]),
         ("value_usd", "USD"): float(welfare.value_usd[family]),
-        ("value_open_usd", "USD"): _open_value_usd(measured.ledger, family),
+        ("value_open_usd", "USD"): float(measured.counts.open_value_usd[family]),
         ("resource_cost_usd", "USD"): float(welfare.resource_usd[family]),
         ("capital_usd", "USD"): float(welfare.capital_usd[family]),
         ("control_core_s", "core_s"): float(welfare.control_core_s[family]),
@@ -142,54 +141,27 @@ def _of_family(measured: Measured, family: int) -> Rows:
     }
 
 
-def _open_value_usd(ledger: Ledger, family: int) -> float:
-    """Value what still runs at the horizon: worth at its planned end, to the share worked off.
-
-    Welfare counts its resources up to the horizon but none of its value, so this stands beside it.
-    """
-    record = ledger.record
-    running = (record["outcome"] == OPEN) & (record["is_wrong"] == 0)
-    running &= ledger.stage_fact["family"][record["stage"]] == family
-    rows = record[running]
-    fact = ledger.stage_fact[rows["stage"]]
-    end_us = rows["end_us"] + fact["rest_us"]
-    worth = fact["value_usd"] - fact["delay_usd_per_us"] * (end_us - fact["job_arrival_us"])
-    worth = np.where(end_us <= fact["deadline_us"], np.maximum(0.0, worth), 0.0)
-    worked = (ledger.horizon_us - rows["accepted_us"]) / (end_us - rows["accepted_us"])
-    return float((worth * worked).sum())
-
-
 def _jobs(measured: Measured, family: int) -> Rows:
-    ledger, workload = measured.ledger, measured.world.workload
-    stages = ledger.stage_fact["family"] == family
-    job = workload.job_family == family
-    n_jobs = max(1, int(job.sum()))
-    done = ledger.job_done_us[job] >= 0
-    lapsed = _lapsed_jobs(ledger, stages)
-    waited = ledger.time_us[stages, TOOL + 1 : N_WAITING_STATES].sum() / US_PER_S
-    record = ledger.record
-    work = (record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)
-    own = work & (ledger.stage_fact["family"][record["stage"]] == family)
-    occupied_h = (record["end_us"][own] - record["accepted_us"][own]).sum() / US_PER_S / S_PER_HOUR
-    paid = record["payment_micro_usd"][own].sum() / MICRO_USD_PER_USD
-    n_wrong = int((record["outcome"][own] == WRONG).sum())
-    n_ended = max(1, int((record["end_us"][own] <= ledger.horizon_us).sum()))
+    counts = measured.counts
+    n_jobs = int(counts.jobs[family])
+    waited_us = int(counts.state_us[family, TOOL + 1 : N_WAITING_STATES].sum())
+    occupied_h = float(counts.occupied_us[family]) / US_PER_S / S_PER_HOUR
+    paid_usd = float(counts.paid_micro_usd[family]) / MICRO_USD_PER_USD
+    open_jobs = counts.jobs[family] - counts.done[family] - counts.lapsed[family]
     return {
-        ("jobs", "jobs"): float(job.sum()),
-        ("jobs_done", "jobs"): float(done.sum()),
-        ("jobs_expired", "jobs"): float(lapsed),
-        ("jobs_open", "jobs"): float(job.sum() - done.sum() - lapsed),
-        ("waiting_s", "s/job"): float(waited) / n_jobs,
-        ("price_usd_per_gpu_hour", "USD/gpu_h"): paid / occupied_h if occupied_h else float("nan"),
-        ("wrong_accepted_share", "share"): n_wrong / n_ended,
-        ("bounces", "bounces"): float(ledger.stage["bounces"][stages].sum()),
-        ("redos", "redos"): float(ledger.stage["redos"][stages].sum()),
+        ("jobs", "jobs"): n_jobs,
+        ("jobs_done", "jobs"): float(counts.done[family]),
+        ("jobs_expired", "jobs"): float(counts.lapsed[family]),
+        ("jobs_open", "jobs"): float(open_jobs),
+        ("waiting_s", "s/job"): waited_us / US_PER_S / max(1, n_jobs),
+        ("price_usd_per_gpu_hour", "USD/gpu_h"): paid_usd / occupied_h
+        if occupied_h
+        else float("nan"),
+        ("wrong_accepted_share", "share"): float(counts.wrong[family])
+        / max(1, int(counts.executions_ended[family])),
+        ("bounces", "bounces"): float(counts.bounces[family]),
+        ("redos", "redos"): float(counts.redos[family]),
     }
-
-
-def _lapsed_jobs(ledger: Ledger, stages: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
-    lapsed = stages & (ledger.stage["status"] == LAPSED)
-    return len(np.unique(ledger.stage_fact["job"][lapsed]))
 
 
 def _debt_of_family(measured: Measured, family: int) -> Rows:
@@ -253,15 +225,11 @@ def _occupancy(measured: Measured) -> Table:
 
 
 def _stage_time(measured: Measured) -> Table:
-    ledger, n_families = measured.ledger, len(measured.families) - 1
-    total = np.zeros((n_families, N_STATES), np.int64)
-    for family in range(n_families):
-        total[family] = ledger.time_us[ledger.stage_fact["family"] == family].sum(axis=0)
-    of_family, state = np.nonzero(total)
+    of_family, state = np.nonzero(measured.counts.state_us)
     return {
         "family": _names(measured.families, of_family),
         "state": _names(STATES, state),
-        "us": total[of_family, state],
+        "us": measured.counts.state_us[of_family, state],
     }
 
 
