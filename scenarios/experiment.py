@@ -23,6 +23,7 @@ from hanse.scenarios.results import Cell, Results, collect, provenance, table_of
 from hanse.scenarios.run import RunResult, run_world
 from hanse.scenarios.scenario import Scenario, describe_parameters
 from hanse.scenarios.traces import Trace
+from hanse.scenarios.yardstick import measure_yardstick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class Outcome:
     runs: tuple[tuple[Mapping[str, Cell], RunResult], ...]
     failures: tuple[Mapping[str, Cell], ...]
     draw_s: float
+    reference_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,18 +143,24 @@ def run_task(task: Task, *, regimes: Sequence[Rung], trace: Trace | None = None)
     begun = perf_counter()
     try:
         world = draw_world(task.scenario, task.seed, trace=trace)
-    except Exception as error:  # noqa: BLE001 - a failed draw is a row for each regime
+        draw_s = perf_counter() - begun
+        yardstick = measure_yardstick(world)
+    except Exception as error:  # noqa: BLE001 - without a world or a yardstick no regime ran
         rows = [_failure(task, rung, error) for rung in regimes]
         return Outcome(runs=(), failures=tuple(rows), draw_s=perf_counter() - begun)
-    draw_s = perf_counter() - begun
     runs, failures, digest = [], [], world.digest()
     for rung in regimes:
         try:
-            run = run_world(world, rung.regime, name=rung.name, digest=digest)
+            run = run_world(world, rung.regime, name=rung.name, digest=digest, yardstick=yardstick)
             runs.append((_keys(task, rung), run))
         except Exception as error:  # noqa: BLE001 - the other rungs of this world still count
             failures.append(_failure(task, rung, error))
-    return Outcome(runs=tuple(runs), failures=tuple(failures), draw_s=draw_s)
+    return Outcome(
+        runs=tuple(runs),
+        failures=tuple(failures),
+        draw_s=draw_s,
+        reference_s=yardstick.seconds,
+    )
 
 
 def kept(
@@ -184,7 +192,10 @@ def account(
 ) -> dict[str, object]:
     """Say in the manifest what was asked, of which worlds, with which code, and what it cost."""
     results = [result for outcome in outcomes for _, result in outcome.runs]
-    phase_s = {"draw": sum(outcome.draw_s for outcome in outcomes)}
+    phase_s = {
+        "draw": sum(outcome.draw_s for outcome in outcomes),
+        "reference": sum(outcome.reference_s for outcome in outcomes),
+    }
     for result in results:
         for phase, seconds in result.seconds.items():
             phase_s[phase] = phase_s.get(phase, 0.0) + seconds

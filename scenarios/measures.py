@@ -179,6 +179,7 @@ def _shared(measured: Measured) -> Rows:
     ledger, welfare = measured.ledger, measured.welfare
     return {
         ("displacement_se_gpu_s", "gpu_s"): measured.cost.displacement_se_gpu_s,
+        ("welfare_usd", "USD"): float(welfare.welfare_usd[-1]),
         ("resource_cost_usd", "USD"): float(welfare.resource_usd[-1]),
         ("control_core_s", "core_s"): float(welfare.control_core_s[-1]),
         ("joules", "J"): float(welfare.joules[-1]),

@@ -13,11 +13,19 @@ from typing import Final, cast
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hanse.market.units import Floats
 from hanse.scenarios import charts
 from hanse.scenarios.executors import available_workers, can_fork, run_in_order
 from hanse.scenarios.figures import MEASURE_TITLE, Drawing, drawings, families, rung_titles
 from hanse.scenarios.numerals import change, level, short, unit_words
-from hanse.scenarios.paired import ALL, LADDER_MEASURES, WHOLE_LADDER, Estimate, estimates
+from hanse.scenarios.paired import (
+    ALL,
+    LADDER_MEASURES,
+    WHOLE_LADDER,
+    Estimate,
+    estimates,
+    interval,
+)
 from hanse.scenarios.results import Results, ResultsError
 
 PAGE: Final = "report.html"
@@ -25,6 +33,8 @@ NO_EVIDENCE: Final = "E"
 SHARED: Final = "(shared)"
 _N_LARGEST_PARTS: Final = 3
 _PART: Final = ["operation", "cause", "mean", "ci_low", "ci_high"]
+_REFERENCE: Final = "reference_welfare_usd"
+_LOSS: Final = "coordination_loss_usd"
 _DISPLACED: Final = ("displacement_gpu_s", "displacement_se_gpu_s")
 Estimates = Mapping[tuple[str, str], Estimate]
 _RECEIPTS: Final = {
@@ -147,6 +157,7 @@ def _content(results: Results) -> dict[str, object]:
         "receipt_headings": list(_RECEIPTS.values()),
         "premiums": _premiums(results),
         "estimator": _estimator(results),
+        "reference_rows": _against_reference(results),
         "assumptions": _assumptions(results),
         "n_parameters": len(cast(Sequence[object], manifest["parameters"])),
         "failures": failures.to_dict("records"),
@@ -267,6 +278,37 @@ def _premiums(results: Results) -> list[Row]:
     parts = (wait[near].mean(), wait[~near].median(), wait.max())
     entries = [Entry(text=f"{part:,.2f}") for part in parts]
     return [*rows, Row(title="seconds until an audited hour is final", entries=entries)]
+
+
+def _against_reference(results: Results) -> list[Row]:
+    """Set the reference's welfare, and what each rung loses against it, side by side by family."""
+    if "measures" not in results.tables:
+        return []
+    frame = results.frame("measures")
+    by_family = [frame[frame["family"] == family] for family in families(results)]
+
+    def entries(measure: str, rung: str) -> list[Entry]:
+        chosen = [
+            part.loc[(part["measure"] == measure) & (part["regime"] == rung), "value"]
+            for part in by_family
+        ]
+        return [_level_entry(values.to_numpy(dtype=float)) for values in chosen if len(values)]
+
+    titles = rung_titles(results)
+    first = next(iter(titles))
+    rows = [Row(title="Reference", note="its welfare", entries=entries(_REFERENCE, first))]
+    rows += [
+        Row(title=title, note="loss", entries=entries(_LOSS, rung))
+        for rung, title in titles.items()
+    ]
+    return rows if rows[0].entries else []
+
+
+def _level_entry(value: Floats) -> Entry:
+    if not len(value):
+        return Entry(text="none")
+    over = interval(value)
+    return Entry(text=level(float(over.mean), float(over.low), float(over.high)))
 
 
 def _estimator(results: Results) -> list[Row]:

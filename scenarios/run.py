@@ -15,6 +15,7 @@ from hanse.scenarios.draw import draw_world
 from hanse.scenarios.measures import Table, measure, tables_of
 from hanse.scenarios.scenario import Scenario, load
 from hanse.scenarios.traces import Trace
+from hanse.scenarios.yardstick import Yardstick, measure_yardstick, with_losses
 from hanse.verification.audits import Claims, SignatureTally, sign_and_check
 
 
@@ -36,6 +37,7 @@ def run_world(
     *,
     name: str = "",
     digest: str = "",
+    yardstick: Yardstick | None = None,
     with_agents: bool = False,
 ) -> RunResult:
     """Run a world under a regime and measure it.
@@ -44,6 +46,7 @@ def run_world(
     ----------
     name : what the result calls the regime; the name of the rung if it is one of the ladder.
     digest : digest of the world, where it is known already.
+    yardstick : of this world; with it, the measures say what the run loses against the reference.
     with_agents : whether to register Mesa agents; it changes no result.
     """
     started = perf_counter()
@@ -52,6 +55,8 @@ def run_world(
     ledger = model.run_to_horizon()
     advanced = perf_counter()
     tables = tables_of(measure(world, ledger))
+    if yardstick is not None:
+        tables["measures"] = with_losses(tables["measures"], yardstick, world.workload.family)
     measured = perf_counter()
     tables["receipts"] = _receipts(world, ledger)
     verified = perf_counter()
@@ -88,8 +93,10 @@ def run(
     started = perf_counter()
     world = draw_world(question, seed, trace=trace)
     drawn = perf_counter() - started
-    result = run_world(world, chosen)
+    yardstick = measure_yardstick(world)
+    result = run_world(world, chosen, yardstick=yardstick)
     result.seconds["draw"] = drawn
+    result.seconds["reference"] = yardstick.seconds
     return result
 
 

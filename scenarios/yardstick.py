@@ -1,0 +1,69 @@
+"""Yardstick: what every regime on a world is measured against, worked out once per world."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from hanse.agents.lowering import lower_facts, lower_rules
+from hanse.agents.world import World
+from hanse.market.occupancy import label_time
+from hanse.market.reference import reference_ledger
+from hanse.market.regime import CENTRAL
+from hanse.market.units import Floats
+from hanse.market.welfare import measure_welfare
+from hanse.scenarios.measures import SHARED, Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yardstick:
+    """The reference of one world, and what working it out took.
+
+    Attributes
+    ----------
+    reference_usd : welfare of the reference W0 by family, shape (n_families + 1,); the last is what
+        belongs to no family.
+    seconds : its own cost.
+    """
+
+    reference_usd: Floats
+    seconds: float
+
+
+def measure_yardstick(world: World) -> Yardstick:
+    """Run the reference on a world: exact clearing of the true state at every event, at no delay.
+
+    Which regime the facts are lowered for makes no difference: the reference puts its own control
+    plane in the place of any (a test holds it to that).
+    """
+    begun = perf_counter()
+    n_families = len(world.workload.family)
+    facts = lower_facts(world, CENTRAL)
+    rules = lower_rules(world.terms, CENTRAL, horizon_us=world.horizon_us, n_planes=1)
+    ledger = reference_ledger(facts, rules, world.fleet.node_free_from_us, n_families=n_families)
+    welfare = measure_welfare(
+        ledger,
+        label_time(ledger, n_families),
+        world.terms,
+        n_families=n_families,
+        electricity_usd_per_kwh=world.geography.electricity_usd_per_kwh,
+    )
+    return Yardstick(reference_usd=welfare.welfare_usd, seconds=perf_counter() - begun)
+
+
+def with_losses(measures: Table, yardstick: Yardstick, families: tuple[str, ...]) -> Table:
+    """Add to a run's measures what it loses against the reference, W0 - W, family by family.
+
+    It may be negative: waiting can thicken a market, and the reference decides at every event.
+    """
+    rows = []
+    for name, reference_usd in zip((*families, SHARED), yardstick.reference_usd, strict=True):
+        here = measures["family"] == name
+        welfare_usd = measures["value"][here & (measures["measure"] == "welfare_usd")]
+        rows.append((name, "reference_welfare_usd", "USD", reference_usd))
+        rows.append((name, "coordination_loss_usd", "USD", reference_usd - float(welfare_usd[0])))
+    columns = zip(("family", "measure", "unit", "value"), zip(*rows, strict=True), strict=True)
+    return {
+        key: np.append(measures[key], np.array(column, dtype=measures[key].dtype))
+        for key, column in columns
+    }

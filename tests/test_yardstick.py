@@ -1,0 +1,73 @@
+"""The yardstick: one reference per world, and what each regime loses against it."""
+
+import numpy as np
+import pytest
+
+from hanse.agents.world import World
+from hanse.market.regime import Rule, Rung, ladder
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.experiment import Task, run_task
+from hanse.scenarios.measures import Table
+from hanse.scenarios.run import run_world
+from hanse.scenarios.scenario import load
+from hanse.scenarios.yardstick import measure_yardstick
+from tests.small_runs import tiny
+
+SMALL = {"fleet.nodes": 30, "load.model_calls": 120, "load.batch_jobs": 10}
+
+
+def world_of(scenario: str, **settings: float) -> World:
+    return draw_world(load(scenario).replace(SMALL | settings), 3)
+
+
+def values(table: Table, measure: str) -> dict[str, float]:
+    """Look one measure up by family."""
+    here = table["measure"] == measure
+    return dict(zip(table["family"][here].tolist(), table["value"][here].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("rung", [r for r in ladder if r.regime.rule is Rule.WELFARE])
+def test_without_friction_a_welfare_rung_loses_only_what_settling_costs(rung: Rung) -> None:
+    world = world_of("frictionless")
+    run = run_world(world, rung.regime, yardstick=measure_yardstick(world))
+    reference = values(run.tables["measures"], "reference_welfare_usd")
+    loss = values(run.tables["measures"], "coordination_loss_usd")
+    capital = values(run.tables["measures"], "capital_usd")
+    scale = sum(abs(usd) for usd in reference.values())
+    for family, lost in loss.items():
+        # Capital follows the prices and the settlement that a regime has; nothing else differs.
+        assert abs(lost) <= abs(capital.get(family, 0.0)) + 1e-9 * scale
+
+
+def test_a_loss_is_the_reference_less_the_run_in_every_family() -> None:
+    world = world_of("baseline")
+    yardstick = measure_yardstick(world)
+    for rung in (ladder[0], ladder[-1]):
+        table = run_world(world, rung.regime, yardstick=yardstick).tables["measures"]
+        reference, loss = (
+            values(table, name) for name in ("reference_welfare_usd", "coordination_loss_usd")
+        )
+        welfare = values(table, "welfare_usd")
+        assert list(reference.values()) == yardstick.reference_usd.tolist()
+        assert set(loss) == {*world.workload.family, "(shared)"}
+        assert loss == {family: reference[family] - welfare[family] for family in loss}
+
+
+def test_delay_and_stale_views_cost_welfare_against_the_reference() -> None:
+    slow = world_of("baseline", **{"control.clearing_interval_s": 60.0, "control.cores": 1.0})
+    run = run_world(slow, ladder[4].regime, yardstick=measure_yardstick(slow))
+    assert sum(values(run.tables["measures"], "coordination_loss_usd").values()) > 0
+
+
+def test_all_regimes_of_a_world_share_one_reference() -> None:
+    scenario = tiny()
+    outcome = run_task(
+        Task(keys={"scenario": scenario.name}, scenario=scenario, seed=1), regimes=ladder
+    )
+    assert len(outcome.runs) == len(ladder)
+    references = [
+        np.array(list(values(run.tables["measures"], "reference_welfare_usd").values()))
+        for _, run in outcome.runs
+    ]
+    assert all(np.array_equal(one, references[0]) for one in references)
+    assert outcome.reference_s > 0
