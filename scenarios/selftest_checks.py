@@ -7,7 +7,6 @@ has no tolerance but that of floating point.
 """
 
 from dataclasses import dataclass, replace
-from math import factorial
 from typing import Final
 
 import numpy as np
@@ -72,13 +71,6 @@ def mean_close_to(name: str, expected: float, value: Floats) -> Check:
     error = float(batch.std(ddof=1)) / _N_BATCHES**0.5
     quantile = float(student_t.ppf((1.0 + _CONFIDENCE) / 2.0, _N_BATCHES - 1))
     return close_to(name, expected, float(batch.mean()), within=quantile * error)
-
-
-def erlang_c(servers: int, utilisation: float) -> float:
-    """Return the probability that a job waits in M/M/c (Erlang 1917)."""
-    load_erlang = servers * utilisation
-    waiting = load_erlang**servers / factorial(servers) / (1.0 - utilisation)
-    return waiting / (sum(load_erlang**k / factorial(k) for k in range(servers)) + waiting)
 
 
 def lindley_wait_us(arrival_us: Integers, service_us: Integers) -> Integers:

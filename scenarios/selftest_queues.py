@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from hanse.market.ledger import Ledger
+from hanse.market.queues import erlang_c
 from hanse.market.states import AWAITING_CLEARING, IN_SERVICE, QUEUED
 from hanse.market.sync_debt import debt_accounts
 from hanse.market.units import US_PER_S, Floats
@@ -21,7 +22,6 @@ from hanse.scenarios.selftest_checks import (
     ROUND_OFF,
     Check,
     close_to,
-    erlang_c,
     lindley_wait_us,
     mean_close_to,
     run_ledger,

@@ -8,6 +8,7 @@ import pytest
 
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
+from hanse.market.queues import erlang_c
 from hanse.market.regime import AUDITED_MARKET, Regime
 from hanse.market.states import COMPLETE, LAPSED, QUEUED
 from hanse.market.units import US_PER_S, Integers
@@ -19,7 +20,6 @@ from hanse.scenarios.selftest_checks import (
     ON_ARRIVAL,
     Check,
     close_to,
-    erlang_c,
     lindley_wait_us,
     mean_close_to,
     run_ledger,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
+from hanse.market.queues import erlang_c
 from hanse.market.regime import CENTRAL, Audits, Cadence, Plane, Ranking, Rule, Settlement
 from hanse.market.states import (
     COMPLETE,
@@ -23,7 +24,6 @@ from hanse.market.units import US_PER_S, Integers
 from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world, poisson_us
 from hanse.scenarios.selftest_checks import (
     ON_ARRIVAL,
-    erlang_c,
     lindley_wait_us,
     mean_close_to,
     run_ledger,
