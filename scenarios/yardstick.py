@@ -1,4 +1,8 @@
-"""Yardstick: what every regime on a world is measured against, worked out once per world."""
+"""Yardstick: what every regime on a world is measured against, worked out once per world.
+
+The reference is quick and run for every world. The planner's bound is a linear program of seconds
+to a minute, so it is worked out where it is asked for and never in a comparison.
+"""
 
 from dataclasses import dataclass
 from time import perf_counter
@@ -8,6 +12,7 @@ import numpy as np
 from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.world import World
 from hanse.market.occupancy import label_time
+from hanse.market.planner import Planner, planner_bound
 from hanse.market.reference import reference_ledger
 from hanse.market.regime import CENTRAL
 from hanse.market.units import Floats
@@ -49,6 +54,21 @@ def measure_yardstick(world: World) -> Yardstick:
         electricity_usd_per_kwh=world.geography.electricity_usd_per_kwh,
     )
     return Yardstick(reference_usd=welfare.welfare_usd, seconds=perf_counter() - begun)
+
+
+def measure_bound(world: World, *, n_bins: int = 6) -> Planner:
+    """Bound from above the welfare that any regime can reach on a world, all families together.
+
+    What it exceeds the reference by, `bound_usd - reference_usd.sum()`, is the foresight gap: what
+    knowing all arrivals, and splitting work at will, could earn at the most.
+    """
+    return planner_bound(
+        lower_facts(world, CENTRAL),
+        world.terms,
+        world.fleet.node_free_from_us,
+        horizon_us=world.horizon_us,
+        n_bins=n_bins,
+    )
 
 
 def with_losses(measures: Table, yardstick: Yardstick, families: tuple[str, ...]) -> Table:

@@ -10,7 +10,7 @@ from hanse.scenarios.experiment import Task, run_task
 from hanse.scenarios.measures import Table
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
-from hanse.scenarios.yardstick import measure_yardstick
+from hanse.scenarios.yardstick import measure_bound, measure_yardstick
 from tests.small_runs import tiny
 
 SMALL = {"fleet.nodes": 30, "load.model_calls": 120, "load.batch_jobs": 10}
@@ -71,3 +71,12 @@ def test_all_regimes_of_a_world_share_one_reference() -> None:
     ]
     assert all(np.array_equal(one, references[0]) for one in references)
     assert outcome.reference_s > 0
+
+
+def test_no_rung_and_no_reference_reaches_above_the_planner_s_bound() -> None:
+    world = world_of("baseline", **{"measurement.horizon_s": 900})
+    bound, yardstick = measure_bound(world), measure_yardstick(world)
+    assert bound.bound_usd >= yardstick.reference_usd.sum()
+    for rung in ladder:
+        measures = run_world(world, rung.regime).tables["measures"]
+        assert bound.bound_usd >= sum(values(measures, "welfare_usd").values())
