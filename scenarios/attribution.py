@@ -28,7 +28,7 @@ from hanse.scenarios.measures import Table
 from hanse.scenarios.paired import interval
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import Scenario
-from hanse.scenarios.yardstick import measure_yardstick
+from hanse.scenarios.yardstick import Yardstick, measure_yardstick
 
 STRUCTURE: Final = "(rule and structure)"
 """What is lost with every friction off: the rule seeks something other than the reference, or
@@ -134,14 +134,14 @@ def _shares_of_seed(
 ) -> list[float]:
     """Run one world under every combination of frictions and share out its loss."""
     world = draw_world(scenario, seed)
+    # The reference has none of these frictions, so that it is the same with any of them off.
+    yardstick = measure_yardstick(world)
     players = range(len(frictions))
-    loss = {
-        frozenset(on): _loss_usd(
-            _without(world, [frictions[k] for k in players if k not in on]), rung
-        )
-        for size in range(len(frictions) + 1)
-        for on in combinations(players, size)
-    }
+    loss = {}
+    for size in range(len(frictions) + 1):
+        for on in combinations(players, size):
+            off = [frictions[player] for player in players if player not in on]
+            loss[frozenset(on)] = _loss_usd(_without(world, off), rung, yardstick)
     return [*shapley_values(loss, len(frictions)), loss[frozenset()]]
 
 
@@ -153,11 +153,9 @@ def _without(world: World, frictions: Sequence[str]) -> World:
     return replace(world, terms=terms)
 
 
-def _loss_usd(world: World, rung: Rung) -> float:
+def _loss_usd(world: World, rung: Rung, yardstick: Yardstick) -> float:
     """Return what the regime loses on this world against its reference, all families together."""
-    result = run_world(
-        world, rung.regime, name=rung.name, digest="-", yardstick=measure_yardstick(world)
-    )
+    result = run_world(world, rung.regime, name=rung.name, digest="-", yardstick=yardstick)
     return _total(result.tables["measures"], "coordination_loss_usd")
 
 

@@ -1,5 +1,6 @@
 """Shares of the coordination loss: they add up, and a friction that does nothing has none."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from hanse.market.regime import ladder
 from hanse.scenarios.attribution import FRICTIONS, STRUCTURE, attribute, shapley_values
+from hanse.scenarios.draw import draw_world
 from hanse.scenarios.scenario import load
+from hanse.scenarios.yardstick import measure_yardstick
 
 SMALL = {"fleet.nodes": 30, "load.model_calls": 100, "load.batch_jobs": 8}
 RUNGS = {rung.name: rung for rung in ladder}
@@ -90,6 +93,14 @@ def test_venues_lose_by_their_structure_where_units_are_released_while_data_move
         for share in (1.0, 0.0)
     )
     assert released > held
+
+
+def test_the_reference_is_the_same_with_any_friction_off() -> None:
+    world = draw_world(load("baseline").replace(SMALL), 0)
+    as_it_is = measure_yardstick(world).reference_usd.tolist()
+    for changes in FRICTIONS.values():
+        without = replace(world, terms=replace(world.terms, **changes))
+        assert measure_yardstick(without).reference_usd.tolist() == as_it_is
 
 
 def test_an_unknown_friction_is_named() -> None:
