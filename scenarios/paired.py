@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from hanse.market.regime import ladder
 from hanse.market.units import Floats
+from hanse.scenarios.measures import SHARED
 
 CONFIDENCE: Final = 0.95
 INTERVAL: Final = "Student t on paired differences, 95 %, each by itself"
@@ -166,7 +167,9 @@ def _skips(rungs: Sequence[str], k: int) -> bool:
 
 
 def _totals(measures: pd.DataFrame) -> pd.DataFrame:
-    wanted = measures[measures["measure"].isin(LADDER_MEASURES)]
+    # What belongs to no family has a welfare of its own, but the ladder is walked per family.
+    of_family = measures["family"] != SHARED
+    wanted = measures[of_family & measures["measure"].isin(LADDER_MEASURES)]
     return wanted.assign(operation=ALL, cause=ALL)[list(_SAMPLES)]
 
 

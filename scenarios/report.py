@@ -17,6 +17,7 @@ from hanse.market.units import Floats
 from hanse.scenarios import charts
 from hanse.scenarios.executors import available_workers, can_fork, run_in_order
 from hanse.scenarios.figures import MEASURE_TITLE, Drawing, drawings, families, rung_titles
+from hanse.scenarios.measures import SHARED
 from hanse.scenarios.numerals import change, level, short, unit_words
 from hanse.scenarios.paired import (
     ALL,
@@ -30,7 +31,6 @@ from hanse.scenarios.results import Results, ResultsError
 
 PAGE: Final = "report.html"
 NO_EVIDENCE: Final = "E"
-SHARED: Final = "(shared)"
 _N_LARGEST_PARTS: Final = 3
 _PART: Final = ["operation", "cause", "mean", "ci_low", "ci_high"]
 _REFERENCE: Final = "reference_welfare_usd"

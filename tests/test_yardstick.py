@@ -6,7 +6,7 @@ import pytest
 from hanse.agents.world import World
 from hanse.market.regime import Rule, Rung, ladder
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.experiment import Task, run_task
+from hanse.scenarios.experiment import Task, compare, run_task
 from hanse.scenarios.measures import Table
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
@@ -80,3 +80,11 @@ def test_no_rung_and_no_reference_reaches_above_the_planner_s_bound() -> None:
     for rung in ladder:
         measures = run_world(world, rung.regime).tables["measures"]
         assert bound.bound_usd >= sum(values(measures, "welfare_usd").values())
+
+
+def test_no_ladder_is_walked_for_what_belongs_to_no_family() -> None:
+    comparison = compare(tiny(), seeds=[0, 1], regimes=ladder[:2], workers=1)
+    for table in (comparison.levels, comparison.differences):
+        assert "(shared)" not in set(table["family"])
+    measures = comparison.results.frame("measures")
+    assert "(shared)" in set(measures["family"][measures["measure"] == "coordination_loss_usd"])
