@@ -14,14 +14,11 @@ from typing import Final
 import numpy as np
 
 from hanse.agents.model import ComputeMarket, release
-from hanse.agents.world import World
-from hanse.market.ledger import Ledger
 from hanse.market.regime import Regime, regimes
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.measures import measure, tables_of
-from hanse.scenarios.run import warm_up
+from hanse.scenarios.run import sign_receipts, warm_up
 from hanse.scenarios.scenario import Scenario, load
-from hanse.verification.audits import Claims, sign_and_check
 
 PHASES: Final = ("draw", "build", "advance", "measure", "verify")
 PER_RUN: Final = ("build", "advance", "measure")
@@ -140,7 +137,7 @@ def timed(scenario: Scenario, regime: Regime, seed: int) -> Timed:
     marks.append(perf_counter())
     tables_of(measure(world, ledger))
     marks.append(perf_counter())
-    sign_sample(world, ledger)
+    sign_receipts(world, ledger)
     marks.append(perf_counter())
     release(model)
     seconds = dict(zip(PHASES, np.diff(marks).tolist(), strict=True))
@@ -151,25 +148,6 @@ def timed(scenario: Scenario, regime: Regime, seed: int) -> Timed:
         n_jobs=world.workload.n_jobs,
         n_events=ledger.n_events,
         busy_share=float(busy_us.sum()) / len(ledger.unit) / ledger.horizon_us,
-    )
-
-
-def sign_sample(world: World, ledger: Ledger) -> None:
-    """Sign and check the receipts of the sampled stages, as a run does."""
-    record = ledger.record[(ledger.record["stage"] >= 0) & (ledger.record["final_us"] >= 0)]
-    row = record[world.workload.stage_is_sampled[record["stage"]]]
-    sign_and_check(
-        world.seed,
-        Claims(
-            task=row["stage"].astype(np.int64),
-            solver=world.fleet.node_owner[row["unit"]],
-            region=world.fleet.node_region[row["unit"]],
-            started_us=row["accepted_us"].astype(np.int64),
-            ended_us=row["end_us"].astype(np.int64),
-            work_us=row["execution_us"].astype(np.int64),
-            is_right=row["is_wrong"] == 0,
-            is_disputed=np.zeros(len(row), bool),
-        ),
     )
 
 

@@ -60,19 +60,24 @@ def measure(world: World, ledger: Ledger) -> Measured:
         counts=count_by_family(ledger, n_families),
         occupancy=occupancy,
         cost=sync_cost(ledger, occupancy, n_families=n_families),
-        welfare=measure_welfare(
-            ledger,
-            occupancy,
-            world.terms,
-            n_families=n_families,
-            electricity_usd_per_kwh=world.geography.electricity_usd_per_kwh,
-        ),
+        welfare=welfare_of(world, ledger, occupancy),
         debt=tuple(debt_accounts(ledger, n_families)),
         postings=post(
             ledger,
             stake_multiple=world.terms.stake_multiple,
             verifier=np.maximum(0, world.workload.stage_verifier),
         ),
+    )
+
+
+def welfare_of(world: World, ledger: Ledger, occupancy: Occupancy) -> Welfare:
+    """Value a run on this world at the world's prices."""
+    return measure_welfare(
+        ledger,
+        occupancy,
+        world.terms,
+        n_families=len(world.workload.family),
+        electricity_usd_per_kwh=world.geography.electricity_usd_per_kwh,
     )
 
 

@@ -58,7 +58,7 @@ def run_world(
     if yardstick is not None:
         tables["measures"] = with_losses(tables["measures"], yardstick, world.workload.family)
     measured = perf_counter()
-    tables["receipts"] = _receipts(world, ledger)
+    tables["receipts"] = sign_receipts(world, ledger)
     verified = perf_counter()
     release(model)
     return RunResult(
@@ -117,7 +117,7 @@ def _name_of(regime: Regime) -> str:
     return names[0] if names else "custom"
 
 
-def _receipts(world: World, ledger: Ledger) -> Table:
+def sign_receipts(world: World, ledger: Ledger) -> Table:
     """Really sign and check the receipts of sampled and of disputed executions."""
     record = ledger.record
     ended = (record["end_us"] <= ledger.horizon_us) & (record["outcome"] != AUDIT)

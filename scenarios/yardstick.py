@@ -16,8 +16,7 @@ from hanse.market.planner import Planner, planner_bound
 from hanse.market.reference import reference_ledger
 from hanse.market.regime import CENTRAL
 from hanse.market.units import Floats
-from hanse.market.welfare import measure_welfare
-from hanse.scenarios.measures import SHARED, Table
+from hanse.scenarios.measures import SHARED, Table, welfare_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +45,7 @@ def measure_yardstick(world: World) -> Yardstick:
     facts = lower_facts(world, CENTRAL)
     rules = lower_rules(world.terms, CENTRAL, horizon_us=world.horizon_us, n_planes=1)
     ledger = reference_ledger(facts, rules, world.fleet.node_free_from_us, n_families=n_families)
-    welfare = measure_welfare(
-        ledger,
-        label_time(ledger, n_families),
-        world.terms,
-        n_families=n_families,
-        electricity_usd_per_kwh=world.geography.electricity_usd_per_kwh,
-    )
+    welfare = welfare_of(world, ledger, label_time(ledger, n_families))
     return Yardstick(reference_usd=welfare.welfare_usd, seconds=perf_counter() - begun)
 
 
