@@ -7,10 +7,10 @@ same, by `count_edges`.
 """
 
 from hanse.market.bits import WORD_BITS
-from hanse.market.clock import N_BOOK
+from hanse.market.clock import N_BOOK, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.kernels import count_bits, kernel, lowest_bit
-from hanse.market.preparation import quote
+from hanse.market.preparation import bound_nano_usd, quote
 
 
 @kernel
@@ -39,6 +39,15 @@ def write_book(facts: Facts, rules: Rules, state: State, plane: int) -> None:
 
 
 @kernel
-def strike_off(state: State, stage: int, sink: int) -> None:
+def _strike_off(state: State, stage: int, sink: int) -> None:
     """Take a sink off the options of a stage, for as long as its inputs stay where they are."""
     state.option[stage, sink // WORD_BITS] ^= 1 << (sink % WORD_BITS)
+
+
+@kernel
+def bound_or_strike_off(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> int:
+    """Bound what a stage can gain at a sink; where that is nothing, the sink is no option more."""
+    bound = bound_nano_usd(facts, rules, state, stage, sink, state.clock[NOW])
+    if bound <= 0:
+        _strike_off(state, stage, sink)
+    return bound

@@ -3,11 +3,11 @@
 import numpy as np
 
 from hanse.market.bits import WORD_BITS
-from hanse.market.clock import N_BOOK, NOW
+from hanse.market.clock import N_BOOK
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.kernels import kernel, lowest_bit
-from hanse.market.options import strike_off
-from hanse.market.preparation import bound_nano_usd, quote
+from hanse.market.options import bound_or_strike_off
+from hanse.market.preparation import quote
 from hanse.market.units import NANO_USD_PER_USD
 
 
@@ -70,9 +70,7 @@ def _best_offer(
         while rest != 0:
             sink = word * WORD_BITS + lowest_bit(rest)
             rest &= rest - 1
-            bound = bound_nano_usd(facts, rules, state, stage, sink, state.clock[NOW])
-            if bound <= 0:
-                strike_off(state, stage, sink)
+            bound = bound_or_strike_off(facts, rules, state, stage, sink)
             if bound <= best:
                 continue
             place, cheapest, is_contested = facts.sink[sink], np.inf, False

@@ -7,8 +7,8 @@ from hanse.market.clearing import FORBIDDEN, ClearingScratch, clear_welfare
 from hanse.market.clock import N_BOOK, N_CERTIFIED, NOW
 from hanse.market.columns import MAX_BEST, Facts, Rules, State
 from hanse.market.kernels import kernel, lowest_bit
-from hanse.market.options import strike_off
-from hanse.market.preparation import bound_nano_usd, quote, worth_usd
+from hanse.market.options import bound_or_strike_off
+from hanse.market.preparation import quote, worth_usd
 from hanse.market.units import NANO_USD_PER_USD, Integers
 
 
@@ -75,9 +75,7 @@ def _bound_row(facts: Facts, rules: Rules, state: State, plane: int, stage: int)
         while rest != 0:
             sink = word * WORD_BITS + lowest_bit(rest)
             rest &= rest - 1
-            bound = bound_nano_usd(facts, rules, state, stage, sink, state.clock[NOW])
-            if bound <= 0:
-                strike_off(state, stage, sink)
+            bound = bound_or_strike_off(facts, rules, state, stage, sink)
             largest = max(largest, bound)
     return int(largest)
 
@@ -100,8 +98,8 @@ def _quote_row(
             book.net_open[candidate, book.slot[sink]] = net
             if net > 0:
                 can_gain = True
-            elif bound_nano_usd(facts, rules, state, stage, sink, state.clock[NOW]) <= 0:
-                strike_off(state, stage, sink)
+            else:
+                bound_or_strike_off(facts, rules, state, stage, sink)
     return can_gain
 
 
@@ -149,9 +147,7 @@ def _route_alone(facts: Facts, rules: Rules, state: State, plane: int) -> None:
         while rest != 0:
             sink = word * WORD_BITS + lowest_bit(rest)
             rest &= rest - 1
-            bound = bound_nano_usd(facts, rules, state, stage, sink, state.clock[NOW])
-            if bound <= 0:
-                strike_off(state, stage, sink)
+            bound = bound_or_strike_off(facts, rules, state, stage, sink)
             if bound <= best:
                 continue
             quote(facts, rules, state, stage, sink)
