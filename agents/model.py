@@ -151,7 +151,12 @@ class ComputeMarket(mesa.Model):
 
 
 def release(model: ComputeMarket) -> None:
-    """Let Mesa forget a model; Mesa 3.3 keeps every model alive through a class attribute."""
+    """Let go of a model that has had its day; its ledger stays good.
+
+    Mesa 3.3 keeps every model alive through a class attribute, and a model and its agents keep one
+    another alive until the garbage collector comes, so that each run would touch fresh memory.
+    """
     ids = getattr(mesa.Agent, "_ids", None)
     if ids is not None:
         ids.pop(model, None)
+    vars(model).clear()

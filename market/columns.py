@@ -46,6 +46,7 @@ STAGE: Final = np.dtype(
         ("state", "i8"),
         ("since_us", "i8"),
         ("ready_us", "i8"),
+        ("planned", "i8"),
         ("epoch", "i8"),
         ("attempt", "i8"),
         ("bounces", "i8"),

@@ -28,8 +28,8 @@ from hanse.market.gathering import add_pending, gather, remove_pending
 from hanse.market.kernels import kernel
 from hanse.market.options import count_edges, write_book
 from hanse.market.posted_rule import route_posted
-from hanse.market.preparation import prepare
-from hanse.market.stage_clock import enter
+from hanse.market.preparation import plan_steps, prepare
+from hanse.market.stage_clock import enter, plan
 from hanse.market.states import (
     ACTIVE,
     AWAITING_CLEARING,
@@ -37,13 +37,8 @@ from hanse.market.states import (
     DISPATCHED,
     IN_SERVICE,
     LANDING,
-    ON_AUTHORITY,
-    ON_IDENTITY,
-    ON_POLICY,
-    ON_STATE,
     QUEUED,
     RULE,
-    TRANSFERRING,
     UNMATCHED,
 )
 from hanse.market.views import forget_gains, hold, look, regain
@@ -272,7 +267,7 @@ def _send(facts: Facts, rules: Rules, state: State, plane: int, count: int, end_
         is_matched = book.assigned[k] >= 0 or book.assigned_sink[k] >= 0
         if not is_matched and state.stage[stage]["state"] != UNMATCHED:
             enter(rules, state, stage, UNMATCHED)
-            state.plan_us[stage, IN_SERVICE] = end_us - state.clock[NOW]
+            plan(state, stage, IN_SERVICE, end_us - state.clock[NOW])
             state.stage[stage]["returning"] = 0
 
 
@@ -318,23 +313,18 @@ def command(
     if ready.holding_us == 0:
         row["data_core_us"] += ready.core_us
         row["egress_usd"] += ready.egress_usd
-    plan = state.plan_us[stage]
-    plan[IN_SERVICE] = end_us - now_us
-    plan[AWAITING_SETTLEMENT] = lock_us
+    # What has come back spends its second service in the state that it came back in.
+    plan(state, stage, row["returning"] or IN_SERVICE, end_us - now_us)
+    row["returning"] = 0
+    plan(state, stage, AWAITING_SETTLEMENT, lock_us)
     if ready.holding_us > 0:
         row["land_us"] = leave_us + command_us
-        plan[DISPATCHED] = command_us
+        plan(state, stage, DISPATCHED, command_us)
     else:
         row["land_us"] = leave_us + ready.lead_us
-        plan[ON_IDENTITY], plan[ON_POLICY] = ready.identity_us, ready.policy_us
-        plan[ON_STATE], plan[ON_AUTHORITY] = ready.state_us, ready.authority_us
-        plan[TRANSFERRING] = ready.transfer_us
+        plan_steps(state, stage, ready)
         steps_us = ready.identity_us + ready.policy_us + ready.state_us
         steps_us += ready.authority_us + ready.transfer_us
-        plan[LANDING] = ready.lead_us - steps_us
-    if row["returning"]:
-        plan[row["returning"]] = plan[IN_SERVICE]
-        plan[IN_SERVICE] = 0
-        row["returning"] = 0
+        plan(state, stage, LANDING, ready.lead_us - steps_us)
     hold(facts, state, plane, unit, row["land_us"])
     schedule(state, row["land_us"], LAND, of_epoch(stage, row["epoch"]))

@@ -15,9 +15,9 @@ from hanse.market.events import (
     schedule,
 )
 from hanse.market.kernels import kernel
-from hanse.market.preparation import prepare
+from hanse.market.preparation import plan_steps, prepare
 from hanse.market.records import occupy_unit
-from hanse.market.stage_clock import enter, open_stage
+from hanse.market.stage_clock import enter, open_stage, plan
 from hanse.market.states import (
     ACTIVE,
     AUDIT,
@@ -29,14 +29,9 @@ from hanse.market.states import (
     EXECUTING,
     IN_FLIGHT,
     NOT_READY,
-    ON_AUTHORITY,
     ON_CONTEXT,
-    ON_IDENTITY,
-    ON_POLICY,
-    ON_STATE,
     RIGHT,
     STALENESS,
-    TRANSFERRING,
     WRONG,
 )
 from hanse.market.views import record_change
@@ -116,17 +111,15 @@ def _accept(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     commit = facts.attempt_commit[row["attempt"], stage]
     ready = prepare(facts, state, stage, region, 0, now_us, commit)
     enter(rules, state, stage, EXECUTING)
-    plan, record = state.plan_us[stage], state.record[occupy_unit(state, stage, unit)]
-    plan[ON_CONTEXT] = ready.context_us
+    record = state.record[occupy_unit(state, stage, unit)]
+    plan(state, stage, ON_CONTEXT, ready.context_us)
     record["context_us"] = ready.context_us
     record["execution_us"] = fact["work_us"]
     if row["holding_us"] > 0:
         record["identity_us"], record["policy_us"] = ready.identity_us, ready.policy_us
         record["state_us"], record["authority_us"] = ready.state_us, ready.authority_us
         record["transfer_us"] = ready.transfer_us
-        plan[ON_IDENTITY], plan[ON_POLICY] = ready.identity_us, ready.policy_us
-        plan[ON_STATE], plan[ON_AUTHORITY] = ready.state_us, ready.authority_us
-        plan[TRANSFERRING] = ready.transfer_us
+        plan_steps(state, stage, ready)
         row["holding_us"] = ready.holding_us
         row["data_core_us"] += ready.core_us
         row["egress_usd"] += ready.egress_usd

@@ -1,11 +1,12 @@
 """The ledger of units: which label, operation and cause each unit-microsecond carries."""
 
-import math
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
+from hanse.market.columns import RECORD, Rows
+from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.states import (
     AUDIT,
@@ -17,6 +18,7 @@ from hanse.market.states import (
     CROSSING,
     DISCARDED,
     LABELS,
+    LAPSED,
     ON_AUTHORITY,
     ON_IDENTITY,
     ON_POLICY,
@@ -38,15 +40,14 @@ U, C, B, F, H, I, X = range(len(LABELS))  # noqa: E741  # the labels of the lite
 NONE: Final = -1
 """Operation or cause of a unit-microsecond that has none: payload, idle, down."""
 
-_EXACT: Final = 1 << 53
-
-_HELD_FOR: Final = (
-    ("identity_us", ON_IDENTITY),
-    ("policy_us", ON_POLICY),
-    ("state_us", ON_STATE),
-    ("authority_us", ON_AUTHORITY),
-    ("transfer_us", TRANSFERRING),
+_HELD_FOR: Final = tuple(
+    BLAME[state] for state in (ON_IDENTITY, ON_POLICY, ON_STATE, ON_AUTHORITY, TRANSFERRING)
 )
+"""Operation and cause of each step for which a unit is held, in order."""
+
+_FIRST_STEP: Final = tuple(RECORD.names or ()).index("identity_us")
+_N_STEPS: Final = len(_HELD_FOR) + 2
+"""The steps of an occupation stand side by side: what it is held for, context, execution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,113 +71,107 @@ class Occupancy:
     unit_us: Integers
 
 
-_AXES: Final = (len(LABELS), len(OPERATIONS) + 1, len(CAUSES) + 1, 2)
-"""Labels, operations and causes (`NONE` comes first), open or not: how a ledger line is keyed."""
-
-
 def label_time(ledger: Ledger, n_families: int) -> Occupancy:
     """Label every unit-microsecond of a run and add up equal labels."""
     record, n_sinks = ledger.record, len(ledger.sink)
-    stage = record["stage"]
-    family = np.where(stage >= 0, ledger.stage_fact["family"][stage], n_families)
-    sink = ledger.unit["sink"][record["unit"]]
-    place = (family * n_sinks + sink) * math.prod(_AXES)
-    is_open = record["end_us"] > ledger.horizon_us
-    n_keys = (n_families + 1) * n_sinks * math.prod(_AXES)
-    place += is_open
-    segments = _segments(ledger)
-    keys, time_us, busy = [], [], np.zeros(len(record), np.int64)
-    for unit_us, line in segments:
-        some = np.flatnonzero(unit_us)
-        keys.append((place + line)[some])
-        time_us.append(unit_us[some])
-        busy += unit_us
-    total = np.bincount(np.concatenate(keys), np.concatenate(time_us), n_keys)
-    idle_place = (n_families * n_sinks + np.arange(n_sinks)) * math.prod(_AXES)
-    total[idle_place + _line(I, NONE, NONE)] += _idle_time(ledger, busy)
-    assert total.max() < _EXACT, "a sum of microseconds is too large to be exact"
-    key = np.flatnonzero(total)
-    axes = np.unravel_index(key, (n_families + 1, n_sinks, *_AXES))
+    axes = (len(LABELS), len(OPERATIONS) + 1, len(CAUSES) + 1, 2)
+    total = np.zeros((n_families + 1, n_sinks, *axes), np.int64)
+    busy_us = np.zeros(len(ledger.unit), np.int64)
+    columns = record.view(np.int64).reshape(len(record), len(RECORD.names or ()))
+    _add_up(
+        record,
+        columns[:, _FIRST_STEP : _FIRST_STEP + _N_STEPS],
+        ledger.stage_fact,
+        ledger.stage,
+        ledger.unit,
+        _why_lost(ledger),
+        ledger.horizon_us,
+        total,
+        busy_us,
+    )
+    total[n_families, :, I, NONE - NONE, NONE - NONE, 0] += _idle_time(ledger, busy_us)
+    place = np.flatnonzero(total != 0)
+    axis = np.unravel_index(place, total.shape)
     return Occupancy(
-        family=axes[0],
-        sink=axes[1],
-        label=axes[2],
-        operation=axes[3] + NONE,
-        cause=axes[4] + NONE,
-        is_open=axes[5].astype(bool),
-        unit_us=total[key].astype(np.int64),
+        family=axis[0],
+        sink=axis[1],
+        label=axis[2],
+        operation=axis[3] + NONE,
+        cause=axis[4] + NONE,
+        is_open=axis[5].astype(bool),
+        unit_us=total.reshape(-1)[place],
     )
 
 
-Line = TypeVar("Line", int, Integers)
-Segment = tuple[Integers, Integers | int]
-"""Unit time of each occupation, and the line of the ledger it belongs to."""
+def _why_lost(ledger: Ledger) -> Integers:
+    """Return why each job was abandoned, or `NONE`; shape (n_jobs,)."""
+    lapsed = np.flatnonzero(ledger.stage["status"] == LAPSED)
+    job = ledger.stage_fact["job"]
+    cause = np.full(int(job.max(initial=-1)) + 1, NONE)
+    np.maximum.at(cause, job[lapsed], ledger.stage["lapse_cause"][lapsed])
+    return cause
 
 
-def _line(label: Line, operation: Line, cause: Line) -> Line:
-    """Return the line of a label, an operation and a cause; open time stands one line further."""
-    _, n_operations, n_causes, n_open = _AXES
-    return ((label * n_operations + operation - NONE) * n_causes + cause - NONE) * n_open
+@kernel
+def _blame_execution(record: Rows, row: int, epoch: int, cause: int) -> tuple[int, int, int]:
+    """Say of an execution whether it was payload, lost, or an audit, and why.
+
+    `epoch` is how often its stage has begun anew, `cause` why its job was abandoned, or `NONE`.
+    """
+    outcome = record[row]["outcome"]
+    if outcome == RESIDUAL:
+        return U, NONE, NONE
+    if outcome == AUDIT:
+        return C, VERIFICATION, AUDITING
+    if outcome in (WRONG, CAUGHT) or (outcome == OPEN and record[row]["is_wrong"] == 1):
+        return F, VERIFICATION, STRATEGIC
+    discarded = outcome == DISCARDED or (outcome == OPEN and record[row]["epoch"] != epoch)
+    if discarded and cause == NONE:
+        return F, STATE, STRATEGIC
+    if discarded or (outcome == RIGHT and cause != NONE):
+        return F, ROUTING, cause
+    return U, NONE, NONE
 
 
-def _segments(ledger: Ledger) -> list[Segment]:
-    """Cut each occupation into its steps, clipped at the horizon, with its label and blame."""
-    record, horizon_us = ledger.record, ledger.horizon_us
-    at_us = record["accepted_us"].copy()
-    segments: list[Segment] = []
-    for name, state in _HELD_FOR:
-        segments.append((_clipped(at_us, record[name], horizon_us), _line(B, *BLAME[state])))
-        at_us = at_us + record[name]
-    context = _clipped(at_us, record["context_us"], horizon_us)
-    segments.append((context, _line(C, CONTEXT, CROSSING)))
-    at_us = at_us + record["context_us"]
-    execution = _clipped(at_us, record["execution_us"], horizon_us)
-    segments.append((execution, _line(*_execution_labels(ledger))))
-    return segments
-
-
-def _clipped(at_us: Integers, length_us: Integers, horizon_us: int) -> Integers:
-    end_us: Integers = np.minimum(at_us + length_us, horizon_us)
-    return end_us - np.minimum(at_us, horizon_us)
-
-
-def _execution_labels(ledger: Ledger) -> tuple[Integers, Integers, Integers]:
-    """Say of each execution whether it was payload, lost, or an audit, and why."""
-    record = ledger.record
-    outcome, stage = record["outcome"], record["stage"]
-    abandoned = (stage >= 0) & ledger.lapsed_job[stage]
-    lapse_cause = ledger.stage["lapse_cause"]
-    job_cause = np.zeros(int(ledger.stage_fact["job"].max(initial=-1)) + 1, np.int64)
-    np.maximum.at(job_cause, ledger.stage_fact["job"], lapse_cause)
-    is_cheat = (
-        (outcome == WRONG) | (outcome == CAUGHT) | ((outcome == OPEN) & (record["is_wrong"] == 1))
-    )
-    outdated = (outcome == OPEN) & (record["epoch"] != ledger.stage["epoch"][stage])
-    discarded = (outcome == DISCARDED) | outdated
-    is_lost = ((outcome == RIGHT) & abandoned) | discarded
-    label = np.select([outcome == AUDIT, is_cheat | is_lost], [C, F], U)
-    operation = np.select(
-        [outcome == AUDIT, is_cheat, discarded & ~abandoned, is_lost],
-        [VERIFICATION, VERIFICATION, STATE, ROUTING],
-        NONE,
-    )
-    cause = np.select(
-        [outcome == AUDIT, is_cheat, discarded & ~abandoned, is_lost],
-        [AUDITING, STRATEGIC, STRATEGIC, job_cause[ledger.stage_fact["job"][stage]]],
-        NONE,
-    )
-    residual = outcome == RESIDUAL
-    label[residual], operation[residual], cause[residual] = U, NONE, NONE
-    return label, operation, cause
+@kernel
+def _add_up(
+    record: Rows,
+    steps: Integers,
+    stage_fact: Rows,
+    stage: Rows,
+    unit: Rows,
+    why_lost: Integers,
+    horizon_us: int,
+    total: Integers,
+    busy_us: Integers,
+) -> None:
+    """Cut each occupation into its steps, clipped at the horizon, and add them up by label."""
+    for row in range(len(record)):
+        of_stage, at_us = record[row]["stage"], min(record[row]["accepted_us"], horizon_us)
+        family, label, operation, cause = len(total) - 1, U, NONE, NONE
+        if of_stage >= 0:
+            family, lost = stage_fact[of_stage]["family"], why_lost[stage_fact[of_stage]["job"]]
+            epoch = stage[of_stage]["epoch"]
+            label, operation, cause = _blame_execution(record, row, epoch, lost)
+        is_open = int(record[row]["end_us"] > horizon_us)
+        lines = total[family, unit[record[row]["unit"]]["sink"]]
+        for step in range(_N_STEPS):
+            end_us = min(at_us + steps[row, step], horizon_us)
+            if step < len(_HELD_FOR):
+                line = (B, _HELD_FOR[step][0] - NONE, _HELD_FOR[step][1] - NONE)
+            elif step == len(_HELD_FOR):
+                line = (C, CONTEXT - NONE, CROSSING - NONE)
+            else:
+                line = (label, operation - NONE, cause - NONE)
+            lines[line[0], line[1], line[2], is_open] += end_us - at_us
+            busy_us[record[row]["unit"]] += end_us - at_us
+            at_us = end_us
 
 
 def _idle_time(ledger: Ledger, busy_us: Integers) -> Integers:
     """Return what is left of each sink's time; occupations of a unit must not overlap."""
-    n_units, n_sinks = len(ledger.unit), len(ledger.sink)
-    unit_busy = np.zeros(n_units, np.int64)
-    np.add.at(unit_busy, ledger.record["unit"], busy_us)
-    idle = ledger.horizon_us - unit_busy
+    idle = ledger.horizon_us - busy_us
     assert (idle >= 0).all(), "a unit was occupied twice at once"
-    idle_of_sink = np.zeros(n_sinks, np.int64)
+    idle_of_sink = np.zeros(len(ledger.sink), np.int64)
     np.add.at(idle_of_sink, ledger.unit["sink"], idle)
     return idle_of_sink

@@ -6,6 +6,8 @@ from hanse.market.bits import WORD_BITS
 from hanse.market.clock import GENERATION, NOW
 from hanse.market.columns import POSTED_RULE, Facts, Rules, State
 from hanse.market.kernels import kernel
+from hanse.market.stage_clock import plan
+from hanse.market.states import ON_AUTHORITY, ON_IDENTITY, ON_POLICY, ON_STATE, TRANSFERRING
 from hanse.market.units import NANO_USD_PER_USD
 
 # A quote rounds thrice to whole nano-USD, and an amount in floating point is right to far less.
@@ -70,6 +72,16 @@ def prepare(
         core_us,
         fact["input_bytes"] * link["egress_usd_per_byte"],
     )
+
+
+@kernel
+def plan_steps(state: State, stage: int, ready: Preparation) -> None:
+    """Put the preliminary operations and the transfer on the plan of a stage."""
+    plan(state, stage, ON_IDENTITY, ready.identity_us)
+    plan(state, stage, ON_POLICY, ready.policy_us)
+    plan(state, stage, ON_STATE, ready.state_us)
+    plan(state, stage, ON_AUTHORITY, ready.authority_us)
+    plan(state, stage, TRANSFERRING, ready.transfer_us)
 
 
 @kernel

@@ -1,13 +1,13 @@
 """The ledger of stage time: in which state each stage is at each microsecond.
 
 A stage carries a plan, the states of fixed length that lie ahead of it, and a tail, the state it is
-in once the plan has run out. Whatever interrupts a stage first books what has passed.
+in once the plan has run out. Whatever interrupts a stage first books what has passed. Bits in
+`planned` say which states the plan has, as most of them have no length.
 """
 
 from hanse.market.clock import N_OPEN, NOW
 from hanse.market.columns import Rules, State
-from hanse.market.kernels import kernel
-from hanse.market.states import N_STATES
+from hanse.market.kernels import kernel, lowest_bit
 
 
 @kernel
@@ -15,13 +15,15 @@ def book_time(rules: Rules, state: State, stage: int, now_us: int) -> None:
     """Book the time since the last change to the states it was spent in, and clear the plan."""
     row = state.stage[stage]
     elapsed = min(now_us, rules.horizon_us) - min(row["since_us"], rules.horizon_us)
-    for step in range(N_STATES):
-        planned = state.plan_us[stage, step]
-        if planned > 0:
-            spent = min(planned, elapsed)
-            state.time_us[stage, step] += spent
-            elapsed -= spent
-            state.plan_us[stage, step] = 0
+    rest = row["planned"]
+    while rest != 0:
+        step = lowest_bit(rest)
+        rest &= rest - 1
+        spent = min(state.plan_us[stage, step], elapsed)
+        state.time_us[stage, step] += spent
+        elapsed -= spent
+        state.plan_us[stage, step] = 0
+    row["planned"] = 0
     state.time_us[stage, row["state"]] += elapsed
     row["since_us"] = now_us
 
@@ -34,15 +36,25 @@ def enter(rules: Rules, state: State, stage: int, tail: int) -> None:
 
 
 @kernel
+def plan(state: State, stage: int, step: int, length_us: int) -> None:
+    """Give a state a length on the plan of a stage; the states of a plan come in their order."""
+    state.plan_us[stage, step] = length_us
+    if length_us > 0:
+        state.stage[stage]["planned"] |= 1 << step
+
+
+@kernel
 def state_at(state: State, stage: int, now_us: int) -> int:
     """Return the state a stage is in, without booking anything."""
-    elapsed = now_us - state.stage[stage]["since_us"]
-    for step in range(N_STATES):
-        planned = state.plan_us[stage, step]
-        if elapsed < planned:
-            return step
-        elapsed -= planned
-    return int(state.stage[stage]["state"])
+    row = state.stage[stage]
+    elapsed, rest = now_us - row["since_us"], row["planned"]
+    while rest != 0:
+        step = lowest_bit(rest)
+        rest &= rest - 1
+        if elapsed < state.plan_us[stage, step]:
+            return int(step)
+        elapsed -= state.plan_us[stage, step]
+    return int(row["state"])
 
 
 @kernel

@@ -71,6 +71,9 @@ def sync_cost(ledger: Ledger, occupancy: Occupancy, *, n_families: int) -> SyncC
     )
 
 
+_BLAMED: Final = np.array([BLAME.get(state, (0, 0)) for state in range(N_WAITING_STATES)])
+
+
 def _displacement(ledger: Ledger, shape: tuple[int, ...]) -> tuple[Floats, float]:
     """Blame displaced units on what the stages they are matched with were waiting for."""
     n_samples = len(ledger.sample_us)
@@ -90,13 +93,13 @@ def _displacement(ledger: Ledger, shape: tuple[int, ...]) -> tuple[Floats, float
     hidden = _hidden_share(ledger)
     total = np.zeros(shape)
     region = ledger.sink["region"]
-    for column in np.flatnonzero(gpu_s.any(axis=1)):
-        signature, state = divmod(int(column), N_WAITING_STATES)
-        family = ledger.signature_family[signature]
-        operation, cause = BLAME[state]
-        unseen = hidden * gpu_s[column] if state == UNMATCHED else np.zeros(len(hidden))
-        np.add.at(total[family, operation, cause], region, gpu_s[column] - unseen)
-        np.add.at(total[family, operation, STALENESS], region, unseen)
+    column = np.flatnonzero(gpu_s.any(axis=1))
+    signature, state = np.divmod(column, N_WAITING_STATES)
+    family, (operation, cause) = ledger.signature_family[signature], _BLAMED[state].T
+    unseen = np.where((state == UNMATCHED)[:, None], hidden * gpu_s[column], 0.0)
+    for why, part in ((cause, gpu_s[column] - unseen), (np.full_like(cause, STALENESS), unseen)):
+        place = (family[:, None], operation[:, None], why[:, None], region)
+        np.add.at(total, place, part)
     error = stratified_standard_error(result.displaced, stratum_us) / US_PER_S
     return total, float(error)
 

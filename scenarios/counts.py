@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanse.market.ledger import Ledger
-from hanse.market.states import AUDIT, LAPSED, N_STATES, OPEN, RESIDUAL, WRONG
+from hanse.market.states import AUDIT, LAPSED, OPEN, RESIDUAL, WRONG
 from hanse.market.units import Floats, Integers
 
 
@@ -51,7 +51,7 @@ def count_by_family(ledger: Ledger, n_families: int) -> FamilyCounts:
         return np.bincount(groups, weight, n_families).astype(np.int64)
 
     return FamilyCounts(
-        state_us=np.array([_state_us(ledger, family == k) for k in range(n_families)]),
+        state_us=(family == np.arange(n_families)[:, None]).astype(np.int64) @ ledger.time_us,
         jobs=total(family_of_job),
         done=total(family_of_job[ledger.job_done_us >= 0]),
         lapsed=total(family_of_job[lapsed]),
@@ -63,11 +63,6 @@ def count_by_family(ledger: Ledger, n_families: int) -> FamilyCounts:
         redos=total(family, ledger.stage["redos"]),
         open_value_usd=_open_value_usd(ledger, family, n_families),
     )
-
-
-def _state_us(ledger: Ledger, chosen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Integers:
-    total: Integers = ledger.time_us[chosen].sum(axis=0).reshape(N_STATES)
-    return total
 
 
 def _jobs(

@@ -150,7 +150,18 @@ def test_releasing_twice_or_without_agents_is_harmless() -> None:
     model = two_jobs(with_agents=False)
     release(model)
     release(model)
-    assert model.run_to_horizon().horizon_us == 100_000_000
+    assert not hasattr(model, "state")
+
+
+def test_a_released_model_lets_go_of_its_columns_at_once() -> None:
+    model = two_jobs(with_agents=True)
+    columns = weakref.ref(model.state.time_us)
+    gc.disable()
+    try:
+        release(model)
+        assert columns() is None
+    finally:
+        gc.enable()
 
 
 def test_a_ledger_outlives_its_model() -> None:
