@@ -1,6 +1,7 @@
 """From a world and a regime to the columns of the engine; the only place that knows both."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Final
 
@@ -24,6 +25,7 @@ from hanse.market.units import (
 )
 
 _BITS_PER_BYTE: Final = 8
+_LONGEST_US: Final = float(1 << 52)
 
 
 def lower_facts(world: World, regime: Regime) -> Facts:
@@ -35,7 +37,7 @@ def lower_facts(world: World, regime: Regime) -> Facts:
     first = np.flatnonzero(workload.stage_ordinal == 0)
     offer, unit_offer = _offers(world)
     sinks = _sinks(world, offer)
-    stage = _stage_facts(world, signature)
+    stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
     expiry_stage = np.argsort(stage["deadline_us"], kind="stable")
     return Facts(
         stage=stage,
@@ -59,7 +61,6 @@ def lower_facts(world: World, regime: Regime) -> Facts:
         origin_plane=_origin_plane(world, regime),
         sample_us=world.sample_instant_us,
         admissible=_admissible(legal, accelerator, sinks),
-        cheapest_usd_per_us=float(sinks["busy_usd_per_us"].min()),
     )
 
 
@@ -190,7 +191,7 @@ def _distinct(key: Integers, n_keys: int) -> tuple[Integers, Integers]:
     return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[key]
 
 
-def _stage_facts(world: World, signature: Integers) -> Rows:
+def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: float) -> Rows:
     workload, terms = world.workload, world.terms
     job, n_stages = workload.stage_job, workload.n_stages
     # Filled column by column and turned into rows at once: rows are much slower to fill.
@@ -222,7 +223,21 @@ def _stage_facts(world: World, signature: Integers) -> Rows:
     fact["context_us"][:] = _context_us(workload.stage_context_tokens, terms)
     fact["holds"][:] = workload.stage_holds
     fact["verifier_region"][:] = _audit_regions(world)
+    fact["worthless_us"][:] = _worthless_us(fact, cheapest_usd_per_us)
     return np.ascontiguousarray(block.T).reshape(-1).view(STAGE_FACT)
+
+
+def _worthless_us(fact: Mapping[str, Integers | Floats], cheapest_usd_per_us: float) -> Floats:
+    """Return from when on a stage, started where its inputs lie, is not worth its cost."""
+    ahead_us = fact["work_us"] + fact["rest_us"]
+    cost = cheapest_usd_per_us * (fact["work_us"] + fact["rest_work_us"])
+    surplus, slope = fact["value_usd"] - cost, fact["delay_usd_per_us"]
+    last_age_us = np.full(len(surplus), float(fact["deadline_us"].max(initial=0)) + 1.0)
+    np.divide(surplus, slope, out=last_age_us, where=slope > 0)
+    last_age_us[surplus <= 0] = 0.0
+    too_late_us = np.ceil(np.minimum(fact["job_arrival_us"] + last_age_us, _LONGEST_US))
+    start_us: Floats = np.minimum(too_late_us, fact["deadline_us"] + 1.0) - ahead_us
+    return start_us
 
 
 def _context_us(tokens: Integers, terms: Terms) -> Integers:

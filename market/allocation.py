@@ -96,6 +96,7 @@ def allocate(
         plan_us=np.zeros((n_stages, N_STATES), np.int64),
         time_us=np.zeros((n_stages, N_STATES), np.int64),
         unit=np.zeros(n_units, UNIT),
+        idle_units=np.zeros(n_sinks, np.int64),
         record=np.zeros(n_records, RECORD),
         plane=np.zeros(n_planes, PLANE),
         server_free_us=np.zeros(n_planes * rules.n_servers, np.int64),

@@ -54,7 +54,7 @@ def next_audit(state: State, sink: int) -> int:
 def start_audit(facts: Facts, rules: Rules, state: State, stage: int, unit: int) -> None:
     """Occupy a free unit with the re-execution of a stage."""
     keep = state.stage[stage]["record"]
-    record = state.record[occupy_unit(state, stage, unit)]
+    record = state.record[occupy_unit(facts, state, stage, unit)]
     state.stage[stage]["record"] = keep
     record["outcome"] = AUDIT
     record["execution_us"] = round(rules.audit_share * facts.stage[stage]["work_us"])

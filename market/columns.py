@@ -37,6 +37,7 @@ STAGE_FACT: Final = np.dtype(
         ("delay_usd_per_us", "f8"),
         ("job_arrival_us", "i8"),
         ("deadline_us", "i8"),
+        ("worthless_us", "i8"),
     ]
 )
 
@@ -106,7 +107,7 @@ LINK: Final = np.dtype(
     ]
 )
 
-UNIT: Final = np.dtype([("is_busy", "i8"), ("record", "i8"), ("free_since_us", "i8")])
+UNIT: Final = np.dtype([("is_busy", "i8"), ("record", "i8"), ("freed_entry", "i8")])
 
 OFFER: Final = np.dtype(
     [
@@ -232,7 +233,6 @@ class Facts(NamedTuple):
     origin_plane: Integers
     sample_us: Integers
     admissible: Integers
-    cheapest_usd_per_us: float
 
 
 class Rules(NamedTuple):
@@ -278,6 +278,7 @@ class State(NamedTuple):
     `open_sink` says in bits which sinks a plane sees a free unit of, `option` which ones a stage
     may still gain from, `undecided` which of them have not refused it at posted prices, and
     `gained` which have shown a unit more since the plane last looked at all that is pending.
+    `idle_units` counts, at each sink, the units that nothing occupies.
     `quoted` says for which sinks the `quote` of a stage holds, in the generation `quoted_at`.
     """
 
@@ -287,6 +288,7 @@ class State(NamedTuple):
     plan_us: Integers
     time_us: Integers
     unit: Rows
+    idle_units: Integers
     record: Rows
     plane: Rows
     server_free_us: Integers

@@ -103,7 +103,7 @@ def start(facts: Facts, state: State, free_from_us: Integers) -> None:
     state.sight["at_us"] = -1
     state.region["log_first"] = state.region["log_last"] = -1
     state.audit_queue["first"] = state.audit_queue["last"] = -1
-    state.unit["record"] = -1
+    state.unit["record"] = state.unit["freed_entry"] = -1
     state.queue_next[:] = state.audit_next[:] = NOT_QUEUED
     _place_residual_work(facts, state, free_from_us)
 
@@ -121,6 +121,7 @@ def _place_residual_work(facts: Facts, state: State, free_from_us: Integers) -> 
             state.unit[unit]["is_busy"] = 1
             schedule(state, free_from_us[unit], FINISH, unit)
         else:
+            state.idle_units[facts.unit[unit]["sink"]] += 1
             for plane in range(len(state.plane)):
                 state.seen[plane, unit] = SEEN_FREE
                 show(facts, state, plane, unit)

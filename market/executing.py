@@ -111,7 +111,7 @@ def _accept(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     commit = facts.attempt_commit[row["attempt"], stage]
     ready = prepare(facts, state, stage, region, 0, now_us, commit)
     enter(rules, state, stage, EXECUTING)
-    record = state.record[occupy_unit(state, stage, unit)]
+    record = state.record[occupy_unit(facts, state, stage, unit)]
     plan(state, stage, ON_CONTEXT, ready.context_us)
     record["context_us"] = ready.context_us
     record["execution_us"] = fact["work_us"]
@@ -169,6 +169,7 @@ def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
     """End an occupation: hand on the result, free the unit or give it to a waiting audit."""
     index = state.unit[unit]["record"]
     state.unit[unit]["is_busy"] = 0
+    state.idle_units[facts.unit[unit]["sink"]] += 1
     if index >= 0:
         record = state.record[index]
         stage = record["stage"]

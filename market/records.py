@@ -1,13 +1,13 @@
 """Opening the record of an occupation of a unit."""
 
 from hanse.market.clock import N_RECORDS, NOW
-from hanse.market.columns import State
+from hanse.market.columns import Facts, State
 from hanse.market.kernels import kernel
 from hanse.market.states import OPEN
 
 
 @kernel
-def occupy_unit(state: State, stage: int, unit: int) -> int:
+def occupy_unit(facts: Facts, state: State, stage: int, unit: int) -> int:
     """Open the record of an occupation that starts now and return its index."""
     index = state.clock[N_RECORDS]
     assert index < len(state.record), "the records are full"
@@ -20,6 +20,7 @@ def occupy_unit(state: State, stage: int, unit: int) -> int:
     record["accepted_us"] = record["end_us"] = state.clock[NOW]
     record["final_us"] = -1
     state.unit[unit]["is_busy"] = 1
+    state.idle_units[facts.unit[unit]["sink"]] -= 1
     state.unit[unit]["record"] = index
     state.stage[stage]["record"] = index
     return int(index)

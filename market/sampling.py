@@ -8,60 +8,60 @@ from hanse.market.columns import HELD, Facts, Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.stage_clock import close_at, state_at
 from hanse.market.states import N_WAITING_STATES, TOOL, UNMATCHED
-from hanse.market.views import sight_us
+from hanse.market.views import next_entry, sight_us
 
 
 @kernel
-def _is_worth_serving(facts: Facts, stage: int, now_us: int) -> bool:
-    """Say whether the stage, started at once where its inputs lie, would be worth its cost."""
-    fact = facts.stage[stage]
-    finish_us = now_us + fact["work_us"] + fact["rest_us"]
-    if finish_us > fact["deadline_us"]:
-        return False
-    age_us = finish_us - fact["job_arrival_us"]
-    cost = facts.cheapest_usd_per_us * (fact["work_us"] + fact["rest_work_us"])
-    return bool(fact["value_usd"] - fact["delay_usd_per_us"] * age_us > cost)
+def _is_hidden(state: State, plane: int, entry: int, seen_us: int) -> bool:
+    """Say whether what the log notes is a unit that is free and that the plane cannot know of.
+
+    A unit that the plane has itself commanded is no secret to it.
+    """
+    row = state.log[entry]
+    unit = state.unit[row["unit"]]
+    is_free = unit["is_busy"] == 0 and unit["freed_entry"] == entry
+    return bool(
+        is_free and row["at_us"] > max(0, seen_us) and state.seen[plane, row["unit"]] & HELD == 0
+    )
 
 
 @kernel
-def _is_hidden(facts: Facts, rules: Rules, state: State, plane: int, unit: int, k: int) -> bool:
-    """Say whether a free unit is so newly free that the plane cannot have seen it yet."""
-    if state.seen[plane, unit] & HELD != 0:
-        return False
-    region = facts.unit[unit]["region"]
-    seen_us = sight_us(facts, rules, plane, region, facts.sample_us[k])
-    return bool(state.unit[unit]["free_since_us"] > max(0, seen_us))
+def _count_hidden(facts: Facts, rules: Rules, state: State, plane: int, k: int) -> None:
+    """Add to each sink its hidden units, once for each unmatched stage of the plane.
+
+    What is hidden lies further down the log than what the plane has read. Looking changes nothing:
+    what a plane sees is worked out here, not brought up to date.
+    """
+    count = state.plane[plane]["n_unmatched"]
+    for region in range(len(state.region)):
+        seen_us = sight_us(facts, rules, plane, region, facts.sample_us[k])
+        entry = next_entry(state, plane, region)
+        while entry >= 0:
+            if _is_hidden(state, plane, entry, seen_us):
+                state.hidden[k, facts.unit[state.log[entry]["unit"]]["sink"]] += count
+            entry = state.log[entry]["next"]
 
 
 @kernel
 def _share_out_of_sight(facts: Facts, rules: Rules, state: State, k: int) -> None:
-    """Average, over unmatched stages, the share of each sink's free units they cannot see.
-
-    A unit that the stage's plane has itself commanded is no secret to it. Looking changes nothing:
-    what a plane sees is worked out here, not brought up to date.
-    """
+    """Average, over unmatched stages, the share of each sink's free units they cannot see."""
     n_unmatched = 0
     for plane in range(len(state.plane)):
-        count = state.plane[plane]["n_unmatched"]
+        if state.plane[plane]["n_unmatched"] > 0:
+            _count_hidden(facts, rules, state, plane, k)
+        n_unmatched += state.plane[plane]["n_unmatched"]
         state.plane[plane]["n_unmatched"] = 0
-        n_unmatched += count
-        if count == 0:
-            continue
-        for unit in range(len(facts.unit)):
-            is_free = state.unit[unit]["is_busy"] == 0
-            if is_free and _is_hidden(facts, rules, state, plane, unit, k):
-                state.hidden[k, facts.unit[unit]["sink"]] += count
-    for sink in range(len(facts.sink)):
-        state.hidden[k, sink] /= max(1, n_unmatched) * max(1, state.available[k, sink])
+    if n_unmatched > 0:
+        for sink in range(len(facts.sink)):
+            state.hidden[k, sink] /= n_unmatched * max(1, state.available[k, sink])
 
 
 @kernel
 def sample(facts: Facts, rules: Rules, state: State, k: int) -> None:
     """Count, at one instant, who waits in which state and which units idle or are held."""
     now_us = facts.sample_us[k]
-    for unit in range(len(facts.unit)):
-        if state.unit[unit]["is_busy"] == 0:
-            state.available[k, facts.unit[unit]["sink"]] += 1
+    for sink in range(len(facts.sink)):
+        state.available[k, sink] = state.idle_units[sink]
     position = 0
     while position < state.clock[N_OPEN]:
         stage = state.open_stage[position]
@@ -74,7 +74,7 @@ def sample(facts: Facts, rules: Rules, state: State, k: int) -> None:
         is_holding = row["record"] >= 0 and state.record[row["record"]]["accepted_us"] <= now_us
         if is_holding and row["holding_us"] > 0:
             state.available[k, facts.unit[row["unit"]]["sink"]] += 1
-        if where != TOOL and _is_worth_serving(facts, stage, now_us):
+        if where != TOOL and now_us < facts.stage[stage]["worthless_us"]:
             column = facts.stage[stage]["signature"] * N_WAITING_STATES + where
             state.waiting[k, column] += 1
             if where == UNMATCHED:

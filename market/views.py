@@ -46,7 +46,7 @@ def record_change(facts: Facts, rules: Rules, state: State, unit: int, is_free: 
         state.log[book["log_last"]]["next"] = entry
     book["log_last"] = entry
     if is_free == 1:
-        state.unit[unit]["free_since_us"] = clock[NOW]
+        state.unit[unit]["freed_entry"] = entry
     if rules.refresh_us == 0 and is_free == 1:
         for plane in range(len(state.plane)):
             state.plane[plane]["n_messages"] += 1
@@ -96,12 +96,18 @@ def hide(facts: Facts, state: State, plane: int, unit: int) -> None:
 
 
 @kernel
+def next_entry(state: State, plane: int, region: int) -> int:
+    """Return the first entry of the region's log that the plane has not read, or -1."""
+    last = state.sight[plane, region]["log"]
+    return int(state.region[region]["log_first"] if last < 0 else state.log[last]["next"])
+
+
+@kernel
 def _walk(facts: Facts, state: State, plane: int, region: int, until_us: int) -> None:
     """Read the region's log up to a refresh; that instant's dispatches come after the refresh."""
     sight = state.sight[plane, region]
     while True:
-        last = sight["log"]
-        entry = state.region[region]["log_first"] if last < 0 else state.log[last]["next"]
+        entry = next_entry(state, plane, region)
         if entry < 0:
             break
         row = state.log[entry]
