@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 
+from hanse.agents.control_layout import lay_out
 from hanse.agents.world import World
 from hanse.market.bits import pack
 from hanse.market.columns import LINK, OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
 from hanse.market.crossings import crossing_tables
-from hanse.market.regime import Audits, Cadence, Plane, Pricing, Ranking, Regime, Rule, Settlement
+from hanse.market.regime import Audits, Cadence, Pricing, Ranking, Regime, Rule, Settlement
 from hanse.market.terms import ON_FINALITY, Terms
 from hanse.market.units import (
     BYTES_PER_GB,
@@ -29,9 +30,9 @@ _LONGEST_US: Final = float(1 << 52)
 
 
 def lower_facts(world: World, regime: Regime) -> Facts:
-    """Pack a world's columns for the engine; only the places of the planes come from the regime."""
+    """Pack a world's columns for the engine; only the layout of control comes from the regime."""
     geography, workload = world.geography, world.workload
-    planes = plane_regions(world, regime)
+    layout = lay_out(world, regime)
     one_way_us = geography.rtt_ms * US_PER_MS / 2
     legal, family, accelerator, signature = _signatures(world)
     first = np.flatnonzero(workload.stage_ordinal == 0)
@@ -56,9 +57,13 @@ def lower_facts(world: World, regime: Regime) -> Facts:
         signature_family=family,
         signature_accelerator=accelerator,
         region_jurisdiction=geography.region_jurisdiction,
-        command_us=_whole(world.terms.control_delay_scale * one_way_us[planes]),
+        command_us=_whole(world.terms.control_delay_scale * one_way_us[layout.region]),
         link=_links(world),
-        origin_plane=_origin_plane(world, regime),
+        plane_region=layout.region,
+        stage_plane=layout.of_stage,
+        watches=layout.watches,
+        scope=pack(layout.watches[:, sinks["region"]]),
+        passes_to=layout.passes_to,
         sample_us=world.sample_instant_us,
         admissible=_admissible(legal, accelerator, sinks),
     )
@@ -95,7 +100,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
     }
     is_interval = regime.cadence is Cadence.AT_INTERVAL and terms.clearing_interval_us > 0
     return Rules(
-        is_venues=int(regime.plane is Plane.VENUES),
+        shares_books=int(regime.plane.shares_books),
         at_interval=int(is_interval),
         first_party=int(regime.ranking is Ranking.FIRST_PARTY),
         rule=int(regime.rule),
@@ -130,13 +135,6 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
     )
 
 
-def plane_regions(world: World, regime: Regime) -> Integers:
-    """Return where the control planes of a regime sit, shape (n_planes,)."""
-    if regime.plane is Plane.VENUES:
-        return np.arange(world.geography.n_regions)
-    return np.array([world.terms.hub_region])
-
-
 def record_bound(world: World, regime: Regime) -> int:
     """Bound the number of occupations: residual work, stages, audits and what catches redo."""
     workload = world.workload
@@ -157,13 +155,6 @@ def usd_per_us(world: World) -> tuple[Floats, Floats]:
 
 def _whole(us: Floats) -> Integers:
     return np.rint(us).astype(np.int64)
-
-
-def _origin_plane(world: World, regime: Regime) -> Integers:
-    n_regions = world.geography.n_regions
-    if regime.plane is Plane.VENUES:
-        return np.arange(n_regions)
-    return np.zeros(n_regions, np.int64)
 
 
 def _signatures(world: World) -> tuple[Flags, Integers, Integers, Integers]:

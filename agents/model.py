@@ -7,7 +7,7 @@ import mesa
 from hanse.agents.buyer import Buyer
 from hanse.agents.gpu_node import GpuNode
 from hanse.agents.hyperscaler import Hyperscaler
-from hanse.agents.lowering import lower_facts, lower_rules, plane_regions, record_bound
+from hanse.agents.lowering import lower_facts, lower_rules, record_bound
 from hanse.agents.verifier import Verifier
 from hanse.agents.world import World
 from hanse.market.allocation import allocate
@@ -55,8 +55,8 @@ class ComputeMarket(mesa.Model):
         self.world = world
         self.regime = regime
         self.epoch_us = max(1, round(epoch_s * US_PER_S))
-        n_planes = len(plane_regions(world, regime))
         self.facts = lower_facts(world, regime)
+        n_planes = len(self.facts.plane_region)
         self.rules = lower_rules(
             world.terms, regime, horizon_us=world.horizon_us, n_planes=n_planes
         )

@@ -69,7 +69,7 @@ def _n_intervals(rules: Rules, n_stages: int) -> int:
     A request waits anew after each bounce, each redo, and each redo of what came before it.
     """
     n_waits = 1 + rules.bounce_limit + 2 * (1 + rules.redo_limit)
-    return 64 + n_stages * n_waits if rules.is_venues == 1 else 0
+    return 64 + n_stages * n_waits if rules.shares_books == 1 else 0
 
 
 def allocate(

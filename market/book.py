@@ -68,7 +68,9 @@ def read_book(facts: Facts, state: State) -> Book:
     rest_us = facts.stage["rest_work_us"][request]
     n_sinks = len(facts.sink)
     is_open = unpack(state.open_sink[plane], n_sinks)
-    is_edge = unpack(facts.admissible[facts.stage["signature"][request]], n_sinks) & is_open
+    scope = facts.scope[state.stage["plane"][request]]
+    may_use = facts.admissible[facts.stage["signature"][request]] & scope
+    is_edge = unpack(may_use, n_sinks) & is_open
     # What was not quoted is not to be read: it may hold anything.
     quote = np.where(is_edge, state.quote[request], np.zeros((), state.quote.dtype))
     net = quote["worth_nano_usd"] - quote["cost_nano_usd"]

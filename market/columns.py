@@ -54,6 +54,7 @@ STAGE: Final = np.dtype(
         ("returning", "i8"),
         ("redos", "i8"),
         ("plane", "i8"),
+        ("passed_on", "i8"),
         ("is_pending", "i8"),
         ("pending_next", "i8"),
         ("pending_previous", "i8"),
@@ -157,7 +158,7 @@ RECORD: Final = np.dtype(
 
 PLANE: Final = np.dtype(
     [
-        ("region", "i8"),
+        ("n_watched", "i8"),
         ("pending_first", "i8"),
         ("pending_last", "i8"),
         ("n_pending", "i8"),
@@ -210,7 +211,11 @@ PAYMENT: Final = np.dtype(
 
 
 class Facts(NamedTuple):
-    """What no decision can change; built once per world and regime."""
+    """What no decision can change; built once per world and regime.
+
+    `watches` says which regions a plane has in view, and `scope` the same in bits of sinks.
+    `passes_to` has a row for the first plane of a request: where it goes on if it finds no unit.
+    """
 
     stage: Rows
     arrival_us: Integers
@@ -230,7 +235,11 @@ class Facts(NamedTuple):
     region_jurisdiction: Integers
     command_us: Integers
     link: Rows
-    origin_plane: Integers
+    plane_region: Integers
+    stage_plane: Integers
+    watches: Flags
+    scope: Integers
+    passes_to: Integers
     sample_us: Integers
     admissible: Integers
 
@@ -238,7 +247,7 @@ class Facts(NamedTuple):
 class Rules(NamedTuple):
     """The parts of a regime lowered to integers, and the terms that all regimes share."""
 
-    is_venues: int
+    shares_books: int
     at_interval: int
     first_party: int
     rule: int

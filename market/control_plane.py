@@ -68,7 +68,7 @@ def play_refreshes(rules: Rules, state: State, plane: int, now_us: int) -> None:
     if rules.refresh_us == 0:
         return
     row = state.plane[plane]
-    n_regions = len(state.region)
+    n_regions = row["n_watched"]
     core_us = round(rules.service_message_us * n_regions)
     while row["next_refresh"] * rules.refresh_us + row["refresh_delay_us"] <= now_us:
         at_us = row["next_refresh"] * rules.refresh_us + row["refresh_delay_us"]

@@ -27,6 +27,7 @@ from hanse.market.events import FINAL, LAND, TICK, WAKE, of_epoch, schedule
 from hanse.market.gathering import add_pending, gather, remove_pending
 from hanse.market.kernels import kernel
 from hanse.market.options import count_edges, write_book
+from hanse.market.passing_on import next_plane, pass_on
 from hanse.market.posted_rule import route_posted
 from hanse.market.preparation import plan_steps, prepare
 from hanse.market.stage_clock import enter, plan
@@ -60,7 +61,7 @@ def arrive(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     state.plane[plane]["new_messages"] += 1
     if rules.at_interval == 1:
         enter(rules, state, stage, row["returning"] or AWAITING_CLEARING)
-        add_pending(rules, state, stage)
+        add_pending(facts, rules, state, stage)
         await_tick(rules, state, plane)
     else:
         enter(rules, state, stage, row["returning"] or QUEUED)
@@ -168,7 +169,7 @@ def begin_decision(facts: Facts, rules: Rules, state: State, plane: int, newcome
     look(facts, rules, state, plane, state.clock[NOW])
     row = state.plane[plane]
     if newcomer >= 0:
-        add_pending(rules, state, newcomer)
+        add_pending(facts, rules, state, newcomer)
     everything = newcomer < 0 or row["has_gained"] == 1 or row["n_rivals"] > 0
     gather(rules, state, plane, newcomer, everything)
     state.clock[ROUTING_PLANE] = plane
@@ -199,16 +200,19 @@ def finish_decision(facts: Facts, rules: Rules, state: State) -> None:
     if newcomer < 0 or state.plane[plane]["has_gained"] == 1:
         forget_gains(state, plane)
     row, count, now_us = state.plane[plane], state.clock[N_BOOK], state.clock[NOW]
-    n_matched, n_rivals = 0, 0
+    n_matched, n_rivals, n_passed = 0, 0, 0
     for k in range(count):
         if state.book.assigned[k] >= 0 or state.book.assigned_sink[k] >= 0:
             n_matched += state.book.is_own[k]
             n_rivals += 1 - state.book.is_own[k]
+        elif state.book.is_own[k] == 1 and next_plane(facts, state, state.book.request[k]) >= 0:
+            n_passed += 1
     row["n_rivals"] = n_rivals
     if n_rivals > 0:
         regain(state, plane)
     edges = count_edges(facts, state, plane)
     n_messages = row["new_messages"] + n_matched * (1 + _ESCROW_MESSAGES * rules.escrow)
+    n_messages += n_passed
     row["new_messages"] = 0
     law = rules.service_rule_us + rules.service_message_us * n_messages
     law += rules.service_edge_us * edges + rules.service_solve_us * n_matched
@@ -264,8 +268,11 @@ def _send(facts: Facts, rules: Rules, state: State, plane: int, count: int, end_
     for position in range(state.clock[N_OWN]):
         k = book.own[position]
         stage = book.request[k]
-        is_matched = book.assigned[k] >= 0 or book.assigned_sink[k] >= 0
-        if not is_matched and state.stage[stage]["state"] != UNMATCHED:
+        if book.assigned[k] >= 0 or book.assigned_sink[k] >= 0:
+            continue
+        if next_plane(facts, state, stage) >= 0:
+            pass_on(facts, rules, state, stage, end_us)
+        elif state.stage[stage]["state"] != UNMATCHED:
             enter(rules, state, stage, UNMATCHED)
             plan(state, stage, IN_SERVICE, end_us - state.clock[NOW])
             state.stage[stage]["returning"] = 0

@@ -98,7 +98,9 @@ def start(facts: Facts, state: State, free_from_us: Integers) -> None:
     state.plane["tick_us"] = state.plane["serve_us"] = -1
     state.plane["wake_us"] = -1
     state.plane["next_refresh"] = 1
-    state.plane["refresh_delay_us"] = facts.command_us.max(axis=1)
+    state.plane["n_watched"] = facts.watches.sum(axis=1)
+    watched_us = np.where(facts.watches, facts.command_us, 0)
+    state.plane["refresh_delay_us"] = watched_us.max(axis=1)
     state.sight["log"] = -1
     state.sight["at_us"] = -1
     state.region["log_first"] = state.region["log_last"] = -1
@@ -123,8 +125,9 @@ def _place_residual_work(facts: Facts, state: State, free_from_us: Integers) -> 
         else:
             state.idle_units[facts.unit[unit]["sink"]] += 1
             for plane in range(len(state.plane)):
-                state.seen[plane, unit] = SEEN_FREE
-                show(facts, state, plane, unit)
+                if facts.watches[plane, facts.unit[unit]["region"]]:
+                    state.seen[plane, unit] = SEEN_FREE
+                    show(facts, state, plane, unit)
 
 
 @kernel
@@ -205,19 +208,19 @@ def advance(facts: Facts, rules: Rules, state: State, until_us: int) -> int:
         clock[GENERATION] += now_us > clock[NOW]
         clock[NOW] = now_us
         clock[N_EVENTS] += 1
-        if arrival_us == now_us:
+        key = state.heap[0]["key"] if event_us == now_us else never
+        arrival = key_of(READY, facts.arrival_stage[a]) if arrival_us == now_us else never
+        expiry = key_of(EXPIRE, facts.expiry_stage[e]) if expiry_us == now_us else never
+        if arrival < min(key, expiry):
             clock[NEXT_ARRIVAL] += 1
-            schedule(state, int(now_us), READY, facts.arrival_stage[a])
+            become_ready(facts, rules, state, facts.arrival_stage[a])
             continue
-        key = state.heap[0]["key"]
-        if expiry_us == now_us and (
-            event_us > now_us or key > key_of(EXPIRE, facts.expiry_stage[e])
-        ):
+        if expiry < key:
             clock[NEXT_EXPIRY] += 1
             expire(facts, rules, state, facts.expiry_stage[e])
             continue
         clock[HEAP_SIZE] = pop(state.heap, clock[HEAP_SIZE])
-        if _happen(facts, rules, state, kind_of(key), index_of(key)):
+        if _happen(facts, rules, state, kind_of(int(key)), index_of(int(key))):
             return NEEDS_ROUTE
 
 

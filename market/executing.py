@@ -15,6 +15,7 @@ from hanse.market.events import (
     schedule,
 )
 from hanse.market.kernels import kernel
+from hanse.market.options import offer_options
 from hanse.market.preparation import plan_steps, prepare
 from hanse.market.records import occupy_unit
 from hanse.market.stage_clock import enter, open_stage, plan
@@ -53,9 +54,8 @@ def become_ready(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         row["since_us"] = now_us
     row["status"] = ACTIVE
     row["obligation_us"] = now_us
-    row["plane"] = facts.origin_plane[fact["origin"]]
-    for word in range(state.option.shape[1]):
-        state.option[stage, word] = facts.admissible[fact["signature"], word]
+    row["plane"], row["passed_on"] = facts.stage_plane[stage], 0
+    offer_options(facts, state, stage)
     enter(rules, state, stage, IN_FLIGHT)
     open_stage(state, stage)
     way_us = facts.command_us[row["plane"], fact["origin"]]

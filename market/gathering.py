@@ -1,7 +1,7 @@
 """Pending requests: each plane's own list, and what a venue knows of the others'."""
 
 from hanse.market.clock import N_BOOK, N_OWN, N_RECENT, NOW
-from hanse.market.columns import Rules, State
+from hanse.market.columns import Facts, Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.units import Integers
 
@@ -9,7 +9,7 @@ _NEVER = 1 << 62
 
 
 @kernel
-def add_pending(rules: Rules, state: State, stage: int) -> None:
+def add_pending(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     """Append a request to its plane's list, in order of arrival there."""
     row = state.stage[stage]
     plane = state.plane[row["plane"]]
@@ -24,8 +24,8 @@ def add_pending(rules: Rules, state: State, stage: int) -> None:
     plane["n_pending"] += 1
     for word in range(state.option.shape[1]):
         state.undecided[stage, word] = state.option[stage, word]
-    if rules.is_venues == 1:
-        _remember(rules, state, stage)
+    if rules.shares_books == 1:
+        _remember(facts, rules, state, stage)
 
 
 @kernel
@@ -51,7 +51,7 @@ def remove_pending(state: State, stage: int) -> None:
 
 
 @kernel
-def _remember(rules: Rules, state: State, stage: int) -> None:
+def _remember(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     """Note from when on a request is pending: an old view may show it after it is decided."""
     count = state.clock[N_RECENT]
     if count % 64 == 63:
@@ -60,7 +60,7 @@ def _remember(rules: Rules, state: State, stage: int) -> None:
     interval = state.recent[count]
     plane = state.stage[stage]["plane"]
     interval["stage"], interval["plane"] = stage, plane
-    interval["region"] = state.plane[plane]["region"]
+    interval["region"] = facts.plane_region[plane]
     interval["since_us"], interval["decided_us"] = state.clock[NOW], _NEVER
     state.stage[stage]["recent_position"] = count
     state.clock[N_RECENT] = count + 1
@@ -108,7 +108,7 @@ def gather(rules: Rules, state: State, plane: int, newcomer: int, everything: bo
     unit since (losing units, ageing and newcomers never make an unmatched request matchable).
     """
     book, count = state.book, 0
-    if everything and rules.is_venues == 1:
+    if everything and rules.shares_books == 1:
         count = _gather_in_view(state, plane)
     elif everything:
         stage = state.plane[plane]["pending_first"]

@@ -14,14 +14,29 @@ from hanse.market.preparation import bound_nano_usd, quote
 
 
 @kernel
+def _may_use(facts: Facts, state: State, stage: int, word: int) -> int:
+    """Return in bits which sinks law and class allow a stage and its plane commands."""
+    signature = facts.stage[stage]["signature"]
+    return int(facts.admissible[signature, word] & facts.scope[state.stage[stage]["plane"], word])
+
+
+@kernel
 def count_edges(facts: Facts, state: State, plane: int) -> int:
-    """Count the pairs of a request of the book and an open sink that law and class allow."""
+    """Count the pairs of a request of the book and an open sink that it may have."""
     book, edges = state.book, 0
     for row in range(state.clock[N_BOOK]):
-        signature = facts.stage[book.request[row]]["signature"]
         for word in range(state.open_sink.shape[1]):
-            edges += count_bits(facts.admissible[signature, word] & state.open_sink[plane, word])
+            may_use = _may_use(facts, state, book.request[row], word)
+            edges += count_bits(may_use & state.open_sink[plane, word])
     return edges
+
+
+@kernel
+def offer_options(facts: Facts, state: State, stage: int) -> None:
+    """Let a stage that comes to a plane gain from every sink that law, class and plane allow."""
+    for word in range(state.option.shape[1]):
+        state.option[stage, word] = _may_use(facts, state, stage, word)
+    state.quoted_at[stage] = -1
 
 
 @kernel
@@ -30,9 +45,8 @@ def write_book(facts: Facts, rules: Rules, state: State, plane: int) -> None:
     book = state.book
     for row in range(state.clock[N_BOOK]):
         stage = book.request[row]
-        signature = facts.stage[stage]["signature"]
         for word in range(state.open_sink.shape[1]):
-            rest = facts.admissible[signature, word] & state.open_sink[plane, word]
+            rest = _may_use(facts, state, stage, word) & state.open_sink[plane, word]
             while rest != 0:
                 quote(facts, rules, state, stage, word * WORD_BITS + lowest_bit(rest))
                 rest &= rest - 1

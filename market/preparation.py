@@ -111,7 +111,7 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
     state.quoted[stage, word] |= bit
     fact, now_us = facts.stage[stage], state.clock[NOW]
     region = facts.sink[sink]["region"]
-    home = facts.origin_plane[fact["origin"]]
+    home = state.stage[stage]["plane"]
     lock_us = 2 * facts.command_us[home, fact["origin"]] if rules.escrow == 1 else 0
     ready = prepare(facts, state, stage, region, facts.command_us[home, region], now_us, 1.0)
     busy_us = ready.context_us + fact["work_us"]
@@ -146,7 +146,7 @@ def bound_nano_usd(
     """
     fact, place = facts.stage[stage], facts.sink[sink]
     region, source = place["region"], state.stage[stage]["input_region"]
-    lead_us = facts.command_us[facts.origin_plane[fact["origin"]], region]
+    lead_us = facts.command_us[state.stage[stage]["plane"], region]
     busy_us, holding_us, crossing_usd = fact["work_us"], 0, 0.0
     if source != region:
         link = facts.link[source, region]

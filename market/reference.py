@@ -9,6 +9,7 @@ can thicken a market.
 import numpy as np
 
 from hanse.market.allocation import allocate
+from hanse.market.bits import pack
 from hanse.market.columns import WELFARE_RULE, Facts, Rules
 from hanse.market.driver import finish_run, run_until
 from hanse.market.engine import start
@@ -20,12 +21,17 @@ def reference_ledger(
     facts: Facts, rules: Rules, free_from_us: Integers, *, n_families: int
 ) -> Ledger:
     """Run the reference on the facts of a world, whichever regime they were lowered for."""
-    n_regions = len(facts.origin_plane)
+    n_regions, n_sinks = len(facts.region_jurisdiction), len(facts.sink)
     free = facts._replace(
-        command_us=np.zeros((1, n_regions), np.int64), origin_plane=np.zeros(n_regions, np.int64)
+        command_us=np.zeros((1, n_regions), np.int64),
+        plane_region=np.zeros(1, np.int64),
+        stage_plane=np.zeros(len(facts.stage), np.int64),
+        watches=np.ones((1, n_regions), bool),
+        scope=pack(np.ones((1, n_sinks), bool)),
+        passes_to=np.zeros((1, 0), np.int64),
     )
     instant = rules._replace(
-        is_venues=0,
+        shares_books=0,
         at_interval=0,
         first_party=0,
         rule=WELFARE_RULE,

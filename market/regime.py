@@ -19,10 +19,20 @@ class Incompatible(ValueError):
 
 
 class Plane(IntEnum):
-    """Where requests are decided."""
+    """Where requests are decided, with how much in view."""
 
     HUB = 0
     VENUES = 1
+    SHARDS = 2
+    TREE = 3
+    PEERS = 4
+    FEDERATION = 5
+    MIXED = 6
+
+    @property
+    def shares_books(self) -> bool:
+        """Say whether planes see, as late as all they see, what others have pending."""
+        return self in (Plane.VENUES, Plane.SHARDS, Plane.PEERS, Plane.MIXED)
 
 
 class Cadence(IntEnum):

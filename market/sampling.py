@@ -34,6 +34,8 @@ def _count_hidden(facts: Facts, rules: Rules, state: State, plane: int, k: int) 
     """
     count = state.plane[plane]["n_unmatched"]
     for region in range(len(state.region)):
+        if not facts.watches[plane, region]:
+            continue
         seen_us = sight_us(facts, rules, plane, region, facts.sample_us[k])
         entry = next_entry(state, plane, region)
         while entry >= 0:

@@ -11,7 +11,7 @@ class Terms:
     """Scalars of a world that decisions and accounts are made of.
 
     Units are in the names. `control_cores` is the whole control capacity: a hub has all of it,
-    each of n venues has an n-th. Service coefficients belong to rules and messages. `release`
+    each of n planes an n-th. Service coefficients belong to rules and messages. `release`
     says whether a successor stage may start on an unverified result (`ON_RECEIPT`) or not.
     """
 
@@ -21,6 +21,8 @@ class Terms:
     bounce_limit: int
     redo_limit: int
     hub_region: int
+    shards: int
+    peer_regions: int
     control_delay_scale: float
     service_posted_us: float
     service_welfare_us: float

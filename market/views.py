@@ -49,6 +49,8 @@ def record_change(facts: Facts, rules: Rules, state: State, unit: int, is_free: 
         state.unit[unit]["freed_entry"] = entry
     if rules.refresh_us == 0 and is_free == 1:
         for plane in range(len(state.plane)):
+            if not facts.watches[plane, region]:
+                continue
             state.plane[plane]["n_messages"] += 1
             state.plane[plane]["refresh_core_us"] += round(rules.service_message_us)
             at_us = clock[NOW] + facts.command_us[plane, region]
@@ -152,6 +154,8 @@ def look(facts: Facts, rules: Rules, state: State, plane: int, now_us: int) -> N
         return
     next_us = _NEVER
     for region in range(len(state.region)):
+        if not facts.watches[plane, region]:
+            continue
         sight = state.sight[plane, region]
         due_us = sight["at_us"] + rules.refresh_us + facts.command_us[plane, region]
         if sight["at_us"] < 0 or now_us >= due_us:

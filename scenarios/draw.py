@@ -87,6 +87,8 @@ def terms_of(scenario: Scenario, geography: Geography) -> Terms:
         bounce_limit=count("control.bounce_limit"),
         redo_limit=count("control.redo_limit"),
         hub_region=_hub_region(scenario, geography),
+        shards=count("control.shards"),
+        peer_regions=count("control.peer_regions"),
         control_delay_scale=number("control.delay_scale"),
         service_posted_us=number("control.service_posted_us"),
         service_welfare_us=number("control.service_welfare_us"),

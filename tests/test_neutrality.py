@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from hanse.agents.lowering import lower_rules, plane_regions
+from hanse.agents.control_layout import lay_out
+from hanse.agents.lowering import lower_rules
 from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
 from hanse.market.columns import Rules
@@ -295,7 +296,7 @@ def test_another_name_for_a_regime_changes_no_byte_of_any_table(rung: Rung) -> N
 
 def rules_of(world: World, regime: Regime) -> Rules:
     """Lower a regime in a world."""
-    n_planes = len(plane_regions(world, regime))
+    n_planes = len(lay_out(world, regime).region)
     return lower_rules(world.terms, regime, horizon_us=world.horizon_us, n_planes=n_planes)
 
 
@@ -304,7 +305,7 @@ def test_every_regime_has_the_same_control_cores(cores: float) -> None:
     world = small_baseline()
     world = replace(world, terms=replace(world.terms, control_cores=cores))
     for regime in all_regimes():
-        n_planes = len(plane_regions(world, regime))
+        n_planes = len(lay_out(world, regime).region)
         rules = rules_of(world, regime)
         assert rules.n_servers == max(1, int(cores / n_planes))
         # Two roundings of a division and two of multiplications: 4 x 2**-53 at most.
@@ -313,7 +314,7 @@ def test_every_regime_has_the_same_control_cores(cores: float) -> None:
 
 PARTS: Final = frozenset(
     {
-        "is_venues",
+        "shares_books",
         "at_interval",
         "first_party",
         "rule",

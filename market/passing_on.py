@@ -1,0 +1,51 @@
+"""Passing a request that finds no unit on to another plane: up a tree, or round a federation."""
+
+from hanse.market.clock import NOW
+from hanse.market.columns import Facts, Rules, State
+from hanse.market.events import REQUEST, of_epoch, schedule
+from hanse.market.gathering import remove_pending
+from hanse.market.kernels import kernel
+from hanse.market.options import offer_options
+from hanse.market.stage_clock import enter, plan
+from hanse.market.states import IN_FLIGHT, IN_SERVICE
+
+
+@kernel
+def _may_serve(facts: Facts, plane: int, stage: int) -> bool:
+    """Say whether law and class leave a stage any place that the plane commands."""
+    signature = facts.stage[stage]["signature"]
+    for word in range(facts.scope.shape[1]):
+        if facts.admissible[signature, word] & facts.scope[plane, word] != 0:
+            return True
+    return False
+
+
+@kernel
+def next_plane(facts: Facts, state: State, stage: int) -> int:
+    """Return where on its tour a request goes next, as a position, or -1 if it is at the end.
+
+    Planes that could not serve it by law are passed over, but for the last, where it waits.
+    """
+    tour = facts.passes_to[facts.stage_plane[stage]]
+    for position in range(state.stage[stage]["passed_on"], len(tour)):
+        if tour[position] >= 0 and (
+            position == len(tour) - 1 or _may_serve(facts, tour[position], stage)
+        ):
+            return position
+    return -1
+
+
+@kernel
+def pass_on(facts: Facts, rules: Rules, state: State, stage: int, end_us: int) -> None:
+    """Send a request on when the decision that left it without a unit ends."""
+    row = state.stage[stage]
+    position = next_plane(facts, state, stage)
+    target = facts.passes_to[facts.stage_plane[stage], position]
+    way_us = facts.command_us[row["plane"], facts.plane_region[target]]
+    remove_pending(state, stage)
+    enter(rules, state, stage, IN_FLIGHT)
+    plan(state, stage, row["returning"] or IN_SERVICE, end_us - state.clock[NOW])
+    row["returning"] = 0
+    row["plane"], row["passed_on"] = target, position + 1
+    offer_options(facts, state, stage)
+    schedule(state, end_us + way_us, REQUEST, of_epoch(stage, row["epoch"]))
