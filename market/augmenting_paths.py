@@ -24,7 +24,7 @@ from hanse.market.units import Integers
 NET_VALUE_MAX: Final = 1 << 57
 """The largest net value of a request, in nano-USD."""
 BUCKETS: Final = 64
-"""How finely requests of a class are sorted by what they could add."""
+"""How finely the requests of a class are sorted."""
 NOBODY: Final = -1
 
 # Rows of AuctionScratch.region: the guiding price; the ask of the next unit; how many are served.
@@ -38,11 +38,11 @@ _ENTRY: Final = -1
 class AuctionScratch(NamedTuple):
     """Working memory of one caller, from `auction_scratch`; it holds nothing between calls.
 
-    `order` lists the requests by class and, roughly, the keenest first; `begin` says where each
-    class and bucket starts; `at` and `slot` say where a request is served and where it stands in
-    `holder`, the list of each region, beside `unit`, the units taken there. `move_cost[a, b]` is
-    the least that is lost when a holder at a moves to b, or in the last column is sent away, and
-    `mover` says who that is.
+    `order` lists the requests as `rank_requests` sorts them, and `begin` says where each class and
+    bucket starts; `at` and `slot` say where a request is served and where it stands in `holder`,
+    the list of each region, beside `unit`, the units taken there. `move_cost[a, b]` is the least
+    that is lost when a holder at a moves to b, or in the last column is sent away, and `mover` says
+    who that is.
     """
 
     order: Integers
@@ -107,9 +107,8 @@ def rank_requests(
 def _write_losses(work: AuctionScratch, net_value: Integers, hardware_class: Integers) -> int:
     """Write into `slot` by what each request is ranked, and return the largest.
 
-    `begin` has the shortage of units of each class, one entry late.
-
-    Raises, before anything is changed, if a net value or their total is out of bounds.
+    `begin` has the shortage of units of each class, one entry late. Raises, before any unit is
+    taken, if a net value or their total is out of bounds.
     """
     slot, begin = work.slot, work.begin
     n_requests, n_regions = net_value.shape
