@@ -174,12 +174,15 @@ def _cell(number: float) -> str:
 def places(
     axis: Axes, region: pd.DataFrame, value: pd.Series, *, box: Box, limits: tuple[float, float]
 ) -> PathCollection:
-    """Draw the regions in a box at longitude and latitude, coloured by a value; hollow if none."""
+    """Draw the regions in a box at longitude and latitude, coloured by a value; hollow if none.
+
+    Each is named with its value, so that colour helps the eye and is not needed to read.
+    """
     held = [box.holds(*at) for at in region[["longitude", "latitude"]].to_numpy()]
     at = region.loc[held, ["longitude", "latitude"]].to_numpy()
     shade = value[held].to_numpy()
     known = ~np.isnan(shade)
-    axis.scatter(at[:, 0], at[:, 1], s=40, fc="white", ec=GREY, lw=0.8)
+    axis.scatter(at[~known, 0], at[~known, 1], s=40, fc="white", ec=GREY, lw=0.8)
     shown = axis.scatter(
         at[known, 0],
         at[known, 1],
@@ -191,12 +194,18 @@ def places(
         edgecolors="black",
         linewidths=0.5,
     )
-    _name_places(axis, names=region.index[held].tolist(), at=at, box=box)
+    names = region.index[held].tolist()
+    labels = [_label(*one) for one in zip(names, shade.tolist(), strict=True)]
+    _name_places(axis, labels=labels, at=at, box=box)
     return shown
 
 
-def _name_places(axis: Axes, *, names: Sequence[str], at: Floats, box: Box) -> None:
-    """List the names down the right side, north first, each led to its place by a line."""
+def _label(name: str, value: float) -> str:
+    return f"{name} {value:.2f}" if not np.isnan(value) else name
+
+
+def _name_places(axis: Axes, *, labels: Sequence[str], at: Floats, box: Box) -> None:
+    """List the labels down the right side, north first, each led to its place by a line."""
     width, height = box.east - box.west, box.north - box.south
     column = box.east + 0.06 * width
     order = np.argsort(-at[:, 1], kind="stable")
@@ -204,8 +213,8 @@ def _name_places(axis: Axes, *, names: Sequence[str], at: Floats, box: Box) -> N
     for k, slot in zip(order, slots, strict=True):
         longitude, latitude = at[k]
         axis.plot((longitude, column), (latitude, slot), color=GREY, lw=0.4, zorder=0.5)
-        axis.text(column, slot, f" {names[k]}", fontsize=7, va="center")
-    axis.set(xlim=(box.west, box.east + 0.6 * width), ylim=(box.south, box.north))
+        axis.text(column, slot, f" {labels[k]}", fontsize=7, va="center")
+    axis.set(xlim=(box.west, box.east + 0.75 * width), ylim=(box.south, box.north))
     axis.set_xticks(np.linspace(box.west, box.east, 3))
     axis.grid()
 

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hanse.market.debt_meter import OBLIGATION
 from hanse.market.states import CAUSES, OPERATIONS, STATES
 from hanse.market.units import US_PER_S, Floats
 from hanse.scenarios import charts
 from hanse.scenarios.numerals import unit_words
 from hanse.scenarios.paired import ALL, LADDER_MEASURES, WHOLE_LADDER
+from hanse.scenarios.price_maps import draw_price_maps
 from hanse.scenarios.results import Results
 
 MEASURE_TITLE: Final[Mapping[str, str]] = {
@@ -28,6 +30,13 @@ MEASURE_TITLE: Final[Mapping[str, str]] = {
 _ENDED: Final = ("done", "expired")
 _N_LARGEST: Final = 16
 _N_INSTANTS: Final = 150
+_DEBT_UNITS: Final = {"core": "control core-seconds", "accelerator": "GPU-seconds"}
+_DEBT_QUANTITIES: Final = {
+    "accrual": "accrued",
+    "interest": "interest",
+    "default": "defaulted",
+    "mean_stock": "mean stock",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +62,7 @@ def drawings(results: Results) -> list[Drawing]:
         *steps_of_each,
         _operations_and_causes,
         _stage_states,
+        _debts,
         _debt_paths,
         _price_map,
     ]
@@ -182,6 +192,32 @@ def _largest(levels: pd.DataFrame, results: Results) -> pd.DataFrame:
     return table
 
 
+def _debts(results: Results) -> Picture | None:
+    debt = results.frame("debt")
+    tables = {}
+    for family in families(results):
+        for resource, unit in _DEBT_UNITS.items():
+            here = debt[(debt["family"] == family) & (debt["resource"] == resource)]
+            table = here.pivot_table(
+                index=["obligation", "quantity"], columns="regime", values="value"
+            )
+            table = table.reindex(columns=list(rung_titles(results))).fillna(0.0)
+            order = [(o, q) for o in dict.fromkeys(OBLIGATION) for q in _DEBT_QUANTITIES]
+            table = table.loc[[row for row in order if row in table.index]]
+            table.index = pd.Index([f"{o}: {_DEBT_QUANTITIES[q]}" for o, q in table.index])
+            tables[f"{family}: {unit}"] = table[table.max(axis=1) > 0]
+    return _heat_picture(
+        tables,
+        results,
+        name="debts",
+        title="Where debt accrues: what is put off, and what becomes of it, rung by rung",
+        caption=f"Work owed, mean over {_n(results)} worlds. Accrued: in the whole run, by first "
+        "attempts. Interest: added by bounces and redos. Defaulted: of requests that expired. Mean "
+        "stock: owed at a mean instant. An undecided request is owed by routing, an unverified "
+        "result by verification.",
+    )
+
+
 def _stage_states(results: Results) -> Picture | None:
     time, measures = results.frame("stage_time"), results.frame("measures")
     jobs = measures[measures["measure"] == "jobs"].groupby(["family", "regime"])["value"].sum()
@@ -272,27 +308,32 @@ def _mean_path(rows: pd.DataFrame, instant_s: Floats) -> Floats:
 def _price_map(results: Results) -> Picture | None:
     prices, region = results.frame("prices"), results.frame("regions").set_index("region")
     titles = rung_titles(results)
-    ends = list(dict.fromkeys((next(iter(titles)), list(titles)[-1])))
-    found = [_mean_price(prices[prices["regime"] == name]).reindex(region.index) for name in ends]
-    every = pd.concat(found).dropna()
-    if every.empty:
+    shown = {
+        f"{titles[rung]}\n({pricing} prices)": _mean_price(prices[prices["regime"] == rung])
+        for rung, pricing in _ends_of_each_pricing(results)
+    }
+    figure = draw_price_maps(region, shown)
+    if figure is None:
         return None
-    figure = Figure(figsize=(charts.WIDTH_INCH, 2.7 * len(ends)), layout="constrained")
-    grid = figure.subplots(len(ends), 3, width_ratios=(1, 1, 1.25), squeeze=False)
-    limits = (float(every.min()), float(every.max()))
-    for row, name, price in zip(grid, ends, found, strict=True):
-        for axis, box in zip(row, charts.BOXES, strict=True):
-            shown = charts.places(axis, region, price, box=box, limits=limits)
-            axis.set(title=box.name, xlabel="longitude, degrees")
-        row[0].set_ylabel(f"{titles[name]}\n\nlatitude, degrees")
-    figure.colorbar(shown, ax=list(grid.ravel()), label="mean price, USD per GPU-hour", shrink=0.7)
     return Picture(
         figure=figure,
         name="price-map",
-        title="Where a unit is dear: mean price by region on the first and the last rung",
-        caption="What was paid per hour that a unit was occupied, mean of "
-        f"{_n(results)} worlds, one scale for both rungs. A hollow circle sold nothing.",
+        title="Where a unit is dear: mean price by region under each way of pricing",
+        caption="What was paid per hour that a unit was occupied, all families together: mean of "
+        f"{_n(results)} worlds, without intervals. The first and the last rung of each way of "
+        "pricing; one scale for all rows. Posted prices are what owners ask, whatever is scarce; "
+        "locational ones are resource cost plus the rent of a place. A hollow circle sold nothing.",
     )
+
+
+def _ends_of_each_pricing(results: Results) -> list[tuple[str, str]]:
+    """Return the first and the last rung of each way of pricing, in order, each once."""
+    rungs = results.frame("rungs")
+    walked: dict[str, list[str]] = {}
+    for rung, pricing in zip(rungs["rung"], rungs["pricing"], strict=True):
+        walked.setdefault(pricing, []).append(rung)
+    ends = {rung: pricing for pricing, of_it in walked.items() for rung in (of_it[0], of_it[-1])}
+    return list(ends.items())
 
 
 def _mean_price(rows: pd.DataFrame) -> pd.Series:

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from hanse.agents.lowering import usd_per_us
 from hanse.agents.model import ComputeMarket, release
@@ -29,6 +30,7 @@ from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds, regions_table
 from hanse.scenarios.hedonics import Regression, regress
 from hanse.scenarios.paired import interval
+from hanse.scenarios.price_maps import draw_price_maps
 from hanse.scenarios.price_quality import UNITS, market_quality
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.yardstick import measure_bound
@@ -99,6 +101,21 @@ def price_study(
         places=places.groupby(order, sort=False)["usd_per_gpu_hour"].mean().reset_index(),
         regions=regions_table(draw_world(scenario, tasks[0]).geography).to_pandas(),
     )
+
+
+def draw_study_map(study: PriceStudy) -> Figure | None:
+    """Draw the mean price by region on each rung, the planner's below, all on one colour scale.
+
+    A rung's price is averaged over the hours sold, the planner's over the horizon, sold or not.
+    """
+    price = {
+        str(rung): here.set_index("region")["usd_per_gpu_hour"]
+        for rung, here in study.places.groupby("rung", sort=False)
+    }
+    planned = price.pop(PLANNER)
+    rows = {f"{rung}\n(paid)": paid for rung, paid in price.items()}
+    rows |= {f"{PLANNER}\n(resource cost and dual)": planned}
+    return draw_price_maps(study.regions.set_index("region"), rows)
 
 
 def purchases(world: World, ledger: Ledger, planner: Planner) -> pd.DataFrame:
