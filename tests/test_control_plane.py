@@ -162,10 +162,18 @@ def test_refreshes_are_charged_to_every_plane_whether_it_has_work_or_not(
     # The only request comes from the first region at 5.2 s.
     ledger = refreshed(plane, arrival_us=5_200_000, quiet_us=quiet_us)
     n_refreshes = (5_200_000 + quiet_us) // US_PER_S
-    n_planes = 1 if plane is Plane.HUB else 2
-    assert ledger.plane["refresh_core_us"].tolist() == [n_refreshes * 2 * 10_000] * n_planes
-    # Two regions tell each plane each time; besides them a request, a command and a receipt.
-    assert ledger.plane["n_messages"].sum() == 2 * n_refreshes * n_planes + 3
+    told = {
+        Plane.HUB: [2],
+        Plane.VENUES: [2, 2],
+        Plane.SHARDS: [2, 2],
+        Plane.TREE: [1, 1, 2],
+        Plane.PEERS: [2],
+        Plane.FEDERATION: [2],
+        Plane.MIXED: [2, 2, 2],
+    }[plane]
+    assert ledger.plane["refresh_core_us"].tolist() == [n_refreshes * n * 10_000 for n in told]
+    # The regions that a plane watches tell it each time; then a request, a command and a receipt.
+    assert ledger.plane["n_messages"].sum() == sum(told) * n_refreshes + 3
 
 
 def test_a_request_that_comes_during_a_refresh_waits_for_its_end() -> None:
