@@ -26,7 +26,7 @@ _SAME_DIRECTION: Final = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regression:
-    """A linear fit; columns have one row per term, the intercept first.
+    """A linear fit; columns have one row per term, the intercept first, if there is one.
 
     NaN stands for a coefficient that the rows do not identify: its column is constant or a
     combination of earlier ones. Intervals are at 95 %, NaN where there are too few rows or worlds.
@@ -34,7 +34,8 @@ class Regression:
     Attributes
     ----------
     coefficient, standard_error, low, high : in units of the outcome per unit of the term.
-    r2 : share of the outcome's variance explained, 0 to 1; NaN where the outcome does not vary.
+    r2 : share of the outcome's variance explained, 0 to 1, within groups if there are any; NaN
+        where the outcome does not vary.
     n_clusters : groups of rows that share their luck; 0 if rows stand for themselves.
     """
 
@@ -54,15 +55,21 @@ class Regression:
 
 
 def regress(
-    outcome: Floats, terms: Mapping[str, Floats], *, cluster: Integers | None = None
+    outcome: Floats,
+    terms: Mapping[str, Floats],
+    *,
+    cluster: Integers | None = None,
+    within: Integers | None = None,
 ) -> Regression:
-    """Fit an outcome by least squares on an intercept and terms.
+    """Fit an outcome by least squares on terms, and on an intercept or one level per group.
 
     Parameters
     ----------
     outcome : shape (n_rows,), finite.
     terms : columns of shape (n_rows,), finite, by name.
     cluster : shape (n_rows,), which world a row is from; each row stands for itself if not given.
+    within : shape (n_rows,), which group a row is from: only differences within a group count, as
+        if each group had a level of its own (Frisch and Waugh 1933). Groups lie within clusters.
 
     Raises
     ------
@@ -75,19 +82,29 @@ def regress(
     >>> fit.coefficient.round(6).tolist()
     [0.9, 2.15]
     """
-    columns = {INTERCEPT: np.ones(len(outcome))} | {k: np.asarray(v) for k, v in terms.items()}
-    for name, column in ({"outcome": outcome} | columns).items():
+    named = {name: np.asarray(column, float) for name, column in terms.items()}
+    for name, column in ({"outcome": outcome} | named).items():
         if column.shape != outcome.shape or not np.isfinite(column).all():
             raise ValueError(f"{name} must hold {len(outcome)} finite numbers")
-    matrix = np.column_stack(list(columns.values())).astype(float)
-    told = _identified(matrix)
-    fitted, covariance, df = _fit(outcome, matrix[:, told], cluster)
+    n_levels = 0
+    if within is None:
+        named = {INTERCEPT: np.ones(len(outcome))} | named
+    length = np.array([np.linalg.norm(column) for column in named.values()])
+    if within is not None:
+        _, group = np.unique(within, return_inverse=True)
+        # Levels that lie within clusters take no degree of freedom from those.
+        n_levels = int(group.max(initial=-1)) + 1 if cluster is None else 1
+        outcome = _without_levels(outcome, group)
+        named = {name: _without_levels(column, group) for name, column in named.items()}
+    matrix = np.column_stack(list(named.values()))
+    told = _identified(matrix, length)
+    fitted, covariance, df = _fit(outcome, matrix[:, told], cluster=cluster, n_levels=n_levels)
     coefficient, error = (np.full(matrix.shape[1], np.nan) for _ in range(2))
     coefficient[told] = fitted
     error[told] = np.sqrt(np.diag(covariance))
     half = stdtrit(df, 0.5 + CONFIDENCE / 2) * error if df > 0 else np.full_like(error, np.nan)
     return Regression(
-        term=tuple(columns),
+        term=tuple(named),
         coefficient=coefficient,
         standard_error=error,
         low=coefficient - half,
@@ -98,23 +115,33 @@ def regress(
     )
 
 
-def _identified(matrix: Floats) -> Flags:
-    """Say of each column whether it adds a direction to those before it (Gram and Schmidt)."""
+def _without_levels(column: Floats, group: Integers) -> Floats:
+    """Take the mean of its group off each row."""
+    total, count = np.bincount(group, column), np.bincount(group)
+    return np.asarray(column - (total / count)[group])
+
+
+def _identified(matrix: Floats, length: Floats) -> Flags:
+    """Say of each column whether it adds a direction to those before it (Gram and Schmidt).
+
+    `length`, shape (n_columns,), is what rounding is measured by.
+    """
     told = np.zeros(matrix.shape[1], bool)
     basis = np.empty((len(matrix), 0))
     for k, column in enumerate(matrix.T):
-        length = np.linalg.norm(column)
         rest = column - basis @ (basis.T @ column)
         rest -= basis @ (basis.T @ rest)  # once more, for what rounding has left
-        told[k] = np.linalg.norm(rest) > _SAME_DIRECTION * length
+        told[k] = np.linalg.norm(rest) > _SAME_DIRECTION * length[k]
         if told[k]:
             basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
     return told
 
 
-def _fit(outcome: Floats, matrix: Floats, cluster: Integers | None) -> tuple[Floats, Floats, int]:
+def _fit(
+    outcome: Floats, matrix: Floats, *, cluster: Integers | None, n_levels: int
+) -> tuple[Floats, Floats, int]:
     """Return coefficients, their covariance, and the degrees of freedom of their intervals."""
-    n_rows, n_terms = matrix.shape
+    n_rows, n_terms = len(matrix), matrix.shape[1] + n_levels
     scale = np.linalg.norm(matrix, axis=0)
     unit = matrix / scale
     fitted, *_ = np.linalg.lstsq(unit, outcome, rcond=None)
@@ -125,7 +152,7 @@ def _fit(outcome: Floats, matrix: Floats, cluster: Integers | None) -> tuple[Flo
     else:
         _, group = np.unique(cluster, return_inverse=True)
         n_groups = int(group.max(initial=-1)) + 1
-        total = np.zeros((n_groups, n_terms))
+        total = np.zeros((n_groups, matrix.shape[1]))
         np.add.at(total, group, score)
         score, df = total, min(n_groups - 1, n_rows - n_terms)
         factor = np.nan

@@ -121,7 +121,7 @@ def draw_study_map(study: PriceStudy) -> Figure | None:
 def purchases(world: World, ledger: Ledger, planner: Planner) -> pd.DataFrame:
     """Tabulate every purchase of a run, with what was bought and what the planner would charge.
 
-    Columns: family, region, accelerator_class, unit, bin (of the planner), hours, paid_usd,
+    Columns: family, region, accelerator_class, unit, bin (of the planner), minute, hours, paid_usd,
     cost_usd (of what the unit consumes), dual_usd_per_gpu_hour, match_s (from readiness to the
     first acceptance; NaN for later ones), work_s, electricity_usd_per_kwh, and `COVARIATES`:
 
@@ -150,6 +150,7 @@ def purchases(world: World, ledger: Ledger, planner: Planner) -> pd.DataFrame:
             "accelerator_class": ledger.sink["accelerator"][sink],
             "unit": row["unit"],
             "bin": np.searchsorted(planner.edges_us, row["accepted_us"], side="right") - 1,
+            "minute": row["accepted_us"] // (60 * US_PER_S),
             "hours": (row["end_us"] - row["accepted_us"]) / US_PER_HOUR,
             "paid_usd": row["payment_micro_usd"] / MICRO_USD_PER_USD,
             "cost_usd": _cost_usd(ledger, row, sink),
@@ -170,17 +171,20 @@ def purchases(world: World, ledger: Ledger, planner: Planner) -> pd.DataFrame:
 def hedonic_premiums(bought: pd.DataFrame) -> pd.DataFrame:
     """Regress prices on what was bought, for each rung, family and outcome.
 
-    `bought` stacks what `purchases` gives, led by columns rung and seed. Intervals are clustered by
-    seed. Held constant besides `COVARIATES`: the price of electricity, the logarithm of the hours
-    (a rent per unit weighs more on short work), the part of the horizon, the accelerator class.
+    `bought` stacks what `purchases` gives, beside columns rung and seed. Intervals are clustered by
+    seed. Purchases are compared within the same minute of the same world: when units are scarce
+    everywhere, prices are high and buyers go far, which is no premium on distance. Held constant
+    besides `COVARIATES`: the price of electricity, the logarithm of the hours (a rent per unit
+    weighs more on short work), the accelerator class.
     """
     rows = []
     for (rung, family), here in bought.groupby(["rung", "family"], sort=False):
-        terms = _terms(here)
+        terms, seed = _terms(here), here["seed"].to_numpy()
+        moment = np.asarray(here.groupby(["seed", "minute"]).ngroup(), np.int64)
         for outcome, price in _outcomes(here).items():
             told = np.isfinite(price)
             chosen = {name: column[told] for name, column in terms.items()}
-            fit = regress(price[told], chosen, cluster=here["seed"].to_numpy()[told])
+            fit = regress(price[told], chosen, cluster=seed[told], within=moment[told])
             rows += [_premium_row(fit, term, (rung, family, outcome)) for term in COVARIATES]
     return pd.DataFrame(rows, columns=_PREMIUM_COLUMNS)
 
@@ -217,9 +221,8 @@ def _terms(bought: pd.DataFrame) -> dict[str, Floats]:
     terms = {name: bought[name].to_numpy(float) for name in COVARIATES}
     terms["electricity"] = bought["electricity_usd_per_kwh"].to_numpy(float)
     terms["log hours"] = np.log(bought["hours"].to_numpy(float))
-    for name in ("bin", "accelerator_class"):
-        for value in np.unique(bought[name])[1:]:
-            terms[f"{name} {value}"] = (bought[name] == value).to_numpy(float)
+    for value in np.unique(bought["accelerator_class"])[1:]:
+        terms[f"class {value}"] = (bought["accelerator_class"] == value).to_numpy(float)
     return terms
 
 

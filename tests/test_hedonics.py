@@ -43,6 +43,27 @@ def test_a_cluster_per_row_is_no_cluster(seed: int) -> None:
     assert each.standard_error == pytest.approx(alone.standard_error, rel=1e-9)
 
 
+@given(seed=st.integers(0, 10_000))
+def test_differences_within_groups_are_a_level_per_group(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 5, 30)
+    x, other, outcome = rng.normal(size=(3, 30)) + rng.normal(size=(3, 5))[:, group] * 10
+    found = regress(outcome, {"x": x, "other": other}, within=group)
+    levels = {str(k): (group == k).astype(float) for k in np.unique(group)[1:]}
+    expected = regress(outcome, {"x": x, "other": other} | levels)
+    for term in ("x", "other"):
+        assert found[term] == pytest.approx(expected[term], rel=1e-7, abs=1e-9)
+
+
+def test_what_is_the_same_within_each_group_is_not_told_from_the_levels() -> None:
+    rng = np.random.default_rng(1)
+    group = np.repeat(np.arange(6), 5)
+    terms = {"of the group": 0.1 + 0.3 * group, "own": rng.normal(size=30)}
+    fit = regress(2.0 * terms["own"] + group, terms, within=group)
+    assert np.isnan(fit["of the group"][0])
+    assert fit["own"][0] == pytest.approx(2.0, rel=1e-12)
+
+
 def test_known_coefficients_are_found_within_their_intervals() -> None:
     rng = np.random.default_rng(5)
     n_worlds, per_world = 60, 50

@@ -149,14 +149,26 @@ def test_owners_who_post_their_prices_know_no_one_price() -> None:
 
 def test_there_is_no_proximity_premium_where_distance_costs_nothing() -> None:
     bought = bought_in(one_size_world(), LOCATIONAL["hub"])
-    instants = np.unique(bought["accepted_us"])[1:]
-    clearing = {str(at): (bought["accepted_us"] == at).to_numpy(float) for at in instants}
     price = (bought["paid_usd"] / bought["hours"]).to_numpy()
-    rtt_ms = bought["rtt_ms"].to_numpy()
-    fit = regress(price, {"rtt_ms": rtt_ms} | clearing)
+    rtt_ms, instant = bought["rtt_ms"].to_numpy(), bought["accepted_us"].to_numpy()
+    fit = regress(price, {"rtt_ms": rtt_ms}, within=instant)
     assert rtt_ms.std() > 50.0
+    assert price.std() > 1.0
     assert abs(fit["rtt_ms"][0]) < 1e-12
-    assert fit.r2 == pytest.approx(1.0, abs=1e-12)
+
+
+def test_scarcity_that_sends_buyers_far_is_no_premium_on_distance() -> None:
+    rng = np.random.default_rng(6)
+    frame = synthetic(rng, 20)
+    scarcity = rng.exponential(1.0, 20 * 60)[frame["seed"] * 60 + frame["minute"]]
+    bought = frame.assign(
+        paid_usd=frame["hours"] * (2.0 + scarcity),
+        rtt_ms=rng.uniform(1.0, 100.0, len(frame)) * (1.0 + scarcity),
+    )
+    found = hedonic_premiums(bought).set_index(["outcome", "term"])
+    assert found.loc[("price", "rtt_ms"), "coefficient"] == pytest.approx(0.0, abs=1e-12)
+    # Without the minute, far would look dear.
+    assert np.corrcoef(bought["rtt_ms"], bought["paid_usd"] / bought["hours"])[0, 1] > 0.5
 
 
 def test_far_units_must_be_cheaper_where_distance_costs() -> None:
@@ -176,13 +188,14 @@ def test_far_units_must_be_cheaper_where_distance_costs() -> None:
 
 def synthetic(rng: np.random.Generator, n_worlds: int) -> pd.DataFrame:
     """Draw purchases whose prices are made of what is bought by known coefficients."""
-    n = n_worlds * 80
+    n = n_worlds * 240
     frame = pd.DataFrame(
         {
             "rung": "made-up",
             "family": "job",
-            "seed": np.repeat(np.arange(n_worlds), 80),
+            "seed": np.repeat(np.arange(n_worlds), 240),
             "bin": rng.integers(0, 3, n),
+            "minute": rng.integers(0, 60, n),
             "accelerator_class": 0,
             "hours": rng.uniform(0.01, 1.0, n),
             "electricity_usd_per_kwh": rng.uniform(0.05, 0.3, n),
@@ -217,8 +230,9 @@ def test_known_premiums_are_recovered_in_the_market_in_the_duals_and_between() -
         ("price", "verifier_rtt_ms"): 0.0,
     }
     for key, value in true.items():
-        low, high = found.loc[key, ["ci_low", "ci_high"]]
-        assert low - 1e-9 <= value <= high + 1e-9, key
+        mean, low, high = found.loc[key, ["coefficient", "ci_low", "ci_high"]]
+        # 2.2 half-widths are 4.5 standard errors: by chance one in ten thousand is farther off.
+        assert abs(mean - value) <= 2.2 * (high - low) / 2 + 1e-9, key
         assert high - low < 0.4
     assert found.loc[("price", "rtt_ms"), "ci_high"] < -0.0025
     assert set(frame["n_worlds"]) == {30}
