@@ -14,10 +14,10 @@ from hanse.agents.world import World
 from hanse.market.clearing import clear_welfare, clearing_scratch
 from hanse.market.jurisdictions import RESIDENT
 from hanse.market.planner import OPTIMAL, Planner
-from hanse.market.regime import DYNAMIC_CENTRAL, Pricing, Regime, Rung, ladder
+from hanse.market.regime import DYNAMIC_CENTRAL, Cadence, Pricing, Regime, Rung, ladder
 from hanse.market.units import US_PER_S, Floats
 from hanse.scenarios.hedonics import regress
-from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
+from hanse.scenarios.oracle_worlds import FREE_CROSSINGS, FREE_TERMS, plain_workload, plain_world
 from hanse.scenarios.price_quality import market_quality
 from hanse.scenarios.price_study import (
     COVARIATES,
@@ -279,6 +279,52 @@ def test_a_purchase_says_what_was_bought_and_what_the_planner_would_charge() -> 
     assert (near["crosses_border"], home["crosses_border"]) == (1.0, 0.0)
     # The second job must stay in region 2, so that half of the jobs may run in region 1.
     assert (near["serving_share"], home["serving_share"]) == (0.5, 1.0)
+
+
+def test_where_nothing_is_scarce_a_locational_price_is_the_resource_cost() -> None:
+    n_jobs = 5
+    workload = plain_workload(
+        np.arange(1, n_jobs + 1) * 40 * US_PER_S, np.full(n_jobs, 20 * US_PER_S)
+    )
+    workload = replace(workload, stage_holds=np.ones(n_jobs, bool))
+    world = plain_world(
+        workload,
+        n_nodes=2,
+        n_regions=2,
+        horizon_us=300 * US_PER_S,
+        rtt_ms=200.0,
+        crossing=replace(FREE_CROSSINGS, identity_full_us=9e6, proxy_us=1e6, round_trip_scale=1.0),
+        terms=replace(FREE_TERMS, active_w=700.0, idle_w=100.0),
+    )
+    geography = replace(world.geography, electricity_usd_per_kwh=np.array([9.0, 5.0]))
+    fleet = replace(world.fleet, node_region=np.array([1, 1]))
+    world = replace(world, geography=geography, fleet=fleet)
+    bought = bought_in(world, replace(LOCATIONAL["hub"], cadence=Cadence.ON_ARRIVAL))
+    # 10.4 s held (identity and its round trip, policy, the round trip of state), 20 s at work; an
+    # hour costs 1 USD and 5 USD/kWh * 0.1 or 0.7 kW.
+    assert bought["hours"].tolist() == pytest.approx([30.4 / 3_600] * n_jobs)
+    expected_usd = (10.4 * 1.5 + 20.0 * 4.5) / 3_600
+    assert bought["cost_usd"].tolist() == pytest.approx([expected_usd] * n_jobs)
+    assert bought["paid_usd"].tolist() == pytest.approx([expected_usd] * n_jobs, abs=1.1e-6)
+
+
+def test_what_is_done_again_is_bought_again_and_matched_once() -> None:
+    workload = plain_workload(np.array([US_PER_S]), np.array([10 * US_PER_S]))
+    # The first attempt is tempted and audited, no later one is.
+    later = np.ones_like(workload.attempt_audit)
+    later[0] = 0.0
+    workload = replace(workload, attempt_audit=later, attempt_temptation=later)
+    terms = replace(
+        FREE_TERMS, audit_probability=0.5, temptation_share=0.5, saved_share=0.6, stake_multiple=0.0
+    )
+    world = plain_world(workload, n_nodes=2, horizon_us=100 * US_PER_S, terms=terms)
+    regime = replace(LOCATIONAL["audited-market"], cadence=Cadence.ON_ARRIVAL)
+    model = ComputeMarket(world, regime, with_agents=False)
+    bought = purchases(world, model.run_to_horizon(), planner_of(10**8, np.zeros((1, 1))))
+    release(model)
+    assert bought["is_tempted"].tolist() == [1.0, 0.0]
+    assert bought["match_s"].isna().tolist() == [False, True]
+    assert bought["match_s"].iloc[0] == 0.0
 
 
 def purchase(
