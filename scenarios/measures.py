@@ -8,9 +8,17 @@ import numpy as np
 
 from hanse.agents.world import World
 from hanse.market.columns import N_DEBT_BINS
-from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION, OBLIGATION, RESOURCE
+from hanse.market.debt_accounts import (
+    METERED,
+    PricedAccount,
+    obligations,
+    priced_accounts,
+    shown_path,
+)
+from hanse.market.debt_meter import OBLIGATION, RESOURCE
 from hanse.market.ledger import Ledger
 from hanse.market.money import ACCOUNTS, KINDS, Postings, post
+from hanse.market.obligations import RECORDED_OBLIGATION, RECORDED_RESOURCE, Obligations
 from hanse.market.occupancy import NONE, Occupancy, U, label_time
 from hanse.market.states import (
     AUDIT,
@@ -22,7 +30,7 @@ from hanse.market.states import (
     STATES,
     TOOL,
 )
-from hanse.market.sync_debt import DebtAccount, SyncCost, debt_accounts, debt_path, sync_cost
+from hanse.market.sync_debt import SyncCost, debt_path, sync_cost
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
 from hanse.market.welfare import Welfare, measure_welfare
 from hanse.scenarios.counts import FamilyCounts, count_by_family
@@ -41,7 +49,8 @@ class Measured:
     occupancy: Occupancy
     cost: SyncCost
     welfare: Welfare
-    debt: tuple[DebtAccount, ...]
+    obligations: Obligations
+    debt: tuple[PricedAccount, ...]
     postings: Postings
 
     @property
@@ -54,6 +63,7 @@ def measure(world: World, ledger: Ledger) -> Measured:
     """Read every measure from the ledger of a run on this world."""
     n_families = len(world.workload.family)
     occupancy = label_time(ledger, n_families)
+    shown = obligations(ledger, world.terms)
     return Measured(
         world=world,
         ledger=ledger,
@@ -61,7 +71,16 @@ def measure(world: World, ledger: Ledger) -> Measured:
         occupancy=occupancy,
         cost=sync_cost(ledger, occupancy, n_families=n_families),
         welfare=welfare_of(world, ledger, occupancy),
-        debt=tuple(debt_accounts(ledger, n_families)),
+        obligations=shown,
+        debt=tuple(
+            priced_accounts(
+                ledger,
+                world.terms,
+                shown,
+                n_families=n_families,
+                electricity_usd_per_kwh=world.geography.electricity_usd_per_kwh,
+            )
+        ),
         postings=post(
             ledger,
             stake_multiple=world.terms.stake_multiple,
@@ -89,7 +108,7 @@ def tables_of(measured: Measured) -> dict[str, Table]:
         "occupancy": _occupancy(measured),
         "stage_time": _stage_time(measured),
         "debt": _debt(measured),
-        "debt_path": _debt_path(measured.ledger),
+        "debt_path": _debt_path(measured),
         "postings": _postings(measured.postings),
         "prices": _prices(measured),
     }
@@ -171,12 +190,16 @@ def _jobs(measured: Measured, family: int) -> Rows:
 
 def _debt_of_family(measured: Measured, family: int) -> Rows:
     stock = {"accelerator": 0.0, "core": 0.0}
+    usd = 0.0
     for account in measured.debt:
         if account.family == family:
-            stock[account.resource] += account.mean_stock
+            usd += account.mean_stock_usd
+            if account.resource in stock:
+                stock[account.resource] += account.mean_stock
     return {
         ("debt_mean_gpu_s", "gpu_s"): stock["accelerator"],
         ("debt_mean_core_s", "core_s"): stock["core"],
+        ("debt_mean_usd", "USD"): usd,
     }
 
 
@@ -246,8 +269,11 @@ _QUANTITIES: Final = (
     "default",
     "mean_stock",
     "count",
+    "expired_count",
     "open_count",
     "open_at_horizon_class_mean",
+    "open_mean_stock",
+    "mean_stock_usd",
 )
 
 
@@ -264,15 +290,19 @@ def _debt(measured: Measured) -> Table:
     return table
 
 
-def _debt_path(ledger: Ledger) -> Table:
+def _debt_path(measured: Measured) -> Table:
+    ledger = measured.ledger
     instant = np.arange(N_DEBT_BINS + 1) * (ledger.horizon_us / US_PER_S / N_DEBT_BINS)
-    kinds = (DECISION, CHECK, AUDIT_WORK)
+    resource = [*(RESOURCE[k] for k in METERED), *RECORDED_RESOURCE]
+    obligation = [*(OBLIGATION[k] for k in METERED), *RECORDED_OBLIGATION]
+    metered = [debt_path(ledger, k) for k in METERED]
+    shown = shown_path(measured.obligations, ledger.horizon_us)
     n = len(instant)
     return {
-        "resource": np.repeat(np.array([RESOURCE[k] for k in kinds], dtype=object), n),
-        "obligation": np.repeat(np.array([OBLIGATION[k] for k in kinds], dtype=object), n),
-        "instant_s": np.tile(instant, len(kinds)),
-        "stock": np.concatenate([debt_path(ledger, k) for k in kinds]),
+        "resource": np.repeat(np.array(resource, dtype=object), n),
+        "obligation": np.repeat(np.array(obligation, dtype=object), n),
+        "instant_s": np.tile(instant, len(resource)),
+        "stock": np.concatenate([*metered, *shown]),
     }
 
 

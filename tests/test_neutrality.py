@@ -124,10 +124,14 @@ def blamed(run: Finished) -> set[tuple[str, str]]:
 
 
 def metered_debt(run: Finished) -> float:
-    """Add up all that is metered of debt: amounts, amounts times age, paths and accounts."""
-    debt = run.ledger.debt
-    accounts = sum(a.accrual + a.interest + a.paydown + a.default for a in run.measured.debt)
-    stocks = sum(a.mean_stock + a.open_at_horizon_class_mean for a in run.measured.debt)
+    """Add up all that is known of debt: amounts, amounts times age, paths, accounts, worth.
+
+    What is owed in money is a transfer, and there whenever somebody works: only its worth counts.
+    """
+    debt, work = run.ledger.debt, [a for a in run.measured.debt if a.resource != "usd"]
+    accounts = sum(a.accrual + a.interest + a.paydown + a.default for a in work)
+    stocks = sum(a.mean_stock + a.open_at_horizon_class_mean for a in work)
+    stocks += sum(a.mean_stock_usd for a in run.measured.debt)
     metered = sum(float(np.abs(column).sum()) for column in debt)
     return metered + accounts + stocks + float(run.payments["amount_us"].sum())
 

@@ -178,7 +178,7 @@ def account_of(run: Finished, kind: int, family: int) -> DebtAccount:
     (account,) = (
         account
         for k, account in enumerate(run.measured.debt)
-        if account.family == family and KINDS[k // run_families(run)] == kind
+        if account.family == family and k // run_families(run) == KINDS.index(kind)
     )
     return account
 

@@ -1,0 +1,208 @@
+"""All accounts of synchronization debt: what was metered, and what the records show."""
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+
+from hanse.market.columns import N_DEBT_BINS
+from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION
+from hanse.market.ledger import Ledger
+from hanse.market.obligations import (
+    CLOSED,
+    EXPIRED,
+    IN_VAIN,
+    N_FATES,
+    N_KINDS,
+    RECORDED_OBLIGATION,
+    RECORDED_RESOURCE,
+    STILL_OPEN,
+    UNPAID,
+    Obligations,
+    executions,
+    joined,
+)
+from hanse.market.open_crossings import open_crossings
+from hanse.market.open_payments import open_payments
+from hanse.market.states import ACTIVE, AUDIT, LAPSED
+from hanse.market.sync_debt import DebtAccount, debt_accounts
+from hanse.market.terms import Terms
+from hanse.market.units import J_PER_KWH, MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
+
+METERED: Final = (DECISION, CHECK, AUDIT_WORK)
+_UNIT: Final = np.repeat([US_PER_S, MICRO_USD_PER_USD], [UNPAID, N_KINDS - UNPAID])
+assert _UNIT.tolist() == [US_PER_S] * N_KINDS, "both are millionths"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedAccount(DebtAccount):
+    """An account with what stands apart of it, and its worth.
+
+    `open_mean_stock` is the time average of what was open at the horizon, at the class mean, or for
+    money at what is owed. `mean_stock_usd` values both stocks at the world's prices: money at the
+    capital that binding it takes, work at what it takes. Nothing prices the time of commits and
+    approvals but the unit that is held for them.
+    """
+
+    expired_count: int
+    open_mean_stock: float
+    mean_stock_usd: float
+
+
+def obligations(ledger: Ledger, terms: Terms) -> Obligations:
+    """List every obligation that the records of a run show, in every regime alike."""
+    work = executions(ledger)
+    parts = [*open_crossings(ledger, work), *open_payments(ledger, work, terms)]
+    return joined(parts, ledger, terms)
+
+
+def core_usd_per_s(terms: Terms, electricity_usd_per_kwh: Floats) -> float:
+    """Return what a second of a control core takes: the core, and its energy at the mean price."""
+    energy = terms.core_w * float(electricity_usd_per_kwh.mean()) / J_PER_KWH
+    return terms.core_usd_per_hour / S_PER_HOUR + energy
+
+
+def priced_accounts(
+    ledger: Ledger,
+    terms: Terms,
+    shown: Obligations,
+    *,
+    n_families: int,
+    electricity_usd_per_kwh: Floats,
+) -> list[PricedAccount]:
+    """Draw up every account of a run: those that were metered, then those that records show."""
+    core_usd = core_usd_per_s(terms, electricity_usd_per_kwh)
+    metered = debt_accounts(ledger, n_families)
+    priced = []
+    for k, kind in enumerate(METERED):
+        count, age_s = _open_and_expired(ledger, kind, n_families)
+        price = np.full(n_families, core_usd)
+        if kind == AUDIT_WORK:
+            price = _audit_usd_per_s(ledger, n_families)
+        for account in metered[k * n_families : (k + 1) * n_families]:
+            n_open = account.open_count
+            mean = account.open_at_horizon_class_mean / n_open if n_open else 0.0
+            still = mean * float(age_s[account.family]) / (ledger.horizon_us / US_PER_S)
+            priced.append(
+                PricedAccount(
+                    **{f.name: getattr(account, f.name) for f in fields(DebtAccount)},
+                    expired_count=int(count[account.family]),
+                    open_mean_stock=still,
+                    mean_stock_usd=(account.mean_stock + still) * float(price[account.family]),
+                )
+            )
+    return priced + _shown_accounts(ledger, shown, n_families)
+
+
+def _open_and_expired(ledger: Ledger, kind: int, n_families: int) -> tuple[Floats, Floats]:
+    """Count expired obligations, and add up the ages of those open at the horizon, by family."""
+    row = ledger.stage
+    expired = np.zeros(0, np.int64)
+    if kind == DECISION:
+        opened_us, status = row["obligation_us"], row["status"]
+        expired = np.flatnonzero((status == LAPSED) & (opened_us >= 0))
+        still = np.flatnonzero((status == ACTIVE) & (opened_us >= 0) & (row["record"] < 0))
+    else:
+        opened_us = row["executed_us"]
+        still = np.flatnonzero((row["final_us"] < 0) & (opened_us >= 0))
+        if kind == AUDIT_WORK:
+            still = still[row["is_audited"][still] == 1]
+    family = ledger.stage_fact["family"]
+    age_s = (ledger.horizon_us - opened_us[still]) / US_PER_S
+    counts = np.bincount(family[expired], minlength=n_families).astype(float)
+    return counts, np.bincount(family[still], age_s, n_families).astype(float)
+
+
+def _audit_usd_per_s(ledger: Ledger, n_families: int) -> Floats:
+    """Return what a second of the audits that ended has taken on average, by family."""
+    record = ledger.record
+    audit = np.flatnonzero(record["outcome"] == AUDIT)
+    audit = audit[record["end_us"][audit] <= ledger.horizon_us]
+    family = ledger.stage_fact["family"][record["stage"][audit]]
+    usd_per_us = ledger.sink["busy_usd_per_us"][ledger.unit["sink"][record["unit"][audit]]]
+    execution_us = record["execution_us"][audit]
+    us = np.bincount(family, execution_us, n_families)
+    usd = np.bincount(family, execution_us * usd_per_us, n_families)
+    return np.asarray(usd / np.maximum(us, 1) * US_PER_S)
+
+
+def _shown_accounts(ledger: Ledger, shown: Obligations, n_families: int) -> list[PricedAccount]:
+    """Add up the rows by kind, family and fate."""
+    shape = (N_KINDS, n_families, N_FATES)
+    family = ledger.stage_fact["family"][shown.stage]
+    key = (shown.kind * n_families + family) * N_FATES + shown.fate
+    owed_us = np.where(shown.fate == CLOSED, shown.paid_us, shown.ended_us)
+    owed_us = np.where(shown.fate == IN_VAIN, shown.paid_us, owed_us)
+    age_s = (np.minimum(owed_us, ledger.horizon_us) - shown.opened_us) / US_PER_S
+    amount = shown.amount / US_PER_S
+    total = [
+        np.bincount(key, weight, N_KINDS * n_families * N_FATES).reshape(shape)
+        for weight in (
+            np.ones(len(key)),
+            amount,
+            amount * shown.is_interest,
+            amount * age_s,
+            age_s,
+            shown.usd_area,
+        )
+    ]
+    return [
+        _shown_account(ledger, kind, family, np.array([sums[kind, family] for sums in total]))
+        for kind in range(N_KINDS)
+        for family in range(n_families)
+    ]
+
+
+def _shown_account(ledger: Ledger, kind: int, family: int, sums: Floats) -> PricedAccount:
+    """Draw up one account from its sums, shape (6, `N_FATES`)."""
+    count, amount, interest, area, age_s, usd_area = sums
+    horizon_s = ledger.horizon_us / US_PER_S
+    paid = [CLOSED, IN_VAIN]
+    paydown = float(amount[paid].sum())
+    extra = float(interest[paid].sum())
+    class_mean = paydown / count[CLOSED] if count[CLOSED] else 0.0
+    class_usd = usd_area[paid].sum() / area[paid].sum() if area[paid].any() else 0.0
+    if kind >= UNPAID:
+        default, lost_area = float(amount[EXPIRED]), float(area[EXPIRED])
+        still, still_area = float(amount[STILL_OPEN]), float(area[STILL_OPEN])
+        usd = float(usd_area.sum())
+    else:
+        default, lost_area = class_mean * count[EXPIRED], class_mean * age_s[EXPIRED]
+        still, still_area = class_mean * count[STILL_OPEN], class_mean * age_s[STILL_OPEN]
+        usd = float(usd_area[paid].sum() + class_usd * (lost_area + still_area))
+    return PricedAccount(
+        family=family,
+        resource=RECORDED_RESOURCE[kind],
+        obligation=RECORDED_OBLIGATION[kind],
+        accrual=paydown - extra + float(default),
+        interest=extra,
+        paydown=paydown,
+        default=float(default),
+        mean_stock=float(area[paid].sum() + lost_area) / horizon_s,
+        count=int(count[[CLOSED, EXPIRED, STILL_OPEN]].sum()),
+        open_count=int(count[STILL_OPEN]),
+        open_at_horizon_class_mean=float(still),
+        expired_count=int(count[EXPIRED]),
+        open_mean_stock=float(still_area) / horizon_s,
+        mean_stock_usd=usd / horizon_s,
+    )
+
+
+def shown_path(shown: Obligations, horizon_us: int) -> Floats:
+    """Return the stock of each kind at the edges of the bins, shape (`N_KINDS`, bins + 1).
+
+    What had accrued by then and was paid later, within the horizon or, for money, whenever.
+    """
+    counts = (shown.fate == CLOSED) | (shown.fate == IN_VAIN) | (shown.kind >= UNPAID)
+    kind, amount = shown.kind[counts], shown.amount[counts]
+    change = _binned(kind, shown.opened_us[counts], amount, horizon_us)
+    change -= _binned(kind, shown.paid_us[counts], amount, horizon_us)
+    stock = np.cumsum(change[:, :N_DEBT_BINS], axis=1) / US_PER_S
+    return np.concatenate([np.zeros((N_KINDS, 1)), stock], axis=1)
+
+
+def _binned(kind: Integers, at_us: Integers, amount: Integers, horizon_us: int) -> Floats:
+    slot = np.minimum(at_us * N_DEBT_BINS // horizon_us, N_DEBT_BINS)
+    width = N_DEBT_BINS + 1
+    total = np.bincount(kind * width + slot, amount, N_KINDS * width)
+    return total.astype(float).reshape(N_KINDS, width)

@@ -1,0 +1,270 @@
+"""Open crossings: replicas that differ, approvals that are pending, contexts that were lost."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hanse.market.ledger import Ledger
+from hanse.market.obligations import (
+    APPROVAL,
+    CLOSED,
+    EXPIRED,
+    IN_VAIN,
+    REBUILD,
+    REPLICA,
+    STILL_OPEN,
+    Executions,
+    Part,
+)
+from hanse.market.states import (
+    ACTIVE,
+    LANDING,
+    LAPSED,
+    ON_AUTHORITY,
+    ON_IDENTITY,
+    ON_POLICY,
+    ON_STATE,
+    TRANSFERRING,
+)
+from hanse.market.units import Flags, Floats, Integers
+
+_STEPS: Final = (ON_IDENTITY, ON_POLICY, ON_STATE, ON_AUTHORITY, TRANSFERRING)
+_HELD: Final = ("identity_us", "policy_us", "state_us", "authority_us", "transfer_us")
+_STATE_STEP, _AUTHORITY_STEP = 2, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Crossed:
+    """Executions that crossed, one row each, and what lay before them.
+
+    `step_us`, shape (n_rows, 5), are the operations of the crossing from `begun_us` on.
+    """
+
+    stage: Integers
+    region: Integers
+    is_first: Flags
+    held_usd_per_us: Floats
+    left_us: Integers
+    begun_us: Integers
+    step_us: Integers
+
+
+def open_crossings(ledger: Ledger, work: Executions) -> list[Part]:
+    """List every replica, approval and rebuild of a run, in every regime alike."""
+    commanded = _commanded(ledger)
+    return [*_crossings(ledger, work, commanded), *_rebuilds(ledger, work, commanded)]
+
+
+def _crossed(ledger: Ledger, work: Executions) -> tuple[_Crossed, Integers, Integers]:
+    """Find the crossing of each execution; and, by stage, what commands that bounced have taken.
+
+    Where the unit is held, its record has the operations. Where not, only their total over all
+    commands of a stage is known, and that those of an accepted one fit between its leaving and its
+    landing: what the total exceeds that by, commands that bounced have done in vain.
+    """
+    total_us = ledger.time_us[:, _STEPS[0] : _STEPS[-1] + 1]
+    has_crossed = total_us[:, 0] + total_us[:, _STATE_STEP] + total_us[:, _AUTHORITY_STEP] > 0
+    released = np.flatnonzero(has_crossed & (ledger.stage_fact["holds"] == 0))
+    index = np.full(len(total_us), -1)
+    index[released] = np.arange(len(released))
+    total_us = total_us[released]
+    crossed_us = total_us.sum(axis=1)
+    row = ledger.stage
+    is_under_way = (row["unit"][released] >= 0) & (row["record"][released] < 0)
+    elapsed_us = np.maximum(0, ledger.horizon_us - row["escrow_us"][released])
+    leads_us = np.where(is_under_way, elapsed_us, 0)
+    at = np.flatnonzero(index[work.stage] >= 0)
+    of = index[work.stage[at]]
+    lead_us = work.accepted_us[at] - work.left_us[at]
+    leads_us = leads_us + np.bincount(of, lead_us, len(released)).astype(np.int64)
+    # All of it where it fits, so that a stage with one command has exactly what it took.
+    share = np.minimum(1.0, leads_us / np.maximum(crossed_us, 1))
+    accepted_us = np.floor(total_us * share[:, None]).astype(np.int64)
+    of_lead = lead_us / np.maximum(leads_us[of], 1)
+    released_us = np.floor(accepted_us[of] * of_lead[:, None]).astype(np.int64)
+    held = np.flatnonzero(work.is_held)
+    held_us = np.column_stack([ledger.record[name][work.record[held]] for name in _HELD])
+    chosen = np.concatenate([held, at])
+    price = np.zeros(len(chosen))
+    price[: len(held)] = ledger.sink["held_usd_per_us"][ledger.unit["sink"][work.unit[held]]]
+    crossed = _Crossed(
+        stage=work.stage[chosen],
+        region=work.region[chosen],
+        is_first=work.is_first[chosen],
+        held_usd_per_us=price,
+        left_us=work.left_us[chosen],
+        begun_us=np.concatenate([work.accepted_us[held], work.left_us[at]]),
+        step_us=np.concatenate([held_us, released_us]),
+    )
+    return crossed, released, total_us - accepted_us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Commanded:
+    """Stages whose command was on its way at the horizon, or when they were abandoned."""
+
+    stage: Integers
+    region: Integers
+    fate: Integers
+    ended_us: Integers
+    crosses: Flags
+
+
+def _commanded(ledger: Ledger) -> _Commanded:
+    row = ledger.stage
+    bound = (row["unit"] >= 0) & (row["record"] < 0) & (row["escrow_us"] <= ledger.horizon_us)
+    stage = np.flatnonzero(bound & ((row["status"] == ACTIVE) | (row["status"] == LAPSED)))
+    region = ledger.unit["region"][row["unit"][stage]]
+    has_lapsed = row["status"][stage] == LAPSED
+    return _Commanded(
+        stage=stage,
+        region=region,
+        fate=np.where(has_lapsed, EXPIRED, STILL_OPEN),
+        ended_us=np.where(has_lapsed, row["done_us"][stage], ledger.horizon_us),
+        crosses=row["input_region"][stage] != region,
+    )
+
+
+def _crossings(ledger: Ledger, work: Executions, commanded: _Commanded) -> list[Part]:
+    """List replicas and approvals: from when the command leaves until the operation is done."""
+    parts = []
+    crossed, released, in_vain_us = _crossed(ledger, work)
+    for kind, step in ((REPLICA, _STATE_STEP), (APPROVAL, _AUTHORITY_STEP)):
+        chosen = np.flatnonzero(crossed.step_us[:, step])
+        amount = crossed.step_us[chosen, step]
+        done_us = crossed.begun_us[chosen] + crossed.step_us[chosen, : step + 1].sum(axis=1)
+        is_done = done_us <= ledger.horizon_us
+        parts.append(
+            Part(
+                kind=kind,
+                stage=crossed.stage[chosen],
+                region=crossed.region[chosen],
+                fate=np.where(is_done, CLOSED, STILL_OPEN),
+                is_interest=~crossed.is_first[chosen],
+                opened_us=crossed.left_us[chosen],
+                ended_us=np.where(is_done, done_us, ledger.horizon_us),
+                amount=np.where(is_done, amount, 0),
+                usd_per_unit=crossed.held_usd_per_us[chosen],
+            )
+        )
+        parts.append(_in_vain(ledger, kind, released, in_vain_us[:, step]))
+        parts.extend(_under_way(ledger, kind, step, commanded))
+    return parts
+
+
+def _in_vain(ledger: Ledger, kind: int, stage: Integers, us: Integers) -> Part:
+    """Book what bounced commands have done, as if it ended when the last of them bounced."""
+    stage, us = stage[us > 0], us[us > 0]
+    at_us = ledger.stage["obligation_us"][stage]
+    return Part(
+        kind=kind,
+        stage=stage,
+        region=ledger.stage_fact["origin"][stage],
+        fate=np.full(len(stage), IN_VAIN),
+        is_interest=np.ones(len(stage), bool),
+        opened_us=at_us - us,
+        ended_us=at_us,
+        amount=us,
+        usd_per_unit=np.zeros(len(stage)),
+    )
+
+
+def _under_way(ledger: Ledger, kind: int, step: int, on: _Commanded) -> list[Part]:
+    """List what commands on their way have left open, and what they have done already.
+
+    Every crossing commits state; whether an approval is due only shows once it is asked for.
+    """
+    time_us = ledger.time_us[on.stage]
+    own_us = time_us[:, _STEPS[step]]
+    is_past = time_us[:, _STEPS[step] + 1 : LANDING + 1].sum(axis=1) > 0
+    is_due = on.crosses & ((own_us > 0) | (kind == REPLICA))
+    left_us = ledger.stage["escrow_us"][on.stage]
+    done_us = left_us + time_us[:, ON_IDENTITY : _STEPS[step] + 1].sum(axis=1)
+    # Of a stage that was commanded before, the times are those of all its commands.
+    is_fresh = (ledger.stage["attempt"][on.stage] == 0) & (own_us > 0)
+    parts = []
+    for which, is_done in ((is_due & ~is_past, False), (is_due & is_past & is_fresh, True)):
+        ended_us = (done_us if is_done else on.ended_us)[which]
+        n = int(which.sum())
+        parts.append(
+            Part(
+                kind=kind,
+                stage=on.stage[which],
+                region=on.region[which],
+                fate=np.full(n, CLOSED) if is_done else on.fate[which],
+                is_interest=np.zeros(n, bool),
+                opened_us=np.minimum(left_us[which], ended_us),
+                ended_us=ended_us,
+                amount=own_us[which] if is_done else np.zeros(n, np.int64),
+                usd_per_unit=np.zeros(n),
+            )
+        )
+    return parts
+
+
+def _rebuilds(ledger: Ledger, work: Executions, commanded: _Commanded) -> list[Part]:
+    """List lost contexts of live work: from the loss until the rebuild on the accelerator ends.
+
+    A context is lost to a request when its time is up where it was kept, or when a command leads
+    elsewhere. A request that expires without it defaults.
+    """
+    chosen = np.flatnonzero(work.context_us)
+    stage, need_us = work.stage[chosen], work.context_us[chosen]
+    crosses = ledger.stage["input_region"][stage] != work.region[chosen]
+    latest_us = np.where(crosses, work.left_us[chosen], work.accepted_us[chosen])
+    lost_us = np.minimum(_evicted_us(ledger, stage), latest_us)
+    is_current = ledger.record["epoch"][work.record[chosen]] == ledger.stage["epoch"][stage]
+    rest_us = ledger.record["execution_us"][work.record[chosen]]
+    done_us = work.end_us[chosen] - rest_us
+    is_done = done_us <= ledger.horizon_us
+    done = Part(
+        kind=REBUILD,
+        stage=stage,
+        region=work.region[chosen],
+        fate=np.where(is_done, CLOSED, STILL_OPEN),
+        is_interest=~work.is_first[chosen],
+        opened_us=np.where(work.is_first[chosen] & is_current, lost_us, work.left_us[chosen]),
+        ended_us=np.where(is_done, done_us, ledger.horizon_us),
+        amount=np.where(is_done, need_us, 0),
+        usd_per_unit=ledger.sink["busy_usd_per_us"][ledger.unit["sink"][work.unit[chosen]]],
+    )
+    return [done, _not_rebuilt(ledger, commanded)]
+
+
+_ON_READINESS: Final = ("ready_us", "obligation_us", "bounces", "context_until_us")
+
+
+def _evicted_us(ledger: Ledger, stage: Integers) -> Integers:
+    """Return when the context of stages was given up where it lay, as a request at least."""
+    row = {name: ledger.stage[name][stage] for name in _ON_READINESS}
+    ready_us = np.where(row["bounces"] == 0, row["obligation_us"], row["ready_us"])
+    evicted_us: Integers = np.maximum(ready_us, row["context_until_us"] + 1)
+    return evicted_us
+
+
+def _not_rebuilt(ledger: Ledger, on: _Commanded) -> Part:
+    """List requests without a context and without a unit: open, or expired."""
+    row = ledger.stage
+    waits = (row["record"] < 0) & (ledger.stage_fact["context_us"] > 0) & (row["ready_us"] >= 0)
+    stage = np.flatnonzero(waits)
+    stage = stage[(row["status"][stage] == ACTIVE) | (row["status"][stage] == LAPSED)]
+    leaves_us = np.full(len(stage), np.iinfo(np.int64).max)
+    leaves = np.isin(stage, on.stage[on.crosses])
+    leaves_us[leaves] = row["escrow_us"][stage[leaves]]
+    since_us = np.minimum(_evicted_us(ledger, stage), leaves_us)
+    has_lapsed = row["status"][stage] == LAPSED
+    until_us = np.where(has_lapsed, row["done_us"][stage], ledger.horizon_us)
+    due = since_us < until_us
+    stage, has_lapsed = stage[due], has_lapsed[due]
+    return Part(
+        kind=REBUILD,
+        stage=stage,
+        region=row["input_region"][stage],
+        fate=np.where(has_lapsed, EXPIRED, STILL_OPEN),
+        is_interest=np.zeros(len(stage), bool),
+        opened_us=since_us[due],
+        ended_us=until_us[due],
+        amount=np.zeros(len(stage), np.int64),
+        usd_per_unit=np.zeros(len(stage)),
+    )

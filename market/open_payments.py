@@ -1,0 +1,103 @@
+"""Open payments: what is delivered and unpaid, and what is paid and undelivered."""
+
+import numpy as np
+
+from hanse.market.ledger import Ledger
+from hanse.market.obligations import (
+    CLOSED,
+    EXPIRED,
+    IN_VAIN,
+    STILL_OPEN,
+    UNDELIVERED,
+    UNPAID,
+    Executions,
+    Part,
+)
+from hanse.market.states import ACTIVE, CAUGHT
+from hanse.market.terms import Terms
+from hanse.market.units import Integers
+
+
+def open_payments(ledger: Ledger, work: Executions, terms: Terms) -> list[Part]:
+    """List what is delivered and unpaid, and what is locked and undelivered.
+
+    A delivery is there when the execution ends, and paid out of escrow at finality, or by invoice a
+    lag later. A caught result is owed nothing: its claim is in default.
+    """
+    horizon_us = ledger.horizon_us
+    price = ledger.record["payment_micro_usd"][work.record]
+    ended = np.flatnonzero((work.end_us <= horizon_us) & (price > 0))
+    final_us = ledger.record["final_us"][work.record[ended]]
+    is_caught = ledger.record["outcome"][work.record[ended]] == CAUGHT
+    lag_us = 0 if ledger.has_escrow else terms.invoice_lag_us
+    due_us = np.where(is_caught, final_us, final_us + lag_us)
+    is_final = final_us >= 0
+    fate = np.where(is_caught, EXPIRED, CLOSED)
+    fate[~is_final | (due_us > horizon_us)] = STILL_OPEN
+    due_us = np.where(is_final, due_us, horizon_us)
+    claim = _part(UNPAID, work, ended, work.end_us[ended], due_us, price[ended], fate)
+    if not ledger.has_escrow:
+        return [claim]
+    locked = np.flatnonzero(price > 0)
+    until_us = np.minimum(work.end_us[locked], horizon_us)
+    fate = np.where(work.end_us[locked] <= horizon_us, CLOSED, STILL_OPEN)
+    since_us = work.left_us[locked]
+    lock = _part(UNDELIVERED, work, locked, since_us, until_us, price[locked], fate)
+    return [claim, lock, _bounced(ledger), _on_its_way(ledger)]
+
+
+def _part(
+    kind: int,
+    work: Executions,
+    chosen: Integers,
+    opened_us: Integers,
+    ended_us: Integers,
+    amount: Integers,
+    fate: Integers,
+) -> Part:
+    return Part(
+        kind=kind,
+        stage=work.stage[chosen],
+        region=work.region[chosen],
+        fate=fate,
+        is_interest=~work.is_first[chosen],
+        opened_us=opened_us,
+        ended_us=ended_us,
+        amount=amount,
+        usd_per_unit=np.zeros(len(chosen)),
+    )
+
+
+def _on_its_way(ledger: Ledger) -> Part:
+    """List what is locked for commands that had not landed by the horizon."""
+    row = ledger.stage
+    bound = (row["unit"] >= 0) & (row["record"] < 0) & (row["status"] == ACTIVE)
+    stage = np.flatnonzero(bound & (row["escrow_us"] <= ledger.horizon_us))
+    return Part(
+        kind=UNDELIVERED,
+        stage=stage,
+        region=ledger.unit["region"][row["unit"][stage]],
+        fate=np.full(len(stage), STILL_OPEN),
+        is_interest=row["attempt"][stage] > 0,
+        opened_us=row["escrow_us"][stage],
+        ended_us=np.full(len(stage), ledger.horizon_us),
+        amount=row["payment_micro_usd"][stage],
+        usd_per_unit=np.zeros(len(stage)),
+    )
+
+
+def _bounced(ledger: Ledger) -> Part:
+    """List the locks of commands that bounced: nothing was delivered for them."""
+    lock = ledger.lock
+    is_back = lock["freed_us"] <= ledger.horizon_us
+    return Part(
+        kind=UNDELIVERED,
+        stage=lock["stage"],
+        region=ledger.stage_fact["origin"][lock["stage"]],
+        fate=np.where(is_back, IN_VAIN, STILL_OPEN),
+        is_interest=np.ones(len(lock), bool),
+        opened_us=lock["locked_us"],
+        ended_us=np.minimum(lock["freed_us"], ledger.horizon_us),
+        amount=lock["amount_micro_usd"],
+        usd_per_unit=np.zeros(len(lock)),
+    )
