@@ -127,10 +127,15 @@ class Executions:
     end_us: Integers
 
 
+def is_work(outcome: Integers) -> Flags:
+    """Say of records, by their outcome, whether they execute stages."""
+    chosen: Flags = (outcome != AUDIT) & (outcome != RESIDUAL)
+    return chosen
+
+
 def executions(ledger: Ledger) -> Executions:
     """Take out the columns that obligations are read from."""
-    outcome = ledger.record["outcome"]
-    record = np.flatnonzero((outcome != AUDIT) & (outcome != RESIDUAL))
+    record = np.flatnonzero(is_work(ledger.record["outcome"]))
     stage = ledger.record["stage"][record]
     unit = ledger.record["unit"][record]
     accepted_us, end_us = ledger.record["accepted_us"][record], ledger.record["end_us"][record]
