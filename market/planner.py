@@ -22,6 +22,9 @@ from hanse.market.units import S_PER_HOUR, US_PER_HOUR, US_PER_S, Floats, Intege
 OPTIMAL: Final = 0
 """`Planner.status` of a solved program; others are those of `scipy.optimize.linprog`."""
 
+SHORTFALL: Final = 1e-5
+"""Share of capacity taken off to see what less of it loses: well above the solver's tolerance."""
+
 
 class Unsolved(RuntimeError):
     """The solver gave up; the message is its own."""
@@ -129,6 +132,32 @@ def planner_bound(
         seconds=perf_counter() - started,
         status=OPTIMAL,
     )
+
+
+def upper_prices(
+    facts: Facts, terms: Terms, free_from_us: Integers, *, horizon_us: int, n_bins: int = 24
+) -> Floats:
+    """Return the upper end of the prices of capacity, shape (n_sinks, n_bins), in USD per GPU-s.
+
+    Where the optimum is degenerate, a second of a unit less loses more than one more would gain. Of
+    all prices that prove the bound these have the greatest sum over all capacity: those of the
+    program with a hundred-thousandth less of all of it. It takes one more program, as dear as the
+    bound; the upper end of each single price would take one for each sink and bin.
+
+    Raises
+    ------
+    Unsolved
+        If the solver ends without an optimum.
+    """
+    edges_us = np.rint(np.linspace(0, horizon_us, n_bins + 1)).astype(np.int64)
+    columns = _columns(facts, _standing_usd_per_us(facts, terms), edges_us)
+    capacity_s = _capacity_s(facts, free_from_us, edges_us)
+    price = np.zeros(capacity_s.shape)
+    if len(columns.stage):
+        program = _program(facts, columns, capacity_s * (1.0 - SHORTFALL))
+        _, dual = _solve(program)
+        price.flat[program.price_of] = dual[: len(program.price_of)] / S_PER_HOUR
+    return price
 
 
 def _standing_usd_per_us(facts: Facts, terms: Terms) -> Floats:

@@ -54,9 +54,10 @@ def run_world(
     built = perf_counter()
     ledger = model.run_to_horizon()
     advanced = perf_counter()
-    tables = tables_of(measure(world, ledger))
+    measures = measure(world, ledger)
+    tables = tables_of(measures)
     if yardstick is not None:
-        tables["measures"] = with_losses(tables["measures"], yardstick, world.workload.family)
+        tables["measures"] = with_losses(tables["measures"], yardstick, measures)
     measured = perf_counter()
     tables["receipts"] = sign_receipts(world, ledger)
     verified = perf_counter()

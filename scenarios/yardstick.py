@@ -11,12 +11,13 @@ import numpy as np
 
 from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.world import World
+from hanse.market.essential_cost import EssentialCost, essential_cost, executed_stages
 from hanse.market.occupancy import label_time
 from hanse.market.planner import Planner, planner_bound
 from hanse.market.reference import reference_ledger
 from hanse.market.regime import CENTRAL
 from hanse.market.units import Floats
-from hanse.scenarios.measures import SHARED, Table, welfare_of
+from hanse.scenarios.measures import Measured, Table, welfare_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +28,12 @@ class Yardstick:
     ----------
     reference_usd : welfare of the reference W0 by family, shape (n_families + 1,); the last is what
         belongs to no family.
+    essential : what coordination each stage needs at the least, in every regime.
     seconds : its own cost.
     """
 
     reference_usd: Floats
+    essential: EssentialCost
     seconds: float
 
 
@@ -46,7 +49,11 @@ def measure_yardstick(world: World) -> Yardstick:
     rules = lower_rules(world.terms, CENTRAL, horizon_us=world.horizon_us, n_planes=1)
     ledger = reference_ledger(facts, rules, world.fleet.node_free_from_us, n_families=n_families)
     welfare = welfare_of(world, ledger, label_time(ledger, n_families))
-    return Yardstick(reference_usd=welfare.welfare_usd, seconds=perf_counter() - begun)
+    return Yardstick(
+        reference_usd=welfare.welfare_usd,
+        essential=essential_cost(facts, world.terms),
+        seconds=perf_counter() - begun,
+    )
 
 
 def measure_bound(world: World, *, n_bins: int = 6) -> Planner:
@@ -64,17 +71,26 @@ def measure_bound(world: World, *, n_bins: int = 6) -> Planner:
     )
 
 
-def with_losses(measures: Table, yardstick: Yardstick, families: tuple[str, ...]) -> Table:
+def with_losses(measures: Table, yardstick: Yardstick, measured: Measured) -> Table:
     """Add to a run's measures what it loses against the reference, W0 - W, family by family.
 
     It may be negative: waiting can thicken a market, and the reference decides at every event.
+    Beside it stands what of its synchronization cost was essential, and what was in excess of that.
     """
-    rows = []
-    for name, reference_usd in zip((*families, SHARED), yardstick.reference_usd, strict=True):
+    rows: list[tuple[str, str, str, float]] = []
+    for name, reference_usd in zip(measured.families, yardstick.reference_usd, strict=True):
         here = measures["family"] == name
         welfare_usd = measures["value"][here & (measures["measure"] == "welfare_usd")]
         rows.append((name, "reference_welfare_usd", "USD", reference_usd))
         rows.append((name, "coordination_loss_usd", "USD", reference_usd - float(welfare_usd[0])))
+    ledger, n_families = measured.ledger, len(measured.families) - 1
+    essential_s = yardstick.essential.gpu_s(
+        executed_stages(ledger), ledger.stage_fact["family"], n_families
+    ).sum(axis=1)
+    excess_s = measured.cost.per_family() - essential_s
+    for family, name in enumerate(measured.families[:-1]):
+        rows.append((name, "essential_cost_gpu_s", "gpu_s", float(essential_s[family])))
+        rows.append((name, "excess_cost_gpu_s", "gpu_s", float(excess_s[family])))
     columns = zip(("family", "measure", "unit", "value"), zip(*rows, strict=True), strict=True)
     return {
         key: np.append(measures[key], np.array(column, dtype=measures[key].dtype))
