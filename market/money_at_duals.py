@@ -42,13 +42,14 @@ def locate_cost(ledger: Ledger, edges_us: Integers, *, n_families: int) -> Locat
     """
     n_sinks = len(ledger.sink)
     until = [_labelled_us(ledger, int(edge), n_families) for edge in edges_us]
+    within_us = np.diff(np.stack(until, axis=2).astype(float), axis=2)
     displaced_us = np.zeros((n_families, n_sinks, len(edges_us) - 1))
     slot = np.searchsorted(edges_us, ledger.sample_us, side="right") - 1
     slot = np.minimum(slot, len(edges_us) - 2)
     for chosen in np.unique(slot):
         displaced_us[:, :, chosen] = _displaced_us(ledger, slot == chosen, n_families)
     return LocatedCost(
-        labelled_gpu_s=np.diff(np.stack(until, axis=2), axis=2) / US_PER_S,
+        labelled_gpu_s=np.asarray(within_us / US_PER_S),
         displaced_gpu_s=displaced_us / US_PER_S,
     )
 

@@ -267,6 +267,15 @@ def _heat_picture(
     )
 
 
+_DEBT_UNIT: Final = {
+    "core": "core-seconds",
+    "accelerator": "GPU-seconds",
+    "commit": "seconds",
+    "approval": "seconds",
+    "usd": "USD",
+}
+
+
 def _debt_paths(results: Results) -> Picture | None:
     path = results.frame("debt_path")
     kinds = list(path[["resource", "obligation"]].drop_duplicates().itertuples(index=False))
@@ -280,8 +289,7 @@ def _debt_paths(results: Results) -> Picture | None:
             stock = _mean_path(here[here["regime"] == rung], instant_s)
             colour, dash = charts.LINES[k % 8], charts.DASHES[k % 4]
             axis.plot(instant_s, stock, lw=1.4, label=title, color=colour, ls=dash)
-        unit = "GPU-seconds" if resource == "accelerator" else "core-seconds"
-        axis.set(title=f"{obligation}: {resource}", ylabel=unit, ylim=(0, None))
+        axis.set(title=f"{obligation}: {resource}", ylabel=_DEBT_UNIT[resource], ylim=(0, None))
         axis.grid()
     axes[-1].set_xlabel("time in the run, seconds")
     figure.legend(*charts.legend(axes[:1]), loc="outside lower center", ncols=3)
@@ -289,9 +297,9 @@ def _debt_paths(results: Results) -> Picture | None:
         figure=figure,
         name="debt-path",
         title="Whether synchronization debt is paid down or piles up as a run goes on",
-        caption=f"Stock of coordination work owed: mean of {_n(results)} worlds at each instant, "
-        "all families in one queue and so in one curve. No interval is drawn here; the tables "
-        "give that of each step.",
+        caption=f"Stock of coordination work and money owed: mean of {_n(results)} worlds at each "
+        "instant, all families in one queue and so in one curve. No interval is drawn here; the "
+        "tables give that of each step.",
     )
 
 

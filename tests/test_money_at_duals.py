@@ -1,4 +1,4 @@
-"""Money at duals: where cost arises, what capacity is worth there, and nothing where it is slack."""
+"""Money at duals: where cost arises, what capacity is worth there, nothing where it is slack."""
 
 import numpy as np
 import pytest
