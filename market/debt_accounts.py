@@ -131,9 +131,7 @@ def _shown_accounts(ledger: Ledger, shown: Obligations, n_families: int) -> list
     shape = (N_KINDS, n_families, N_FATES)
     family = ledger.stage_fact["family"][shown.stage]
     key = (shown.kind * n_families + family) * N_FATES + shown.fate
-    owed_us = np.where(shown.fate == CLOSED, shown.paid_us, shown.ended_us)
-    owed_us = np.where(shown.fate == IN_VAIN, shown.paid_us, owed_us)
-    age_s = (np.minimum(owed_us, ledger.horizon_us) - shown.opened_us) / US_PER_S
+    age_s = (np.minimum(shown.paid_us, ledger.horizon_us) - shown.opened_us) / US_PER_S
     amount = shown.amount / US_PER_S
     total = [
         np.bincount(key, weight, N_KINDS * n_families * N_FATES).reshape(shape)
@@ -146,44 +144,47 @@ def _shown_accounts(ledger: Ledger, shown: Obligations, n_families: int) -> list
             shown.usd_area,
         )
     ]
+    # Plain numbers from here on: there are few, and numpy is slow at few.
+    sums = np.stack(total, axis=2).tolist()
     return [
-        _shown_account(ledger, kind, family, np.array([sums[kind, family] for sums in total]))
+        _shown_account(ledger, kind, family, sums[kind][family])
         for kind in range(N_KINDS)
         for family in range(n_families)
     ]
 
 
-def _shown_account(ledger: Ledger, kind: int, family: int, sums: Floats) -> PricedAccount:
-    """Draw up one account from its sums, shape (6, `N_FATES`)."""
+def _shown_account(
+    ledger: Ledger, kind: int, family: int, sums: list[list[float]]
+) -> PricedAccount:
+    """Draw up one account from its six sums of each fate."""
     count, amount, interest, area, age_s, usd_area = sums
     horizon_s = ledger.horizon_us / US_PER_S
-    paid = [CLOSED, IN_VAIN]
-    paydown = float(amount[paid].sum())
-    extra = float(interest[paid].sum())
+    paydown, extra = (of[CLOSED] + of[IN_VAIN] for of in (amount, interest))
+    paid_area, paid_usd = (of[CLOSED] + of[IN_VAIN] for of in (area, usd_area))
     class_mean = paydown / count[CLOSED] if count[CLOSED] else 0.0
-    class_usd = usd_area[paid].sum() / area[paid].sum() if area[paid].any() else 0.0
+    class_usd = paid_usd / paid_area if paid_area else 0.0
     if kind >= UNPAID:
-        default, lost_area = float(amount[EXPIRED]), float(area[EXPIRED])
-        still, still_area = float(amount[STILL_OPEN]), float(area[STILL_OPEN])
-        usd = float(usd_area.sum())
+        default, lost_area = amount[EXPIRED], area[EXPIRED]
+        still, still_area = amount[STILL_OPEN], area[STILL_OPEN]
+        usd = sum(usd_area)
     else:
         default, lost_area = class_mean * count[EXPIRED], class_mean * age_s[EXPIRED]
         still, still_area = class_mean * count[STILL_OPEN], class_mean * age_s[STILL_OPEN]
-        usd = float(usd_area[paid].sum() + class_usd * (lost_area + still_area))
+        usd = paid_usd + class_usd * (lost_area + still_area)
     return PricedAccount(
         family=family,
         resource=RECORDED_RESOURCE[kind],
         obligation=RECORDED_OBLIGATION[kind],
-        accrual=paydown - extra + float(default),
+        accrual=paydown - extra + default,
         interest=extra,
         paydown=paydown,
-        default=float(default),
-        mean_stock=float(area[paid].sum() + lost_area) / horizon_s,
-        count=int(count[[CLOSED, EXPIRED, STILL_OPEN]].sum()),
+        default=default,
+        mean_stock=(paid_area + lost_area) / horizon_s,
+        count=int(count[CLOSED] + count[EXPIRED] + count[STILL_OPEN]),
         open_count=int(count[STILL_OPEN]),
-        open_at_horizon_class_mean=float(still),
+        open_at_horizon_class_mean=still,
         expired_count=int(count[EXPIRED]),
-        open_mean_stock=float(still_area) / horizon_s,
+        open_mean_stock=still_area / horizon_s,
         mean_stock_usd=usd / horizon_s,
     )
 
