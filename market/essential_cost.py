@@ -122,10 +122,12 @@ def _audit_share(facts: Facts, terms: Terms, risk_target: float) -> Floats:
     if detection <= 0:
         return np.ones(n_stages)
     to_find = (1.0 - risk_target / tempted) / detection
-    saving_usd = terms.saved_share * facts.cheapest_usd_per_us * facts.stage["work_us"]
+    least_usd_per_us = float(facts.sink["busy_usd_per_us"].min())
+    saving_usd = terms.saved_share * least_usd_per_us * facts.stage["work_us"]
     at_risk_usd = detection * (1.0 + terms.stake_multiple) * facts.stage["value_usd"]
     to_deter = saving_usd / np.maximum(at_risk_usd, 1e-300)
-    return np.minimum(1.0, np.minimum(to_find, to_deter))
+    share: Floats = np.minimum(1.0, np.minimum(to_find, to_deter))
+    return share
 
 
 def _crossings(facts: Facts, can_use: Flags) -> tuple[Floats, Floats, Floats]:
