@@ -25,6 +25,7 @@ class Layout:
     region : where each plane sits, shape (n_planes,).
     watches : regions that a plane has in view and may command, shape (n_planes, n_regions).
     of_stage : the plane that decides a stage first, shape (n_stages,).
+    of_unit : the only plane that sees and commands a unit, or -1, shape (n_units,).
     passes_to : planes to which a request goes on that finds no unit, in order, shape
         (n_planes, n_hops) by its first plane; -1 for none. At the last it waits.
     """
@@ -32,6 +33,7 @@ class Layout:
     region: Integers
     watches: Flags
     of_stage: Integers
+    of_unit: Integers
     passes_to: Integers
 
 
@@ -50,6 +52,7 @@ def _layout(
     of_stage: Integers,
     *,
     watches: Flags | None = None,
+    of_unit: Integers | None = None,
     passes_to: Integers | None = None,
 ) -> Layout:
     everything = np.ones((len(region), world.geography.n_regions), bool)
@@ -58,6 +61,7 @@ def _layout(
         region=region,
         watches=everything if watches is None else watches,
         of_stage=of_stage,
+        of_unit=np.full(world.fleet.n_nodes, -1) if of_unit is None else of_unit,
         passes_to=nobody if passes_to is None else passes_to,
     )
 
@@ -121,6 +125,17 @@ def _federation(world: World) -> Layout:
     )
 
 
+def _reserved(world: World) -> Layout:
+    """Give each buyer a plane in the hub's place; it has the nodes reserved for that buyer.
+
+    Nodes that are reserved for nobody are for all, first come, first served.
+    """
+    workload = world.workload
+    region = np.full(len(workload.buyer_region), world.terms.hub_region)
+    of_stage = workload.job_buyer[workload.stage_job]
+    return _layout(world, region, of_stage, of_unit=world.fleet.node_tenant)
+
+
 def _mixed(world: World) -> Layout:
     """Let a hub decide first parties' own jobs, and a venue in each region all others."""
     n_regions = world.geography.n_regions
@@ -138,5 +153,6 @@ _LAYOUTS: Final[Mapping[Plane, Callable[[World], Layout]]] = MappingProxyType(
         Plane.PEERS: _peers,
         Plane.FEDERATION: _federation,
         Plane.MIXED: _mixed,
+        Plane.RESERVED: _reserved,
     }
 )

@@ -14,6 +14,7 @@ class Fleet:
     node_region, node_class, node_owner : indices.
     node_free_from_us : instant at which residual work leaves the node; 0 if free at the start.
     node_posted_usd_per_gpu_hour : what the owner asks at a posted price.
+    node_tenant : buyer for whom the node is reserved, where a regime has reservations; -1 for none.
     owner : names; `owner_is_hyperscaler` follows this order. Each
         independent node has an owner of its own, or a few share one ("independents").
     """
@@ -23,6 +24,7 @@ class Fleet:
     node_owner: Integers
     node_free_from_us: Integers
     node_posted_usd_per_gpu_hour: Floats
+    node_tenant: Integers
     owner: tuple[str, ...]
     owner_is_hyperscaler: Flags
     accelerator_class: tuple[str, ...]

@@ -32,7 +32,7 @@ _LONGEST_US: Final = float(1 << 52)
 def lower_facts(world: World, regime: Regime) -> Facts:
     """Pack a world's columns for the engine; only the layout of control comes from the regime."""
     geography, workload = world.geography, world.workload
-    layout = lay_out(world, regime)
+    layout, outages = lay_out(world, regime), world.outages
     one_way_us = geography.rtt_ms * US_PER_MS / 2
     legal, family, accelerator, signature = _signatures(world)
     first = np.flatnonzero(workload.stage_ordinal == 0)
@@ -50,7 +50,8 @@ def lower_facts(world: World, regime: Regime) -> Facts:
         attempt_audit=workload.attempt_audit,
         attempt_commit=workload.attempt_commit,
         attempt_service=workload.attempt_service,
-        unit=_unit_facts(world, unit_offer),
+        attempt_way=workload.attempt_way,
+        unit=_unit_facts(world, unit_offer, layout.of_unit),
         offer=offer,
         sink=sinks,
         legal=legal,
@@ -64,6 +65,9 @@ def lower_facts(world: World, regime: Regime) -> Facts:
         watches=layout.watches,
         scope=pack(layout.watches[:, sinks["region"]]),
         passes_to=layout.passes_to,
+        first_outage=np.searchsorted(outages.region, np.arange(geography.n_regions + 1)),
+        outage_from_us=outages.from_us,
+        outage_until_us=outages.until_us,
         sample_us=world.sample_instant_us,
         admissible=_admissible(legal, accelerator, sinks),
     )
@@ -285,12 +289,13 @@ def _offers(world: World) -> tuple[Rows, Integers]:
     return offer, unit_offer
 
 
-def _unit_facts(world: World, unit_offer: Integers) -> Rows:
+def _unit_facts(world: World, unit_offer: Integers, unit_plane: Integers) -> Rows:
     fleet = world.fleet
     unit = np.zeros(fleet.n_nodes, UNIT_FACT)
     unit["region"] = fleet.node_region
     unit["sink"] = fleet.node_region * len(fleet.accelerator_class) + fleet.node_class
     unit["offer"] = unit_offer
+    unit["plane"] = unit_plane
     return unit
 
 

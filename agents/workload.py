@@ -27,6 +27,7 @@ class Workload:
     stage_is_sampled : whether its receipts are really signed and checked.
     attempt_temptation, attempt_audit : shape (n_attempts, n_stages), uniform coins in [0, 1).
     attempt_commit, attempt_service : shape (n_attempts, n_stages), unit-mean factors >= 0.
+    attempt_way : the same for the ways of messages, or shape (0, 0) where none jitters.
     """
 
     family: tuple[str, ...]
@@ -54,6 +55,7 @@ class Workload:
     attempt_audit: Floats
     attempt_commit: Floats
     attempt_service: Floats
+    attempt_way: Floats
 
     @property
     def n_jobs(self) -> int:

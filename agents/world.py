@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields, is_dataclass
 from hashlib import blake2b
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,25 @@ from hanse.market.geography import Geography
 from hanse.market.jurisdictions import Law
 from hanse.market.terms import Terms
 from hanse.market.units import Integers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outages:
+    """When the site of control in a region is down; sorted by region, then by beginning.
+
+    Attributes
+    ----------
+    region, from_us, until_us : shape (n_outages,); `until_us` is exclusive.
+    """
+
+    region: Integers
+    from_us: Integers
+    until_us: Integers
+
+
+NO_OUTAGES: Final = Outages(
+    region=np.zeros(0, np.int64), from_us=np.zeros(0, np.int64), until_us=np.zeros(0, np.int64)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +55,7 @@ class World:
     terms: Terms
     verifier_region: Integers
     sample_instant_us: Integers
+    outages: Outages = NO_OUTAGES
 
     def digest(self) -> str:
         """Return a BLAKE2b-128 digest of every column and scalar, field names included."""

@@ -89,6 +89,7 @@ UNIT_FACT: Final = np.dtype(
         ("region", "i8"),
         ("sink", "i8"),
         ("offer", "i8"),
+        ("plane", "i8"),
     ]
 )
 
@@ -215,6 +216,8 @@ class Facts(NamedTuple):
 
     `watches` says which regions a plane has in view, and `scope` the same in bits of sinks.
     `passes_to` has a row for the first plane of a request: where it goes on if it finds no unit.
+    The outages of a plane's site stand from `first_outage` of the plane's region to that of the
+    next. A unit with a `plane` is for that plane alone.
     """
 
     stage: Rows
@@ -226,6 +229,7 @@ class Facts(NamedTuple):
     attempt_audit: Floats
     attempt_commit: Floats
     attempt_service: Floats
+    attempt_way: Floats
     unit: Rows
     offer: Rows
     sink: Rows
@@ -240,6 +244,9 @@ class Facts(NamedTuple):
     watches: Flags
     scope: Integers
     passes_to: Integers
+    first_outage: Integers
+    outage_from_us: Integers
+    outage_until_us: Integers
     sample_us: Integers
     admissible: Integers
 

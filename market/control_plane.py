@@ -4,7 +4,7 @@ A plane of capacity c has m = max(1, floor(c)) servers of speed c/m. Requests, c
 and verdicts wait in one first-come queue; refreshes go before what is waiting, as reports do.
 """
 
-from hanse.market.columns import ITEMS_PER_STAGE, NOT_QUEUED, Rules, State
+from hanse.market.columns import ITEMS_PER_STAGE, NOT_QUEUED, Facts, Rules, State
 from hanse.market.events import SERVE, schedule
 from hanse.market.kernels import kernel
 
@@ -78,6 +78,16 @@ def play_refreshes(rules: Rules, state: State, plane: int, now_us: int) -> None:
         if core_us > 0:
             server = idle_server(rules, state, plane, at_us)
             occupy(rules, state, server, max(at_us, state.server_free_us[server]), core_us)
+
+
+@kernel
+def back_up_us(facts: Facts, plane: int, now_us: int) -> int:
+    """Return when the plane's site is up again: now, unless it is down."""
+    region = facts.plane_region[plane]
+    for k in range(facts.first_outage[region], facts.first_outage[region + 1]):
+        if facts.outage_from_us[k] <= now_us:
+            now_us = max(now_us, facts.outage_until_us[k])
+    return int(now_us)
 
 
 @kernel

@@ -15,6 +15,7 @@ from hanse.market.columns import (
 from hanse.market.completing import lapse
 from hanse.market.control_plane import (
     await_server,
+    back_up_us,
     clearing_item,
     dequeue,
     enqueue,
@@ -29,7 +30,7 @@ from hanse.market.kernels import kernel
 from hanse.market.options import count_edges, write_book
 from hanse.market.passing_on import next_plane, pass_on
 from hanse.market.posted_rule import route_posted
-from hanse.market.preparation import plan_steps, prepare
+from hanse.market.preparation import plan_steps, prepare, way_us
 from hanse.market.stage_clock import enter, plan
 from hanse.market.states import (
     ACTIVE,
@@ -123,8 +124,11 @@ def tick(facts: Facts, rules: Rules, state: State, plane: int) -> None:
 def serve(facts: Facts, rules: Rules, state: State, plane: int) -> bool:
     """Serve the plane's queue as far as free servers go; true if a foreign router must decide."""
     play_refreshes(rules, state, plane, state.clock[NOW])
-    row = state.plane[plane]
+    row, up_us = state.plane[plane], back_up_us(facts, plane, state.clock[NOW])
     while row["queue_first"] >= 0:
+        if up_us > state.clock[NOW]:
+            await_server(state, plane, up_us)
+            return False
         server = idle_server(rules, state, plane, state.clock[NOW])
         free_us = state.server_free_us[server]
         if free_us > state.clock[NOW]:
@@ -308,7 +312,7 @@ def command(
     row, fact = state.stage[stage], facts.stage[stage]
     region = facts.unit[unit]["region"]
     lock_us = 2 * facts.command_us[plane, fact["origin"]] if rules.escrow == 1 else 0
-    command_us = facts.command_us[plane, region]
+    command_us = way_us(facts, state, stage, region)
     leave_us = end_us + lock_us
     commit = facts.attempt_commit[row["attempt"], stage]
     ready = prepare(facts, state, stage, region, command_us, leave_us, commit)

@@ -61,7 +61,7 @@ from hanse.market.sampling import sample
 from hanse.market.stage_clock import book_time
 from hanse.market.states import RESIDUAL
 from hanse.market.units import Integers
-from hanse.market.views import show
+from hanse.market.views import may_command, show
 
 IS_DONE: Final = 0
 NEEDS_ROUTE: Final = 1
@@ -125,7 +125,7 @@ def _place_residual_work(facts: Facts, state: State, free_from_us: Integers) -> 
         else:
             state.idle_units[facts.unit[unit]["sink"]] += 1
             for plane in range(len(state.plane)):
-                if facts.watches[plane, facts.unit[unit]["region"]]:
+                if may_command(facts, plane, unit):
                     state.seen[plane, unit] = SEEN_FREE
                     show(facts, state, plane, unit)
 

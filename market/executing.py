@@ -16,7 +16,7 @@ from hanse.market.events import (
 )
 from hanse.market.kernels import kernel
 from hanse.market.options import offer_options
-from hanse.market.preparation import plan_steps, prepare
+from hanse.market.preparation import plan_steps, prepare, way_us
 from hanse.market.records import occupy_unit
 from hanse.market.stage_clock import enter, open_stage, plan
 from hanse.market.states import (
@@ -58,8 +58,8 @@ def become_ready(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     offer_options(facts, state, stage)
     enter(rules, state, stage, IN_FLIGHT)
     open_stage(state, stage)
-    way_us = facts.command_us[row["plane"], fact["origin"]]
-    schedule(state, now_us + way_us, REQUEST, of_epoch(stage, row["epoch"]))
+    arrives_us = now_us + way_us(facts, state, stage, fact["origin"])
+    schedule(state, arrives_us, REQUEST, of_epoch(stage, row["epoch"]))
     if now_us >= fact["deadline_us"]:
         schedule(state, now_us, EXPIRE, stage)
 
@@ -74,10 +74,10 @@ def land(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         _accept(facts, rules, state, stage)
         return
     region = facts.unit[row["unit"]]["region"]
-    way_us = facts.command_us[row["plane"], region]
+    back_us = now_us + way_us(facts, state, stage, region)
     state.clock[N_BOUNCES] += 1
     if rules.escrow == 1:
-        _note_lock(state, stage, now_us + way_us)
+        _note_lock(state, stage, back_us)
     row["unit"], row["record"] = -1, -1
     row["bounces"] += 1
     row["attempt"] += 1
@@ -87,7 +87,7 @@ def land(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     if row["bounces"] > rules.bounce_limit:
         lapse(facts, rules, state, stage, STALENESS)
         return
-    schedule(state, now_us + way_us, REQUEST, of_epoch(stage, row["epoch"]))
+    schedule(state, back_us, REQUEST, of_epoch(stage, row["epoch"]))
 
 
 @kernel

@@ -89,7 +89,8 @@ def label_time(ledger: Ledger, n_families: int) -> Occupancy:
         total,
         busy_us,
     )
-    total[n_families, :, I, NONE - NONE, NONE - NONE, 0] += _idle_time(ledger, busy_us)
+    for label, unit_us in zip((H, I), _idle_time(ledger, busy_us), strict=True):
+        total[n_families, :, label, NONE - NONE, NONE - NONE, 0] += unit_us
     place = np.flatnonzero(total != 0)
     axis = np.unravel_index(place, total.shape)
     return Occupancy(
@@ -169,9 +170,13 @@ def _add_up(
 
 
 def _idle_time(ledger: Ledger, busy_us: Integers) -> Integers:
-    """Return what is left of each sink's time; occupations of a unit must not overlap."""
+    """Return what is left of each sink's time, of reserved units and of others, shape (2, n_sinks).
+
+    Occupations of a unit must not overlap.
+    """
     idle = ledger.horizon_us - busy_us
     assert (idle >= 0).all(), "a unit was occupied twice at once"
-    idle_of_sink = np.zeros(len(ledger.sink), np.int64)
-    np.add.at(idle_of_sink, ledger.unit["sink"], idle)
+    idle_of_sink = np.zeros((2, len(ledger.sink)), np.int64)
+    is_open = (ledger.unit["plane"] < 0).astype(np.int64)
+    np.add.at(idle_of_sink, (is_open, ledger.unit["sink"]), idle)
     return idle_of_sink

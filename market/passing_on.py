@@ -6,6 +6,7 @@ from hanse.market.events import REQUEST, of_epoch, schedule
 from hanse.market.gathering import remove_pending
 from hanse.market.kernels import kernel
 from hanse.market.options import offer_options
+from hanse.market.preparation import way_us
 from hanse.market.stage_clock import enter, plan
 from hanse.market.states import IN_FLIGHT, IN_SERVICE
 
@@ -41,11 +42,11 @@ def pass_on(facts: Facts, rules: Rules, state: State, stage: int, end_us: int) -
     row = state.stage[stage]
     position = next_plane(facts, state, stage)
     target = facts.passes_to[facts.stage_plane[stage], position]
-    way_us = facts.command_us[row["plane"], facts.plane_region[target]]
+    arrives_us = end_us + way_us(facts, state, stage, facts.plane_region[target])
     remove_pending(state, stage)
     enter(rules, state, stage, IN_FLIGHT)
     plan(state, stage, row["returning"] or IN_SERVICE, end_us - state.clock[NOW])
     row["returning"] = 0
     row["plane"], row["passed_on"] = target, position + 1
     offer_options(facts, state, stage)
-    schedule(state, end_us + way_us, REQUEST, of_epoch(stage, row["epoch"]))
+    schedule(state, arrives_us, REQUEST, of_epoch(stage, row["epoch"]))

@@ -75,6 +75,16 @@ def prepare(
 
 
 @kernel
+def way_us(facts: Facts, state: State, stage: int, region: int) -> int:
+    """Return how long a message about a stage takes between its plane and a region, this time."""
+    row = state.stage[stage]
+    mean_us = facts.command_us[row["plane"], region]
+    if len(facts.attempt_way) == 0:
+        return int(mean_us)
+    return int(round(mean_us * facts.attempt_way[row["attempt"], stage]))
+
+
+@kernel
 def plan_steps(state: State, stage: int, ready: Preparation) -> None:
     """Put the preliminary operations and the transfer on the plan of a stage."""
     plan(state, stage, ON_IDENTITY, ready.identity_us)

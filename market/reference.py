@@ -22,6 +22,8 @@ def reference_ledger(
 ) -> Ledger:
     """Run the reference on the facts of a world, whichever regime they were lowered for."""
     n_regions, n_sinks = len(facts.region_jurisdiction), len(facts.sink)
+    unit = facts.unit.copy()
+    unit["plane"] = -1
     free = facts._replace(
         command_us=np.zeros((1, n_regions), np.int64),
         plane_region=np.zeros(1, np.int64),
@@ -29,6 +31,9 @@ def reference_ledger(
         watches=np.ones((1, n_regions), bool),
         scope=pack(np.ones((1, n_sinks), bool)),
         passes_to=np.zeros((1, 0), np.int64),
+        unit=unit,
+        attempt_way=np.ones((0, 0)),
+        first_outage=np.zeros(n_regions + 1, np.int64),
     )
     instant = rules._replace(
         shares_books=0,

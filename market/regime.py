@@ -28,6 +28,7 @@ class Plane(IntEnum):
     PEERS = 4
     FEDERATION = 5
     MIXED = 6
+    RESERVED = 7
 
     @property
     def shares_books(self) -> bool:

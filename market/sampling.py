@@ -8,17 +8,19 @@ from hanse.market.columns import HELD, Facts, Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.stage_clock import close_at, state_at
 from hanse.market.states import N_WAITING_STATES, TOOL, UNMATCHED
-from hanse.market.views import next_entry, sight_us
+from hanse.market.views import may_command, next_entry, sight_us
 
 
 @kernel
-def _is_hidden(state: State, plane: int, entry: int, seen_us: int) -> bool:
+def _is_hidden(facts: Facts, state: State, plane: int, entry: int, seen_us: int) -> bool:
     """Say whether what the log notes is a unit that is free and that the plane cannot know of.
 
     A unit that the plane has itself commanded is no secret to it.
     """
     row = state.log[entry]
     unit = state.unit[row["unit"]]
+    if not may_command(facts, plane, row["unit"]):
+        return False
     is_free = unit["is_busy"] == 0 and unit["freed_entry"] == entry
     return bool(
         is_free and row["at_us"] > max(0, seen_us) and state.seen[plane, row["unit"]] & HELD == 0
@@ -39,7 +41,7 @@ def _count_hidden(facts: Facts, rules: Rules, state: State, plane: int, k: int) 
         seen_us = sight_us(facts, rules, plane, region, facts.sample_us[k])
         entry = next_entry(state, plane, region)
         while entry >= 0:
-            if _is_hidden(state, plane, entry, seen_us):
+            if _is_hidden(facts, state, plane, entry, seen_us):
                 state.hidden[k, facts.unit[state.log[entry]["unit"]]["sink"]] += count
             entry = state.log[entry]["next"]
 

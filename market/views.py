@@ -58,6 +58,13 @@ def record_change(facts: Facts, rules: Rules, state: State, unit: int, is_free: 
 
 
 @kernel
+def may_command(facts: Facts, plane: int, unit: int) -> bool:
+    """Say whether a unit is in a region that the plane watches, and not another plane's alone."""
+    fact = facts.unit[unit]
+    return bool(facts.watches[plane, fact["region"]] and fact["plane"] in (-1, plane))
+
+
+@kernel
 def show(facts: Facts, state: State, plane: int, unit: int) -> None:
     """Make a unit visible as free."""
     fact = facts.unit[unit]
@@ -117,6 +124,8 @@ def _walk(facts: Facts, state: State, plane: int, region: int, until_us: int) ->
             break
         sight["log"] = entry
         unit = row["unit"]
+        if not may_command(facts, plane, unit):
+            continue
         before = state.seen[plane, unit]
         after = (before & HELD) | (SEEN_FREE if row["is_free"] == 1 else 0)
         state.seen[plane, unit] = after

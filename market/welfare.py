@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanse.market.ledger import Ledger
-from hanse.market.occupancy import B, C, F, I, Occupancy, U
+from hanse.market.occupancy import B, C, F, H, I, Occupancy, U
 from hanse.market.states import AUDIT, COMPLETE, RESIDUAL, RIGHT, VERIFICATION
 from hanse.market.terms import Terms
 from hanse.market.units import (
@@ -88,7 +88,7 @@ def measure_welfare(
 def _joules(occupancy: Occupancy, terms: Terms) -> Floats:
     """Return the energy of each row: cheats and waiting draw idle power, all other work active."""
     is_cheat = (occupancy.label == F) & (occupancy.operation == VERIFICATION)
-    idles = is_cheat | np.isin(occupancy.label, (B, I))
+    idles = is_cheat | np.isin(occupancy.label, (B, H, I))
     watts = np.where(idles, terms.idle_w, terms.active_w)
     return np.asarray(occupancy.unit_us / US_PER_S * watts)
 

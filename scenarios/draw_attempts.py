@@ -31,8 +31,23 @@ def draw_commit_factors(scenario: Scenario, seed: int, n_stages: int) -> Floats:
     shape, cs2 = attempt_shape(scenario, n_stages), scenario.number("crossing.commit_cs2")
     if cs2 == 0:
         return np.ones(shape)
-    variance = np.log1p(cs2)
-    factors = stream(seed, "attempt.commit").standard_normal(shape)
+    return _log_normal_factors(stream(seed, "attempt.commit"), shape, variance=np.log1p(cs2))
+
+
+def draw_way_factors(scenario: Scenario, seed: int, n_stages: int) -> Floats:
+    """Draw log-normal factors on the ways of messages, mean 1; none at all without jitter."""
+    sigma = scenario.number("control.jitter_sigma")
+    if sigma == 0:
+        return np.ones((0, 0))
+    shape = attempt_shape(scenario, n_stages)
+    return _log_normal_factors(stream(seed, "attempt.way"), shape, variance=sigma**2)
+
+
+def _log_normal_factors(
+    rng: np.random.Generator, shape: tuple[int, int], *, variance: float
+) -> Floats:
+    """Draw log-normal factors of mean 1, given the variance of their logarithm."""
+    factors = rng.standard_normal(shape)
     factors *= variance**0.5
     factors -= variance / 2.0
     return np.exp(factors, out=factors)

@@ -9,6 +9,7 @@ from scipy.special import ndtr, ndtri
 
 from hanse.agents.fleet import Fleet
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
+from hanse.scenarios.draw_workload import buyer_shares, pick
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tables import INDEPENDENT, capacity_by_owner, read_owners, read_regions
@@ -31,10 +32,18 @@ def draw_fleet(scenario: Scenario, seed: int) -> Fleet:
             node_owner=node_owner,
             owner_row=owner_row,
         ),
+        node_tenant=_draw_tenant(scenario, seed, n_nodes=len(node_region)),
         owner=owner,
         owner_is_hyperscaler=table.is_hyperscaler[owner_row],
         accelerator_class=scenario.words("fleet.classes"),
     )
+
+
+def _draw_tenant(scenario: Scenario, seed: int, *, n_nodes: int) -> Integers:
+    """Draw for whom each node would be reserved: buyers by share of jobs, wherever they sit."""
+    rng = stream(seed, "fleet.tenant")
+    is_reserved = rng.random(n_nodes) < scenario.number("fleet.reserved_share")
+    return np.where(is_reserved, pick(rng.random(n_nodes), buyer_shares(scenario)), -1)
 
 
 def apportion(share: Floats, total: int) -> Integers:

@@ -14,7 +14,12 @@ from hanse.agents.workload import Workload
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT, UNRESTRICTED, Law
 from hanse.market.units import US_PER_HOUR, US_PER_S, Flags, Floats, Integers
-from hanse.scenarios.draw_attempts import draw_coins, draw_commit_factors, draw_service_factors
+from hanse.scenarios.draw_attempts import (
+    draw_coins,
+    draw_commit_factors,
+    draw_service_factors,
+    draw_way_factors,
+)
 from hanse.scenarios.draw_tapes import FAMILIES, STAGES_MAX, Tape, draw_tapes
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
@@ -74,6 +79,7 @@ def draw_workload(
         attempt_audit=draw_coins(scenario, seed, "audit", n_stages=n_stages),
         attempt_commit=draw_commit_factors(scenario, seed, n_stages),
         attempt_service=draw_service_factors(scenario, seed, n_stages),
+        attempt_way=draw_way_factors(scenario, seed, n_stages),
     )
 
 

@@ -111,6 +111,7 @@ def even_fleet(n_nodes: int, n_regions: int, *, posted_usd_per_gpu_hour: float =
         node_owner=np.zeros(n_nodes, np.int64),
         node_free_from_us=np.zeros(n_nodes, np.int64),
         node_posted_usd_per_gpu_hour=np.full(n_nodes, posted_usd_per_gpu_hour),
+        node_tenant=np.full(n_nodes, -1),
         owner=("independent",),
         owner_is_hyperscaler=np.array([False]),
         accelerator_class=("h100",),
@@ -167,6 +168,7 @@ def plain_workload(
         attempt_audit=ones,
         attempt_commit=ones,
         attempt_service=ones if service is None else np.tile(service, (N_ATTEMPTS, 1)),
+        attempt_way=np.ones((0, 0)),
     )
 
 

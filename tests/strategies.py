@@ -317,6 +317,7 @@ def _draw_fleet(rng: np.random.Generator, size: Size) -> Fleet:
         node_owner=owner[order],
         node_free_from_us=np.where(is_occupied, free_from_us, 0),
         node_posted_usd_per_gpu_hour=posted[owner[order], region[order]],
+        node_tenant=np.arange(n) % 3 - 1,
         owner=("first", "second", "third"),
         owner_is_hyperscaler=np.array([True, True, False]),
         accelerator_class=("h100", "a100")[: size.n_classes],
@@ -376,6 +377,7 @@ def _draw_attempts(rng: np.random.Generator, is_stage: Flags, n_attempts: int) -
         "attempt_audit": rng.random(shape),
         "attempt_commit": rng.uniform(0.5, 1.5, shape),
         "attempt_service": rng.uniform(0.5, 1.5, shape),
+        "attempt_way": rng.uniform(0.5, 1.5, shape),
     }
     n_jobs = len(is_stage)
     return {

@@ -170,6 +170,7 @@ def test_refreshes_are_charged_to_every_plane_whether_it_has_work_or_not(
         Plane.PEERS: [2],
         Plane.FEDERATION: [1, 1],
         Plane.MIXED: [2, 2, 2],
+        Plane.RESERVED: [2],
     }[plane]
     assert ledger.plane["refresh_core_us"].tolist() == [n_refreshes * n * 10_000 for n in told]
     # The regions that a plane watches tell it each time; then a request, a command and a receipt.

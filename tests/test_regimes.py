@@ -65,9 +65,9 @@ def test_every_combination_of_parts_runs_or_gives_a_reason(world: World) -> None
         measures = result.tables["measures"]
         assert np.isfinite(measures["value"][measures["measure"] == "welfare_usd"]).all(), regime
         ran += 1
-    # Posted prices: seven planes, two cadences, two rankings, one pricing; the welfare rule: one
+    # Posted prices: eight planes, two cadences, two rankings, one pricing; the welfare rule: one
     # ranking, two pricings; each with two settlements, with and without audits.
-    assert ran == 7 * 2 * (2 * 1 + 1 * 2) * 2 * 2
+    assert ran == 8 * 2 * (2 * 1 + 1 * 2) * 2 * 2
 
 
 def test_what_excludes_each_other_says_why() -> None:
