@@ -29,17 +29,37 @@ _BITS_PER_BYTE: Final = 8
 _LONGEST_US: Final = float(1 << 52)
 
 
-def lower_facts(world: World, regime: Regime) -> Facts:
-    """Pack a world's columns for the engine; only the layout of control comes from the regime."""
-    geography, workload = world.geography, world.workload
-    layout, outages = lay_out(world, regime), world.outages
-    one_way_us = geography.rtt_ms * US_PER_MS / 2
+def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -> Facts:
+    """Pack a world's columns for the engine; only the layout of control comes from the regime.
+
+    `lowered` are facts of the same world, packed for any regime: all but the layout is shared.
+    """
+    facts = _pack(world) if lowered is None else lowered
+    layout = lay_out(world, regime)
+    one_way_us = world.geography.rtt_ms * US_PER_MS / 2
+    unit = facts.unit.copy()
+    unit["plane"] = layout.of_unit
+    return facts._replace(
+        unit=unit,
+        command_us=_whole(world.terms.control_delay_scale * one_way_us[layout.region]),
+        plane_region=layout.region,
+        stage_plane=layout.of_stage,
+        watches=layout.watches,
+        scope=pack(layout.watches[:, facts.sink["region"]]),
+        passes_to=layout.passes_to,
+    )
+
+
+def _pack(world: World) -> Facts:
+    """Pack what no regime changes; there are no control planes in it yet."""
+    geography, workload, outages = world.geography, world.workload, world.outages
     legal, family, accelerator, signature = _signatures(world)
     first = np.flatnonzero(workload.stage_ordinal == 0)
     offer, unit_offer = _offers(world)
     sinks = _sinks(world, offer)
     stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
     expiry_stage = np.argsort(stage["deadline_us"], kind="stable")
+    nowhere = np.zeros((0, 0), np.int64)
     return Facts(
         stage=stage,
         arrival_us=workload.job_arrival_us[workload.stage_job[first]],
@@ -51,20 +71,20 @@ def lower_facts(world: World, regime: Regime) -> Facts:
         attempt_commit=workload.attempt_commit,
         attempt_service=workload.attempt_service,
         attempt_way=workload.attempt_way,
-        unit=_unit_facts(world, unit_offer, layout.of_unit),
+        unit=_unit_facts(world, unit_offer),
         offer=offer,
         sink=sinks,
         legal=legal,
         signature_family=family,
         signature_accelerator=accelerator,
         region_jurisdiction=geography.region_jurisdiction,
-        command_us=_whole(world.terms.control_delay_scale * one_way_us[layout.region]),
+        command_us=nowhere,
         link=_links(world),
-        plane_region=layout.region,
-        stage_plane=layout.of_stage,
-        watches=layout.watches,
-        scope=pack(layout.watches[:, sinks["region"]]),
-        passes_to=layout.passes_to,
+        plane_region=nowhere,
+        stage_plane=nowhere,
+        watches=nowhere.astype(bool),
+        scope=nowhere,
+        passes_to=nowhere,
         first_outage=np.searchsorted(outages.region, np.arange(geography.n_regions + 1)),
         outage_from_us=outages.from_us,
         outage_until_us=outages.until_us,
@@ -289,13 +309,12 @@ def _offers(world: World) -> tuple[Rows, Integers]:
     return offer, unit_offer
 
 
-def _unit_facts(world: World, unit_offer: Integers, unit_plane: Integers) -> Rows:
+def _unit_facts(world: World, unit_offer: Integers) -> Rows:
     fleet = world.fleet
     unit = np.zeros(fleet.n_nodes, UNIT_FACT)
     unit["region"] = fleet.node_region
     unit["sink"] = fleet.node_region * len(fleet.accelerator_class) + fleet.node_class
     unit["offer"] = unit_offer
-    unit["plane"] = unit_plane
     return unit
 
 

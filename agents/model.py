@@ -11,6 +11,7 @@ from hanse.agents.lowering import lower_facts, lower_rules, record_bound
 from hanse.agents.verifier import Verifier
 from hanse.agents.world import World
 from hanse.market.allocation import allocate
+from hanse.market.columns import Facts
 from hanse.market.driver import finish_run, run_until
 from hanse.market.engine import start
 from hanse.market.ledger import Ledger, read_ledger
@@ -38,6 +39,7 @@ class ComputeMarket(mesa.Model):
     epoch_s : length of a step in seconds, > 0.
     with_agents : whether to register agents; batches run without.
     n_payments : rows of the payment log to keep, for those who audit the debt by hand.
+    lowered : facts of the same world, lowered for any regime, to spare lowering them again.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class ComputeMarket(mesa.Model):
         epoch_s: float = 60.0,
         with_agents: bool = True,
         n_payments: int = 0,
+        lowered: Facts | None = None,
     ) -> None:
         if epoch_s <= 0:
             raise ValueError(f"epoch_s must be above 0, got {epoch_s}")
@@ -55,7 +58,7 @@ class ComputeMarket(mesa.Model):
         self.world = world
         self.regime = regime
         self.epoch_us = max(1, round(epoch_s * US_PER_S))
-        self.facts = lower_facts(world, regime)
+        self.facts = lower_facts(world, regime, lowered=lowered)
         n_planes = len(self.facts.plane_region)
         self.rules = lower_rules(
             world.terms, regime, horizon_us=world.horizon_us, n_planes=n_planes

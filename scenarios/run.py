@@ -50,7 +50,8 @@ def run_world(
     with_agents : whether to register Mesa agents; it changes no result.
     """
     started = perf_counter()
-    model = ComputeMarket(world, regime, with_agents=with_agents)
+    lowered = None if yardstick is None else yardstick.facts
+    model = ComputeMarket(world, regime, with_agents=with_agents, lowered=lowered)
     built = perf_counter()
     ledger = model.run_to_horizon()
     advanced = perf_counter()

@@ -11,6 +11,7 @@ import numpy as np
 
 from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.world import World
+from hanse.market.columns import Facts
 from hanse.market.essential_cost import EssentialCost, essential_cost, executed_stages
 from hanse.market.occupancy import label_time
 from hanse.market.planner import Planner, planner_bound
@@ -28,12 +29,14 @@ class Yardstick:
     ----------
     reference_usd : welfare of the reference W0 by family, shape (n_families + 1,); the last is what
         belongs to no family.
+    facts : of the world, as they were lowered for the reference.
     essential : what coordination each stage needs at the least, in every regime.
     seconds : its own cost.
     """
 
     reference_usd: Floats
     essential: EssentialCost
+    facts: Facts
     seconds: float
 
 
@@ -52,6 +55,7 @@ def measure_yardstick(world: World) -> Yardstick:
     return Yardstick(
         reference_usd=welfare.welfare_usd,
         essential=essential_cost(facts, world.terms),
+        facts=facts,
         seconds=perf_counter() - begun,
     )
 

@@ -1,10 +1,13 @@
 """The yardstick: one reference per world, and what each regime loses against it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from hanse.agents.lowering import lower_facts
 from hanse.agents.world import World
-from hanse.market.regime import Rule, Rung, ladder
+from hanse.market.regime import Plane, Rule, Rung, ladder
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.experiment import Task, compare, run_task
 from hanse.scenarios.measures import Table
@@ -88,3 +91,12 @@ def test_no_ladder_is_walked_for_what_belongs_to_no_family() -> None:
         assert "(shared)" not in set(table["family"])
     measures = comparison.results.frame("measures")
     assert "(shared)" in set(measures["family"][measures["measure"] == "coordination_loss_usd"])
+
+
+@pytest.mark.parametrize("plane", list(Plane))
+def test_facts_that_are_shared_are_those_that_are_lowered_anew(plane: Plane) -> None:
+    world, regime = world_of("baseline"), replace(ladder[-1].regime, plane=plane)
+    lowered = lower_facts(world, ladder[0].regime)
+    shared, anew = lower_facts(world, regime, lowered=lowered), lower_facts(world, regime)
+    for name, one, other in zip(shared._fields, shared, anew, strict=True):
+        assert (one.dtype, one.tobytes()) == (other.dtype, other.tobytes()), name
