@@ -84,14 +84,7 @@ STAGE: Final = np.dtype(
     ]
 )
 
-UNIT_FACT: Final = np.dtype(
-    [
-        ("region", "i8"),
-        ("sink", "i8"),
-        ("offer", "i8"),
-        ("plane", "i8"),
-    ]
-)
+UNIT_FACT: Final = np.dtype([("region", "i8"), ("sink", "i8"), ("offer", "i8"), ("plane", "i8")])
 
 LINK: Final = np.dtype(
     [
