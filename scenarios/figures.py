@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hanse.market.debt_meter import OBLIGATION
+from hanse.market.obligations import RECORDED_OBLIGATION
 from hanse.market.states import CAUSES, OPERATIONS, STATES
 from hanse.market.units import US_PER_S, Floats
 from hanse.scenarios import charts
@@ -30,7 +31,14 @@ MEASURE_TITLE: Final[Mapping[str, str]] = {
 _ENDED: Final = ("done", "expired")
 _N_LARGEST: Final = 16
 _N_INSTANTS: Final = 150
-_DEBT_UNITS: Final = {"core": "control core-seconds", "accelerator": "GPU-seconds"}
+_DEBT_UNITS: Final = {
+    "core": "control core-seconds",
+    "accelerator": "GPU-seconds",
+    "commit": "seconds of commits",
+    "approval": "seconds of approvals",
+    "usd": "USD",
+}
+_DEBT_WORTH: Final = {"mean_stock_usd": ""}
 _DEBT_QUANTITIES: Final = {
     "accrual": "accrued",
     "interest": "interest",
@@ -196,26 +204,38 @@ def _debts(results: Results) -> Picture | None:
     debt = results.frame("debt")
     tables = {}
     for family in families(results):
+        here = debt[debt["family"] == family]
         for resource, unit in _DEBT_UNITS.items():
-            here = debt[(debt["family"] == family) & (debt["resource"] == resource)]
-            table = here.pivot_table(
-                index=["obligation", "quantity"], columns="regime", values="value"
-            )
-            table = table.reindex(columns=list(rung_titles(results))).fillna(0.0)
-            order = [(o, q) for o in dict.fromkeys(OBLIGATION) for q in _DEBT_QUANTITIES]
-            table = table.loc[[row for row in order if row in table.index]]
-            table.index = pd.Index([f"{o}: {_DEBT_QUANTITIES[q]}" for o, q in table.index])
-            tables[f"{family}: {unit}"] = table[table.max(axis=1) > 0]
+            of_resource = here[here["resource"] == resource]
+            tables[f"{family}: {unit}"] = _by_obligation(of_resource, _DEBT_QUANTITIES, results)
+        keys = ["obligation", "quantity", "regime", "seed"]
+        whole = here.groupby(keys)["value"].sum().reset_index()
+        worth = _by_obligation(whole, _DEBT_WORTH, results)
+        tables[f"{family}: mean stock at the world's prices, USD"] = worth
     return _heat_picture(
         tables,
         results,
         name="debts",
         title="Where debt accrues: what is put off, and what becomes of it, rung by rung",
-        caption=f"Work owed, mean over {_n(results)} worlds. Accrued: in the whole run, by first "
-        "attempts. Interest: added by bounces and redos. Defaulted: of requests that expired. Mean "
-        "stock: owed at a mean instant. An undecided request is owed by routing, an unverified "
-        "result by verification.",
+        caption=f"What is owed, mean over {_n(results)} worlds. Accrued: in the whole run, by "
+        "first attempts. Interest: added by bounces and redos. Defaulted: of requests that "
+        "expired. Mean stock: owed at a mean instant; at the world's prices, money counts as the "
+        "capital that it binds. Owed by routing: an undecided request; by verification: an "
+        "unverified result; by state, authority and context: a divergent replica, a pending "
+        "approval, an evicted context; by settlement: what is delivered or paid and not the other.",
     )
+
+
+def _by_obligation(
+    debt: pd.DataFrame, quantities: Mapping[str, str], results: Results
+) -> pd.DataFrame:
+    """Average quantities over worlds: a row per obligation and quantity, a column per rung."""
+    table = debt.pivot_table(index=["obligation", "quantity"], columns="regime", values="value")
+    table = table.reindex(columns=list(rung_titles(results))).fillna(0.0)
+    kinds = dict.fromkeys((*OBLIGATION, *RECORDED_OBLIGATION))
+    table = table.loc[[row for o in kinds for q in quantities if (row := (o, q)) in table.index]]
+    table.index = pd.Index([f"{o}: {quantities[q]}".removesuffix(": ") for o, q in table.index])
+    return table[table.max(axis=1) > 0]
 
 
 def _stage_states(results: Results) -> Picture | None:

@@ -103,13 +103,32 @@ def test_the_picture_of_debts_has_the_numbers_of_the_table(
     assert not [row for row in rows if "paid" in row or "count" in row]
 
 
-def test_only_audits_owe_accelerator_time(pictures: dict[str, Picture]) -> None:
+def test_only_audits_owe_accelerator_time_for_results(pictures: dict[str, Picture]) -> None:
     axes = [a for a in pictures["debts"].figure.axes if "GPU-seconds" in a.get_title(loc="left")]
     assert axes
     for axis in axes:
-        shown = np.asarray(axis.images[0].get_array())
+        rows = [label.get_text() for label in axis.get_yticklabels()]
+        unverified = [k for k, row in enumerate(rows) if row.startswith("unverified result")]
+        shown = np.asarray(axis.images[0].get_array())[unverified]
         assert (shown[:, :-1] == 0).all()
         assert (shown[:, -1] > 0).all()
+
+
+def test_every_kind_of_obligation_is_pictured_at_the_world_s_prices(
+    results: Results, pictures: dict[str, Picture]
+) -> None:
+    by_title = {axis.get_title(loc="left"): axis for axis in pictures["debts"].figure.axes}
+    axis = by_title["model_call: mean stock at the world's prices, USD"]
+    rows = [label.get_text() for label in axis.get_yticklabels()]
+    debt = results.frame("debt")
+    here = debt[(debt["family"] == "model_call") & (debt["quantity"] == "mean_stock_usd")]
+    # One obligation may be owed of two resources; a mean over both would be worth nothing.
+    total = here.groupby(["obligation", "regime", "seed"])["value"].sum()
+    mean = total.groupby(["obligation", "regime"]).mean().unstack()
+    shown = pd.DataFrame(np.asarray(axis.images[0].get_array()), rows, [r.name for r in ladder])
+    kept = mean[mean.max(axis=1) > 0]
+    assert set(rows) == set(kept.index)
+    assert np.allclose(shown.loc[kept.index, kept.columns], kept)
 
 
 def test_the_map_of_a_study_ends_with_the_planner() -> None:
