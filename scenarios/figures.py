@@ -221,9 +221,10 @@ def _debts(results: Results) -> Picture | None:
         "first attempts. Interest: added by bounces and redos. Defaulted: of requests that "
         "expired. Mean stock: owed at a mean instant; at the world's prices, money counts as the "
         "capital that it binds. What is open at the horizon, as every invoice is that falls due "
-        "beyond it, counts in a family's last panel alone. Owed by routing: an undecided request; by verification: an "
-        "unverified result; by state, authority and context: a divergent replica, a pending "
-        "approval, an evicted context; by settlement: what is delivered or paid and not the other.",
+        "beyond it, counts in a family's last panel alone. Owed by routing: an undecided request; "
+        "by verification: an unverified result; by state, authority and context: a divergent "
+        "replica, a pending approval, an evicted context; by settlement: what is delivered or paid "
+        "and not the other.",
     )
 
 
