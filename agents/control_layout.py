@@ -91,13 +91,16 @@ def _tree(world: World) -> Layout:
 
 
 def _peers(world: World) -> Layout:
-    """Give each buyer a plane that watches the regions with units that are nearest to it."""
+    """Give each buyer a plane that watches the nearest regions, those with units before any other.
+
+    A region without units matters for what its buyers have pending.
+    """
     seat, n_regions = world.workload.buyer_region, world.geography.n_regions
-    has_units = np.bincount(world.fleet.node_region, minlength=n_regions) > 0
-    distance = np.where(has_units, world.geography.rtt_ms[seat], np.inf)
-    order = np.argsort(distance, axis=1, kind="stable")
+    is_empty = np.bincount(world.fleet.node_region, minlength=n_regions) == 0
+    distance = world.geography.rtt_ms[seat]
+    order = np.lexsort((distance, np.broadcast_to(is_empty, distance.shape)), axis=1)
     rank = np.argsort(order, axis=1, kind="stable")
-    watches = has_units & (rank < world.terms.peer_regions)
+    watches = rank < world.terms.peer_regions
     of_stage = world.workload.job_buyer[world.workload.stage_job]
     return _layout(world, seat, of_stage, watches=watches)
 

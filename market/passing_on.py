@@ -25,13 +25,14 @@ def _may_serve(facts: Facts, plane: int, stage: int) -> bool:
 def next_plane(facts: Facts, state: State, stage: int) -> int:
     """Return where on its tour a request goes next, as a position, or -1 if it is at the end.
 
-    Planes that could not serve it by law are passed over, but for the last, where it waits.
+    Planes that could not serve it by law are passed over, but for the last, where it waits. Where
+    the last is the plane that it has never left, it stays.
     """
-    tour = facts.passes_to[facts.stage_plane[stage]]
+    tour, here = facts.passes_to[facts.stage_plane[stage]], state.stage[stage]["plane"]
     for position in range(state.stage[stage]["passed_on"], len(tour)):
-        if tour[position] >= 0 and (
-            position == len(tour) - 1 or _may_serve(facts, tour[position], stage)
-        ):
+        if tour[position] < 0 or tour[position] == here:
+            continue
+        if position == len(tour) - 1 or _may_serve(facts, tour[position], stage):
             return position
     return -1
 

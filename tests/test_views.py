@@ -13,17 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.agents.lowering import lower_facts
+from hanse.agents.control_layout import lay_out
+from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
 from hanse.market.auction import WelfareRouter
 from hanse.market.book import Assignment, Book
 from hanse.market.central import PostedRouter
+from hanse.market.clock import ROUTING_PLANE
 from hanse.market.columns import Facts
 from hanse.market.ledger import Ledger
 from hanse.market.regime import CENTRAL, Cadence, Plane, Ranking, Regime, Rule
 from hanse.market.router import Router
 from hanse.market.states import BOUNCED, LAPSED, RESIDUAL, STALENESS
-from hanse.market.units import US_PER_MS
+from hanse.market.units import US_PER_MS, Integers
 from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
 from hanse.scenarios.selftest_checks import run_ledger
 
@@ -35,20 +37,23 @@ HORIZON_US = 60_000_000
 class Decision:
     """What a router was shown, and what it said."""
 
+    plane: int
     book: Book
     assignment: Assignment
 
 
 @dataclass(slots=True, kw_only=True)
 class Recorder:
-    """A router that asks another and keeps a record."""
+    """A router that asks another and keeps a record, with the plane if it is shown the clock."""
 
     router: Router
     decisions: list[Decision] = field(default_factory=list)
+    clock: Integers = field(default_factory=lambda: np.full(ROUTING_PLANE + 1, -1))
 
     def route(self, book: Book) -> Assignment:
         assignment = self.router.route(book)
-        self.decisions.append(Decision(book=book, assignment=assignment))
+        plane = int(self.clock[ROUTING_PLANE])
+        self.decisions.append(Decision(plane=plane, book=book, assignment=assignment))
         return assignment
 
 
@@ -114,11 +119,10 @@ class Replay:
 
     def __init__(self, world: World, regime: Regime, facts: Facts) -> None:
         self.world, self.facts = world, facts
-        is_hub = regime.plane is Plane.HUB
-        seats = [world.terms.hub_region] if is_hub else range(world.geography.n_regions)
+        self.layout = lay_out(world, regime)
+        seats = self.layout.region.tolist()
         one_way_us = np.rint(world.geography.rtt_ms / 2 * US_PER_MS).astype(int)
         self.delay_us = [one_way_us[seat] for seat in seats]
-        self.plane_of = [0 if is_hub else region for region in range(world.geography.n_regions)]
         speed = world.terms.control_cores / len(seats)
         servers = max(1, int(speed))
         self.service_us = round(world.terms.service_welfare_us / (speed / servers))
@@ -136,7 +140,14 @@ class Replay:
         refresh_us = self.world.terms.refresh_interval_us
         return at_us - at_us % refresh_us if refresh_us and at_us >= 0 else at_us
 
+    def tour(self, stage: int) -> list[int]:
+        """List the planes that may decide on a stage."""
+        first = int(self.layout.of_stage[stage])
+        return [first, *self.layout.passes_to[first].tolist()]
+
     def sees_free(self, plane: int, unit: int, now_us: int) -> bool:
+        if not self.layout.watches[plane, self.region(unit)]:
+            return False
         at_us = self.sight_us(plane, self.region(unit), now_us)
         if at_us < 0:
             was_free = all(start_us >= 0 for start_us, _ in self.busy[unit])
@@ -169,9 +180,9 @@ class Replay:
     def check(self, decision: Decision) -> None:
         """Compare what was shown with what should have been, and send what was decided."""
         book, offers = decision.book, decision.assignment.offer.tolist()
-        own = book.request_is_own == 1
-        origin = self.world.workload.job_origin[self.facts.stage["job"][book.request[own]]]
-        (plane,) = {self.plane_of[region] for region in origin.tolist()}
+        own, plane = book.request_is_own == 1, decision.plane
+        assert own.any()
+        assert all(plane in self.tour(stage) for stage in book.request[own].tolist())
         self.land_until(book.now_us)
         visible = self.expect(plane, book.now_us)
         assert book.offer_free.tolist() == [len(units) for units in visible]
@@ -189,8 +200,10 @@ class Replay:
 def replayed(world: World, regime: Regime) -> tuple[Ledger, Replay]:
     """Run a world under a recording router, and replay the record."""
     assert isinstance(regime.router, Recorder)
-    ledger = run_ledger(world, regime)
-    replay = Replay(world, regime, lower_facts(world, regime))
+    model = ComputeMarket(world, regime, with_agents=False)
+    regime.router.clock = model.state.clock
+    ledger = model.run_to_horizon()
+    replay = Replay(world, regime, model.facts)
     for decision in regime.router.decisions:
         replay.check(decision)
     replay.land_until(world.horizon_us)
