@@ -145,7 +145,10 @@ def _choice(part: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One step of the ladder: a regime that differs from the one before in exactly one part."""
+    """A regime with a name, which differs from another in exactly one part.
+
+    On the ladder that is the rung before; for a variant it is "dynamic-central".
+    """
 
     name: str
     title: str
@@ -221,4 +224,39 @@ ladder: Final[tuple[Rung, ...]] = (
     ),
 )
 
-regimes: Final[Mapping[str, Regime]] = MappingProxyType({r.name: r.regime for r in ladder})
+variants: Final[tuple[Rung, ...]] = (
+    Rung(
+        name="shards",
+        title="Shards of a hub",
+        change="several planes in the hub's place each decide for buyers of their own",
+        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.SHARDS),
+    ),
+    Rung(
+        name="tree",
+        title="Tree",
+        change="each region tries its own units first, and passes on to the hub what finds none",
+        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.TREE),
+    ),
+    Rung(
+        name="peer-to-peer",
+        title="Peer to peer",
+        change="each buyer decides for itself, with the nearest regions in view",
+        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.PEERS),
+    ),
+    Rung(
+        name="federation",
+        title="Federation",
+        change="each jurisdiction decides on its own units; what finds none goes round the others",
+        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.FEDERATION),
+    ),
+    Rung(
+        name="mixed",
+        title="Mixed",
+        change="the hub decides owners' own jobs, and a venue in each region all others",
+        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.MIXED),
+    ),
+)
+"""Other layouts of control beside the ladder: "dynamic-central" with only its plane replaced."""
+
+named_rungs: Final[tuple[Rung, ...]] = (*ladder, *variants)
+regimes: Final[Mapping[str, Regime]] = MappingProxyType({r.name: r.regime for r in named_rungs})

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from hanse.market.regime import Rung, ladder, regimes
+from hanse.market.regime import Rung, ladder, named_rungs, regimes, variants
 from hanse.scenarios.cli import INTERRUPTED, INTERRUPTED_LINE
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.experiment import Task, account, compare, kept, run_tasks, trace_digest
@@ -44,16 +44,17 @@ class Answer:
 def list_names(_: Namespace) -> Answer:
     """List what there is to run, and on what."""
     scenarios = [(name, load(name).title) for name in names()]
-    rungs = [(rung.name, rung.change) for rung in ladder]
+    rungs, others = ([(rung.name, rung.change) for rung in some] for some in (ladder, variants))
     return Answer(
         text=f"scenarios\n{columns(scenarios)}\n\nregimes, rung by rung\n{columns(rungs)}"
+        f"\n\nregimes beside the ladder, each against dynamic-central\n{columns(others)}"
     )
 
 
 def show(arguments: Namespace) -> Answer:
     """Show a regime with its parts, or a scenario with every parameter."""
     if arguments.name in regimes:
-        rung = next(rung for rung in ladder if rung.name == arguments.name)
+        rung = _rung(arguments.name)
         parts = list(rung.regime.parts().items())
         return Answer(text=f"{rung.title}: {rung.change}\n\n{columns(parts)}")
     if Path(arguments.name).suffix != ".toml" and arguments.name not in names():
@@ -143,7 +144,7 @@ def sweep_settings(arguments: Namespace) -> Answer:
     scenario, trace = load(arguments.name), _trace(arguments)
     output = arguments.output or Path("results") / f"{scenario.name}-sweep"
     check_target(output, force=arguments.force)
-    rungs = [_rung(name) for name in arguments.regime or regimes]
+    rungs = [_rung(name) for name in arguments.regime] if arguments.regime else ladder
     design(scenario, settings)  # before anything compiles
     _compile()
     results = sweep(
@@ -191,7 +192,7 @@ def _trace(arguments: Namespace) -> Trace | None:
 
 
 def _rung(name: str) -> Rung:
-    for rung in ladder:
+    for rung in named_rungs:
         if rung.name == name:
             return rung
     known = ", ".join(regimes)

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from scipy.special import stdtrit
 
-from hanse.market.regime import ladder
+from hanse.market.regime import ladder, regimes
 from hanse.market.units import Floats
 from hanse.scenarios.measures import SHARED
 
@@ -161,9 +161,15 @@ def paired_cube(tables: Mapping[str, pa.Table], rungs: Sequence[str], seeds: Seq
 
 
 def _skips(rungs: Sequence[str], k: int) -> bool:
+    """Say whether more than one change lies between two neighbours, as far as that is known."""
     names = [rung.name for rung in ladder]
     before, after = rungs[k - 1], rungs[k]
-    return before in names and after in names and names.index(after) != names.index(before) + 1
+    if before in names and after in names:
+        return names.index(after) != names.index(before) + 1
+    if before not in regimes or after not in regimes:
+        return False
+    one, other = regimes[before].parts(), regimes[after].parts()
+    return sum(one[part] != other[part] for part in one) != 1
 
 
 def _totals(measures: pd.DataFrame) -> pd.DataFrame:

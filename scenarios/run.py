@@ -44,7 +44,7 @@ def run_world(
 
     Parameters
     ----------
-    name : what the result calls the regime; the name of the rung if it is one of the ladder.
+    name : what the result calls the regime; the name it is known by, if it has one.
     digest : digest of the world, where it is known already.
     yardstick : of this world; with it, the measures say what the run loses against the reference.
     with_agents : whether to register Mesa agents; it changes no result.

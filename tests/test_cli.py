@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hanse.market.regime import regimes
+from hanse.market.regime import ladder, regimes, variants
 from hanse.scenarios import cli, commands
 from hanse.scenarios.cli import main, parse_seeds
 from hanse.scenarios.results import Results
@@ -28,6 +28,7 @@ BAD_INPUT = {
     "unknown scenario": ("compare basline", "did you mean 'baseline'"),
     "missing file": ("validate missing.toml", "missing.toml"),
     "unknown regime": ("run baseline --regime markt", "did you mean 'market'"),
+    "unknown variant": ("run baseline --regime federaton", "did you mean 'federation'"),
     "unknown name": ("show markt", "did you mean 'market'"),
     "seeds that repeat": ("compare baseline --seeds 1,1", "distinct"),
     "no seeds": ("compare baseline --seeds 0", "at least one seed"),
@@ -119,6 +120,40 @@ def test_show_gives_the_parts_of_a_regime(capsys: pytest.CaptureFixture[str]) ->
     assert main(["show", "market"]) == 0
     said = capsys.readouterr().out
     assert all(part in said for part in regimes["market"].parts())
+
+
+@pytest.mark.parametrize("name", [variant.name for variant in variants])
+def test_show_gives_the_parts_of_a_variant(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", name]) == 0
+    said = capsys.readouterr().out
+    assert regimes[name].parts()["plane"] in said
+    assert {*regimes[name].parts()} <= set(said.split())
+
+
+def test_run_knows_a_variant_by_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", "baseline", "--regime", "tree", *SET_TINY, "-o", "kept"]) == 0
+    assert capsys.readouterr().out.startswith("baseline, tree, seed 0")
+    runs = Results.load(tmp_path / "kept").frame("runs")
+    assert runs["regime"].tolist() == ["tree"]
+
+
+def test_a_sweep_sets_variants_against_what_they_differ_from_in_one_part() -> None:
+    line = ["sweep", "baseline", *SET_TINY, "--set", "load.hold_share=0", "--seeds", "2"]
+    names = ["dynamic-central", "shards", "federation", "market", "mixed"]
+    named = [word for name in names for word in ("--regime", name)]
+    assert main([*line, *named, "--no-progress", "-o", "kept"]) == 0
+    rows = Results.load(Path("kept")).frame("differences")[["rung", "versus"]].to_numpy().tolist()
+    pairs = {(rung, versus) for rung, versus in rows}
+    assert pairs == {("shards", "dynamic-central"), ("federation", "shards")}
+
+
+def test_a_sweep_that_names_no_regime_and_a_comparison_walk_the_ladder_alone() -> None:
+    line = ["sweep", "baseline", *SET_TINY, "--set", "load.hold_share=0", "--seeds", "1"]
+    assert main([*line, "--no-progress", "-o", "swept"]) == 0
+    assert main(["compare", "baseline", *SET_TINY, "--seeds", "1", "-o", "compared"]) == 0
+    for kept in ("swept", "compared"):
+        found = list(dict.fromkeys(Results.load(Path(kept)).frame("runs")["regime"]))
+        assert found == [rung.name for rung in ladder]
 
 
 def test_validate_says_what_a_file_changes(

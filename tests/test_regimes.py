@@ -1,7 +1,7 @@
 """Regimes as compositions: each combination of parts runs or says why not (N6 and N7)."""
 
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -19,6 +19,9 @@ from hanse.market.regime import (
     Rule,
     Settlement,
     ladder,
+    named_rungs,
+    regimes,
+    variants,
 )
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.run import run_world
@@ -55,10 +58,10 @@ def composed(parts: dict[str, object]) -> Regime | None:
 
 
 def test_every_combination_of_parts_runs_or_gives_a_reason(world: World) -> None:
-    regimes = [composed(parts) for parts in COMBINATIONS]
-    assert {rung.regime for rung in ladder} <= set(regimes)
+    composable = [composed(parts) for parts in COMBINATIONS]
+    assert {rung.regime for rung in named_rungs} <= set(composable)
     ran = 0
-    for regime in regimes:
+    for regime in composable:
         if regime is None:
             continue
         result = run_world(world, regime, digest="-")
@@ -68,6 +71,38 @@ def test_every_combination_of_parts_runs_or_gives_a_reason(world: World) -> None
     # Posted prices: eight planes, two cadences, two rankings, one pricing; the welfare rule: one
     # ranking, two pricings; each with two settlements, with and without audits.
     assert ran == 8 * 2 * (2 * 1 + 1 * 2) * 2 * 2
+
+
+def parts_that_differ(one: Regime, other: Regime) -> list[str]:
+    """Name the parts in which two regimes differ."""
+    first, second = one.parts(), other.parts()
+    return [part for part in first if first[part] != second[part]]
+
+
+def test_each_rung_differs_from_the_one_before_in_one_part() -> None:
+    steps = pairwise(rung.regime for rung in ladder)
+    changed = [parts_that_differ(one, other) for one, other in steps]
+    assert [len(parts) for parts in changed] == [1] * (len(ladder) - 1)
+
+
+def test_each_variant_differs_from_dynamic_central_in_its_plane_alone() -> None:
+    base = regimes["dynamic-central"]
+    assert [parts_that_differ(base, variant.regime) for variant in variants] == [["plane"]] * 5
+    assert {variant.name: variant.regime.plane for variant in variants} == {
+        "shards": Plane.SHARDS,
+        "tree": Plane.TREE,
+        "peer-to-peer": Plane.PEERS,
+        "federation": Plane.FEDERATION,
+        "mixed": Plane.MIXED,
+    }
+
+
+def test_every_layout_of_control_has_a_name_and_no_two_regimes_have_the_same() -> None:
+    assert {regime.plane for regime in regimes.values()} == set(Plane)
+    names = [rung.name for rung in named_rungs]
+    assert len(set(names)) == len(names) == len(regimes)
+    assert len(set(regimes.values())) == len(regimes)
+    assert list(regimes) == names
 
 
 def test_what_excludes_each_other_says_why() -> None:
