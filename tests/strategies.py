@@ -244,9 +244,13 @@ def cheating_worlds(draw: st.DrawFn) -> SmallWorld:
 
 @st.composite
 def frictionless_worlds(draw: st.DrawFn) -> SmallWorld:
-    """Draw small worlds in which nothing that coordinates costs anything, and no data moves."""
+    """Draw small worlds in which nothing that coordinates costs anything, and no data moves.
+
+    Every buyer's own plane has all regions in view.
+    """
     free = replace(
         FREE_TERMS,
+        peer_regions=N_REGIONS_MAX,
         control_cores=draw(st.sampled_from([0.5, 26.0])),
         release=draw(st.sampled_from([ON_RECEIPT, ON_FINALITY])),
     )
