@@ -462,8 +462,9 @@ def test_whoever_commands_a_unit_watches_its_region(small: SmallWorld, regime: R
         if row["outcome"] in (AUDIT, RESIDUAL):
             continue
         stage, region = int(row["stage"]), int(world.fleet.node_region[row["unit"]])
-        tour = tour_of(layout, stage)
+        tour, kept_for = tour_of(layout, stage), int(layout.of_unit[row["unit"]])
         assert any(layout.watches[plane, region] for plane in tour)
+        assert kept_for == -1 or kept_for in tour
         if ledger.stage["record"][stage] == index:
             last = int(ledger.stage["plane"][stage])
             assert last in tour

@@ -146,7 +146,8 @@ class Replay:
         return [first, *self.layout.passes_to[first].tolist()]
 
     def sees_free(self, plane: int, unit: int, now_us: int) -> bool:
-        if not self.layout.watches[plane, self.region(unit)]:
+        is_kept_for = int(self.layout.of_unit[unit])
+        if not self.layout.watches[plane, self.region(unit)] or is_kept_for not in (-1, plane):
             return False
         at_us = self.sight_us(plane, self.region(unit), now_us)
         if at_us < 0:
