@@ -27,6 +27,7 @@ from hanse.market.units import (
 
 _BITS_PER_BYTE: Final = 8
 _LONGEST_US: Final = float(1 << 52)
+_ROWS_AT_ONCE: Final = 4096
 
 
 def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -> Facts:
@@ -58,18 +59,19 @@ def _pack(world: World) -> Facts:
     offer, unit_offer = _offers(world)
     sinks = _sinks(world, offer)
     stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
-    expiry_stage = np.argsort(stage["deadline_us"], kind="stable")
+    deadline_us = workload.job_deadline_us[workload.stage_job]
+    expiry_stage = np.argsort(deadline_us, kind="stable")
     nowhere = np.zeros((0, 0), np.int64)
     return Facts(
         stage=stage,
         arrival_us=workload.job_arrival_us[workload.stage_job[first]],
         arrival_stage=first.astype(np.int64),
-        expiry_us=stage["deadline_us"][expiry_stage],
+        expiry_us=deadline_us[expiry_stage],
         expiry_stage=expiry_stage,
         attempt_temptation=workload.attempt_temptation,
         attempt_audit=workload.attempt_audit,
         attempt_commit=workload.attempt_commit,
-        attempt_service=workload.attempt_service,
+        attempt_service=_narrow(workload.attempt_service),
         attempt_way=workload.attempt_way,
         unit=_unit_facts(world, unit_offer),
         offer=offer,
@@ -98,6 +100,11 @@ def _admissible(legal: Flags, accelerator: Integers, sinks: Rows) -> Integers:
     has_units = sinks["first_offer"] < sinks["last_offer"]
     is_of_class = accelerator[:, None] == sinks["accelerator"]
     return pack(legal[:, sinks["region"]] & is_of_class & has_units)
+
+
+def _narrow(factor: Floats) -> Floats:
+    """Keep one column of factors that are drawn as one number for all stages."""
+    return np.ascontiguousarray(factor[:, :1]) if factor.strides[1] == 0 else factor
 
 
 def _links(world: World) -> Rows:
@@ -207,16 +214,31 @@ def _distinct(key: Integers, n_keys: int) -> tuple[Integers, Integers]:
 
 
 def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: float) -> Rows:
-    workload, terms = world.workload, world.terms
-    job, n_stages = workload.stage_job, workload.n_stages
-    # Filled column by column and turned into rows at once: rows are much slower to fill.
-    block = np.empty((len(STAGE_FACT.names or ()), n_stages), np.int64)
-    fact = {name: block[k].view(STAGE_FACT[name]) for k, name in enumerate(STAGE_FACT.names or ())}
-    index = np.arange(n_stages)
-    follows = np.append(job[1:] == job[:-1], False) if n_stages else np.zeros(0, bool)
-    fact["job"][:] = job
-    fact["next"][:] = np.where(follows, index + 1, -1)
-    fact["previous"][:] = np.where(workload.stage_ordinal > 0, index - 1, -1)
+    """Lay the facts of stages out in rows, block by block: what is filled stays in the cache."""
+    workload, job = world.workload, world.workload.stage_job
+    fact = np.empty(workload.n_stages, STAGE_FACT)
+    stage = {
+        "index": np.arange(len(job)),
+        "follows": np.append(job[1:] == job[:-1], False)[: len(job)],
+        "rest_us": _rest(workload.stage_tool_us + workload.stage_work_us, job),
+        "rest_work_us": _rest(workload.stage_work_us, job),
+        "verifier_region": _audit_regions(world),
+    }
+    latest_us = float(workload.job_deadline_us[job].max(initial=0))
+    for begin in range(0, len(job), _ROWS_AT_ONCE):
+        chosen = slice(begin, begin + _ROWS_AT_ONCE)
+        rows = fact[chosen]
+        _copy_job_facts(world, rows, job=job[chosen], signature=signature)
+        _copy_stage_facts(
+            world, rows, chosen=chosen, stage={name: of[chosen] for name, of in stage.items()}
+        )
+        rows["worthless_us"] = _worthless_us(rows, latest_us, cheapest_usd_per_us)
+    return fact
+
+
+def _copy_job_facts(world: World, rows: Rows, *, job: Integers, signature: Integers) -> None:
+    workload = world.workload
+    rows["job"] = job
     for name, column in (
         ("signature", signature),
         ("family", workload.job_family),
@@ -228,26 +250,31 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
         ("job_arrival_us", workload.job_arrival_us),
         ("deadline_us", workload.job_deadline_us),
     ):
-        fact[name][:] = column[job]
-    fact["delay_usd_per_us"][:] = workload.job_delay_usd_per_s[job] / US_PER_S
-    fact["tool_us"][:] = workload.stage_tool_us
-    fact["work_us"][:] = workload.stage_work_us
-    fact["rest_us"][:] = _rest(workload.stage_tool_us + workload.stage_work_us, job)
-    fact["rest_work_us"][:] = _rest(workload.stage_work_us, job)
-    fact["input_bytes"][:] = workload.stage_input_bytes
-    fact["context_us"][:] = _context_us(workload.stage_context_tokens, terms)
-    fact["holds"][:] = workload.stage_holds
-    fact["verifier_region"][:] = _audit_regions(world)
-    fact["worthless_us"][:] = _worthless_us(fact, cheapest_usd_per_us)
-    return np.ascontiguousarray(block.T).reshape(-1).view(STAGE_FACT)
+        rows[name] = column[job]
+    rows["delay_usd_per_us"] = workload.job_delay_usd_per_s[job] / US_PER_S
 
 
-def _worthless_us(fact: Mapping[str, Integers | Floats], cheapest_usd_per_us: float) -> Floats:
+def _copy_stage_facts(
+    world: World, rows: Rows, *, chosen: slice, stage: Mapping[str, Integers]
+) -> None:
+    workload, index = world.workload, stage["index"]
+    rows["next"] = np.where(stage["follows"], index + 1, -1)
+    rows["previous"] = np.where(workload.stage_ordinal[chosen] > 0, index - 1, -1)
+    rows["tool_us"] = workload.stage_tool_us[chosen]
+    rows["work_us"] = workload.stage_work_us[chosen]
+    for name in ("rest_us", "rest_work_us", "verifier_region"):
+        rows[name] = stage[name]
+    rows["input_bytes"] = workload.stage_input_bytes[chosen]
+    rows["context_us"] = _context_us(workload.stage_context_tokens[chosen], world.terms)
+    rows["holds"] = workload.stage_holds[chosen]
+
+
+def _worthless_us(fact: Rows, latest_us: float, cheapest_usd_per_us: float) -> Floats:
     """Return from when on a stage, started where its inputs lie, is not worth its cost."""
     ahead_us = fact["work_us"] + fact["rest_us"]
     cost = cheapest_usd_per_us * (fact["work_us"] + fact["rest_work_us"])
     surplus, slope = fact["value_usd"] - cost, fact["delay_usd_per_us"]
-    last_age_us = np.full(len(surplus), float(fact["deadline_us"].max(initial=0)) + 1.0)
+    last_age_us = np.full(len(surplus), latest_us + 1.0)
     np.divide(surplus, slope, out=last_age_us, where=slope > 0)
     last_age_us[surplus <= 0] = 0.0
     too_late_us = np.ceil(np.minimum(fact["job_arrival_us"] + last_age_us, _LONGEST_US))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hanse.market.bits import n_words
 from hanse.market.clearing import clearing_scratch
 from hanse.market.clock import CLOCK_SIZE
 from hanse.market.columns import (
@@ -29,6 +30,7 @@ from hanse.market.columns import (
     State,
 )
 from hanse.market.events import EVENT
+from hanse.market.pools import pool
 from hanse.market.states import N_STATES, N_WAITING_STATES
 
 
@@ -93,22 +95,26 @@ def allocate(
         clock=np.zeros(CLOCK_SIZE, np.int64),
         heap=np.empty(5 * n_stages + n_units + 8 * n_planes + wakes + 64, EVENT),
         stage=np.zeros(n_stages, STAGE),
-        plan_us=np.zeros((n_stages, N_STATES), np.int64),
+        plan_us=np.empty((n_stages, N_STATES), np.int64),
+        plan_rows=pool(n_stages),
         time_us=np.zeros((n_stages, N_STATES), np.int64),
         unit=np.zeros(n_units, UNIT),
         idle_units=np.zeros(n_sinks, np.int64),
+        idle=np.zeros(n_words(n_units), np.int64),
         record=np.zeros(n_records, RECORD),
         plane=np.zeros(n_planes, PLANE),
         server_free_us=np.zeros(n_planes * rules.n_servers, np.int64),
-        queue_next=np.full(ITEMS_PER_STAGE * n_stages + n_planes, -1, np.int64),
+        queue_next=np.full(ITEMS_PER_STAGE * n_stages + n_planes, -1, np.int32),
         seen=np.zeros((n_planes, n_units), np.uint8),
+        visible=np.zeros((n_planes, n_words(n_units)), np.int64),
         visible_offer=np.zeros((n_planes, n_offers), np.int64),
         visible_sink=np.zeros((n_planes, n_sinks), np.int64),
         open_sink=np.zeros((n_planes, facts.admissible.shape[1]), np.int64),
         option=np.zeros((n_stages, facts.admissible.shape[1]), np.int64),
         quote=np.empty((n_stages, n_sinks), QUOTE),
-        quoted=np.zeros((n_stages, facts.admissible.shape[1]), np.int64),
-        quoted_at=np.full(n_stages, -1, np.int64),
+        quote_rows=pool(n_stages),
+        quoted=np.empty((n_stages, facts.admissible.shape[1]), np.int64),
+        quoted_at=np.empty(n_stages, np.int64),
         undecided=np.zeros((n_stages, facts.admissible.shape[1]), np.int64),
         gained=np.zeros((n_planes, facts.admissible.shape[1]), np.int64),
         sight=np.zeros((n_planes, n_regions), SIGHT),
@@ -116,7 +122,7 @@ def allocate(
         log=np.empty(2 * n_records + n_units, LOG),
         region=np.zeros(n_regions, REGION),
         audit_queue=np.zeros(n_sinks, AUDIT_QUEUE),
-        audit_next=np.full(n_stages, -1, np.int64),
+        audit_next=np.full(n_stages, -1, np.int32),
         credential_until_us=np.full((n_buyers, n_regions), -1, np.int64),
         authority_until_us=np.full((n_buyers, n_jurisdictions), -1, np.int64),
         recent=np.empty(_n_intervals(rules, n_stages), INTERVAL),

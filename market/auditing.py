@@ -1,5 +1,6 @@
 """Audits as work: a re-execution takes a unit where the verifier sits, ahead of new commands."""
 
+from hanse.market.bits import next_member
 from hanse.market.clock import N_AUDITS, NOW
 from hanse.market.columns import NOT_QUEUED, Facts, Rules, State
 from hanse.market.debt_meter import AUDIT_WORK, pay
@@ -16,13 +17,12 @@ def audit_arrives(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     n_accelerators = len(facts.sink) // len(state.region)
     place = facts.stage[stage]["verifier_region"]
     sink = place * n_accelerators + facts.stage[stage]["accelerator"]
-    first, last = facts.sink[sink]["first_offer"], facts.sink[sink]["last_offer"]
-    for offer in range(first, last):
-        for unit in range(facts.offer[offer]["first_unit"], facts.offer[offer]["last_unit"]):
-            if state.unit[unit]["is_busy"] == 0:
-                start_audit(facts, rules, state, stage, unit)
-                record_change(facts, rules, state, unit, 0)
-                return
+    if state.idle_units[sink] > 0:
+        first = facts.offer[facts.sink[sink]["first_offer"]]["first_unit"]
+        unit = next_member(state.idle, first, len(facts.unit))
+        start_audit(facts, rules, state, stage, unit)
+        record_change(facts, rules, state, unit, 0)
+        return
     queue = state.audit_queue[sink]
     if state.audit_next[stage] != NOT_QUEUED:
         return

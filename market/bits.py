@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from hanse.market.kernels import kernel, lowest_bit
 from hanse.market.units import Flags, Integers
 
 WORD_BITS: Final = 62
@@ -31,3 +32,30 @@ def unpack(words: Integers, n_members: int) -> Flags:
     bit = (words[..., None] >> np.arange(WORD_BITS)) & 1
     flags: Flags = bit.reshape(*words.shape[:-1], -1)[..., :n_members].astype(bool)
     return flags
+
+
+@kernel
+def add_member(words: Integers, member: int) -> None:
+    """Put a member into a set."""
+    words[member // WORD_BITS] |= 1 << (member % WORD_BITS)
+
+
+@kernel
+def drop_member(words: Integers, member: int) -> None:
+    """Take a member out of a set."""
+    words[member // WORD_BITS] &= ~(1 << (member % WORD_BITS))
+
+
+@kernel
+def next_member(words: Integers, start: int, stop: int) -> int:
+    """Return the least member from `start` on below `stop`, or `stop` if there is none."""
+    if start >= stop:
+        return stop
+    word = start // WORD_BITS
+    rest = words[word] >> (start % WORD_BITS) << (start % WORD_BITS)
+    while rest == 0:
+        word += 1
+        if word * WORD_BITS >= stop:
+            return stop
+        rest = words[word]
+    return int(min(stop, word * WORD_BITS + lowest_bit(rest)))

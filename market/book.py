@@ -72,7 +72,9 @@ def read_book(facts: Facts, state: State) -> Book:
     may_use = facts.admissible[facts.stage["signature"][request]] & scope
     is_edge = unpack(may_use, n_sinks) & is_open
     # What was not quoted is not to be read: it may hold anything.
-    quote = np.where(is_edge, state.quote[request], np.zeros((), state.quote.dtype))
+    quote = np.where(
+        is_edge, state.quote[state.quote_rows.row_of[request]], np.zeros((), state.quote.dtype)
+    )
     net = quote["worth_nano_usd"] - quote["cost_nano_usd"]
     return Book(
         now_us=int(state.clock[NOW]),

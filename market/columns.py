@@ -10,66 +10,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.market.clearing import ClearingScratch
+from hanse.market.pools import Pool
 from hanse.market.units import Flags, Floats, Integers
 
 Rows = NDArray[np.void]
 
 STAGE_FACT: Final = np.dtype(
     [
-        ("job", "i8"),
-        ("family", "i8"),
-        ("signature", "i8"),
-        ("previous", "i8"),
-        ("next", "i8"),
-        ("origin", "i8"),
-        ("buyer", "i8"),
-        ("first_party", "i8"),
-        ("accelerator", "i8"),
+        ("job", "i4"),
+        ("family", "i2"),
+        ("signature", "i2"),
+        ("previous", "i4"),
+        ("next", "i4"),
+        ("origin", "i2"),
+        ("buyer", "i4"),
+        ("first_party", "i4"),
+        ("accelerator", "i2"),
         ("tool_us", "i8"),
         ("work_us", "i8"),
         ("rest_us", "i8"),
         ("rest_work_us", "i8"),
         ("input_bytes", "f8"),
         ("context_us", "i8"),
-        ("holds", "i8"),
-        ("verifier_region", "i8"),
+        ("holds", "i2"),
+        ("verifier_region", "i2"),
         ("value_usd", "f8"),
         ("delay_usd_per_us", "f8"),
         ("job_arrival_us", "i8"),
         ("deadline_us", "i8"),
         ("worthless_us", "i8"),
-    ]
+    ],
+    align=True,
 )
 
 STAGE: Final = np.dtype(
     [
-        ("status", "i8"),
-        ("state", "i8"),
+        ("status", "i2"),
+        ("state", "i2"),
         ("since_us", "i8"),
         ("ready_us", "i8"),
-        ("planned", "i8"),
-        ("epoch", "i8"),
-        ("attempt", "i8"),
-        ("bounces", "i8"),
-        ("returning", "i8"),
-        ("redos", "i8"),
-        ("plane", "i8"),
-        ("passed_on", "i8"),
-        ("is_pending", "i8"),
-        ("pending_next", "i8"),
-        ("pending_previous", "i8"),
-        ("recent_position", "i8"),
-        ("open_position", "i8"),
-        ("input_region", "i8"),
+        ("planned", "i4"),
+        ("epoch", "i2"),
+        ("attempt", "i2"),
+        ("bounces", "i2"),
+        ("returning", "i2"),
+        ("redos", "i2"),
+        ("plane", "i2"),
+        ("passed_on", "i2"),
+        ("is_pending", "i2"),
+        ("pending_next", "i4"),
+        ("pending_previous", "i4"),
+        ("recent_position", "i4"),
+        ("open_position", "i4"),
+        ("input_region", "i2"),
         ("context_until_us", "i8"),
-        ("unit", "i8"),
-        ("record", "i8"),
+        ("unit", "i4"),
+        ("record", "i4"),
         ("land_us", "i8"),
         ("holding_us", "i8"),
         ("payment_micro_usd", "i8"),
-        ("is_audited", "i8"),
-        ("is_delivered", "i8"),
-        ("is_final", "i8"),
+        ("is_audited", "i2"),
+        ("is_delivered", "i2"),
+        ("is_final", "i2"),
         ("executed_us", "i8"),
         ("done_us", "i8"),
         ("final_us", "i8"),
@@ -79,9 +81,10 @@ STAGE: Final = np.dtype(
         ("verification_core_us", "i8"),
         ("data_core_us", "i8"),
         ("egress_usd", "f8"),
-        ("lapse_cause", "i8"),
+        ("lapse_cause", "i2"),
         ("audit_end_us", "i8"),
-    ]
+    ],
+    align=True,
 )
 
 UNIT_FACT: Final = np.dtype([("region", "i8"), ("sink", "i8"), ("offer", "i8"), ("plane", "i8")])
@@ -104,16 +107,8 @@ LINK: Final = np.dtype(
 
 UNIT: Final = np.dtype([("is_busy", "i8"), ("record", "i8"), ("freed_entry", "i8")])
 
-OFFER: Final = np.dtype(
-    [
-        ("sink", "i8"),
-        ("region", "i8"),
-        ("owner", "i8"),
-        ("first_unit", "i8"),
-        ("last_unit", "i8"),
-        ("posted_usd_per_us", "f8"),
-    ]
-)
+_OFFER_FIELDS: Final = ("sink", "region", "owner", "first_unit", "last_unit")
+OFFER: Final = np.dtype([*((name, "i8") for name in _OFFER_FIELDS), ("posted_usd_per_us", "f8")])
 
 SINK: Final = np.dtype(
     [
@@ -129,12 +124,12 @@ SINK: Final = np.dtype(
 
 RECORD: Final = np.dtype(
     [
-        ("stage", "i8"),
-        ("unit", "i8"),
-        ("outcome", "i8"),
-        ("epoch", "i8"),
-        ("attempt", "i8"),
-        ("is_wrong", "i8"),
+        ("stage", "i4"),
+        ("unit", "i4"),
+        ("outcome", "i2"),
+        ("epoch", "i2"),
+        ("attempt", "i2"),
+        ("is_wrong", "i2"),
         ("accepted_us", "i8"),
         ("identity_us", "i8"),
         ("policy_us", "i8"),
@@ -147,7 +142,8 @@ RECORD: Final = np.dtype(
         ("payment_micro_usd", "i8"),
         ("escrow_us", "i8"),
         ("final_us", "i8"),
-    ]
+    ],
+    align=True,
 )
 
 PLANE: Final = np.dtype(
@@ -186,7 +182,7 @@ QUOTE: Final = np.dtype([("worth_nano_usd", "i8"), ("cost_nano_usd", "i8"), ("oc
 INTERVAL: Final = np.dtype(
     [("stage", "i8"), ("plane", "i8"), ("region", "i8"), ("since_us", "i8"), ("decided_us", "i8")]
 )
-LOG: Final = np.dtype([("at_us", "i8"), ("unit", "i8"), ("is_free", "i8"), ("next", "i8")])
+LOG: Final = np.dtype([("at_us", "i8"), ("unit", "i4"), ("is_free", "i4"), ("next", "i8")])
 REGION: Final = np.dtype([("log_first", "i8"), ("log_last", "i8")])
 AUDIT_QUEUE: Final = np.dtype([("first", "i8"), ("last", "i8")])
 LOCK: Final = np.dtype(
@@ -288,26 +284,32 @@ class State(NamedTuple):
     may still gain from, `undecided` which of them have not refused it at posted prices, and
     `gained` which have shown a unit more since the plane last looked at all that is pending.
     `idle_units` counts, at each sink, the units that nothing occupies.
-    `quoted` says for which sinks the `quote` of a stage holds, in the generation `quoted_at`.
+    A stage borrows a row of `plan_us` while it has a plan, and while it is pending one of `quote`:
+    `quoted` says for which sinks that holds, in the generation `quoted_at`.
+    `visible` says in bits of units which ones a plane sees as free, `idle` which ones are.
     """
 
     clock: Integers
     heap: Rows
     stage: Rows
     plan_us: Integers
+    plan_rows: Pool
     time_us: Integers
     unit: Rows
     idle_units: Integers
+    idle: Integers
     record: Rows
     plane: Rows
     server_free_us: Integers
-    queue_next: Integers
+    queue_next: NDArray[np.int32]
     seen: NDArray[np.uint8]
+    visible: Integers
     visible_offer: Integers
     visible_sink: Integers
     open_sink: Integers
     option: Integers
     quote: Rows
+    quote_rows: Pool
     quoted: Integers
     quoted_at: Integers
     undecided: Integers
@@ -317,7 +319,7 @@ class State(NamedTuple):
     log: Rows
     region: Rows
     audit_queue: Rows
-    audit_next: Integers
+    audit_next: NDArray[np.int32]
     credential_until_us: Integers
     authority_until_us: Integers
     recent: Rows

@@ -1,12 +1,12 @@
 """One decision of a control plane: what it serves, what that costs, and the commands it sends."""
 
+from hanse.market.bits import next_member
 from hanse.market.clock import N_BOOK, N_OWN, NOW, ROUTING_PLANE, ROUTING_STAGE
 from hanse.market.columns import (
     FOREIGN_RULE,
     ITEMS_PER_STAGE,
     RECEIPT_ITEM,
     REQUEST_ITEM,
-    SEEN_FREE,
     WELFARE_RULE,
     Facts,
     Rules,
@@ -222,7 +222,7 @@ def finish_decision(facts: Facts, rules: Rules, state: State) -> None:
     law += rules.service_edge_us * edges + rules.service_solve_us * n_matched
     if newcomer >= 0:
         attempt = state.stage[newcomer]["attempt"]
-        law *= facts.attempt_service[attempt, newcomer]
+        law *= facts.attempt_service[attempt, newcomer % facts.attempt_service.shape[1]]
     core_us = round(law)
     row["n_edges"] += edges
     server = idle_server(rules, state, plane, now_us)
@@ -249,9 +249,7 @@ def _pick(facts: Facts, state: State, plane: int, k: int) -> int:
     else:
         offer = facts.offer[state.book.assigned[k]]
         first, last = offer["first_unit"], offer["last_unit"]
-    unit = max(first, state.book.cursor[first])
-    while unit < last and state.seen[plane, unit] != SEEN_FREE:
-        unit += 1
+    unit = next_member(state.visible[plane], max(first, state.book.cursor[first]), last)
     assert unit < last, "a rule assigned more requests to a place than it has visible units"
     state.book.cursor[first] = unit + 1
     return int(unit)
@@ -294,7 +292,7 @@ def _payment_micro_usd(facts: Facts, rules: Rules, state: State, k: int, unit: i
     """Return what the request will pay: the posted price, or resource cost plus rent."""
     book, place = state.book, facts.unit[unit]
     fact, sink = facts.stage[book.request[k]], place["sink"]
-    row = state.quote[book.request[k], sink]
+    row = state.quote[state.quote_rows.row_of[book.request[k]], sink]
     if rules.locational == 1:
         rest_usd = facts.sink[sink]["busy_usd_per_us"] * fact["rest_work_us"]
         own = row["cost_nano_usd"] - round(rest_usd * 1e9)

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from hanse.market.auditing import audit_arrives
+from hanse.market.bits import add_member
 from hanse.market.clock import (
     GENERATION,
     HEAP_SIZE,
@@ -124,6 +125,7 @@ def _place_residual_work(facts: Facts, state: State, free_from_us: Integers) -> 
             schedule(state, free_from_us[unit], FINISH, unit)
         else:
             state.idle_units[facts.unit[unit]["sink"]] += 1
+            add_member(state.idle, unit)
             for plane in range(len(state.plane)):
                 if may_command(facts, plane, unit):
                     state.seen[plane, unit] = SEEN_FREE

@@ -1,6 +1,7 @@
 """From readiness to the end of execution: requests set out, commands land, units work."""
 
 from hanse.market.auditing import end_audit, next_audit, start_audit
+from hanse.market.bits import add_member
 from hanse.market.clock import GENERATION, N_BOUNCES, N_LOCKS, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.completing import lapse
@@ -170,6 +171,7 @@ def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
     index = state.unit[unit]["record"]
     state.unit[unit]["is_busy"] = 0
     state.idle_units[facts.unit[unit]["sink"]] += 1
+    add_member(state.idle, unit)
     if index >= 0:
         record = state.record[index]
         stage = record["stage"]

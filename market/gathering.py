@@ -3,6 +3,7 @@
 from hanse.market.clock import N_BOOK, N_OWN, N_RECENT, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.kernels import kernel
+from hanse.market.pools import give_back
 from hanse.market.units import Integers
 
 _NEVER = 1 << 62
@@ -36,6 +37,7 @@ def remove_pending(state: State, stage: int) -> None:
         return
     plane = state.plane[row["plane"]]
     row["is_pending"] = 0
+    give_back(state.quote_rows, stage)
     if row["recent_position"] >= 0:
         state.recent[row["recent_position"]]["decided_us"] = state.clock[NOW]
         row["recent_position"] = -1
@@ -76,6 +78,7 @@ def _forget(rules: Rules, state: State, count: int) -> int:
     for k in range(count):
         interval = state.recent[k]
         if interval["decided_us"] < oldest_us:
+            give_back(state.quote_rows, interval["stage"])
             continue
         to = state.recent[kept]
         to["stage"], to["plane"] = interval["stage"], interval["plane"]

@@ -45,7 +45,9 @@ _HELD_FOR: Final = tuple(
 )
 """Operation and cause of each step for which a unit is held, in order."""
 
-_FIRST_STEP: Final = tuple(RECORD.names or ()).index("identity_us")
+_N_COLUMNS: Final = RECORD.itemsize // np.dtype(np.int64).itemsize
+_FIELDS: Final = RECORD.names or ()
+_FIRST_STEP: Final = _N_COLUMNS - len(_FIELDS) + _FIELDS.index("identity_us")  # from the end
 _N_STEPS: Final = len(_HELD_FOR) + 2
 """The steps of an occupation stand side by side: what it is held for, context, execution."""
 
@@ -77,7 +79,7 @@ def label_time(ledger: Ledger, n_families: int) -> Occupancy:
     axes = (len(LABELS), len(OPERATIONS) + 1, len(CAUSES) + 1, 2)
     total = np.zeros((n_families + 1, n_sinks, *axes), np.int64)
     busy_us = np.zeros(len(ledger.unit), np.int64)
-    columns = record.view(np.int64).reshape(len(record), len(RECORD.names or ()))
+    columns = record.view(np.int64).reshape(len(record), _N_COLUMNS)
     _add_up(
         record,
         columns[:, _FIRST_STEP : _FIRST_STEP + _N_STEPS],

@@ -10,6 +10,7 @@ from hanse.market.bits import WORD_BITS
 from hanse.market.clock import N_BOOK, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.kernels import count_bits, kernel, lowest_bit
+from hanse.market.pools import give_back
 from hanse.market.preparation import bound_nano_usd, quote
 
 
@@ -36,7 +37,7 @@ def offer_options(facts: Facts, state: State, stage: int) -> None:
     """Let a stage that comes to a plane gain from every sink that law, class and plane allow."""
     for word in range(state.option.shape[1]):
         state.option[stage, word] = _may_use(facts, state, stage, word)
-    state.quoted_at[stage] = -1
+    give_back(state.quote_rows, stage)
 
 
 @kernel

@@ -15,7 +15,7 @@ from hanse.market.units import NANO_USD_PER_USD
 def _surplus_nano_usd(facts: Facts, state: State, stage: int, offer: int) -> int:
     """Return what a quoted stage gains from an offer at its posted price."""
     place = facts.offer[offer]
-    row = state.quote[stage, place["sink"]]
+    row = state.quote[state.quote_rows.row_of[stage], place["sink"]]
     billed_us = row["occupied_us"] + facts.stage[stage]["rest_work_us"]
     price = np.int64(round(place["posted_usd_per_us"] * billed_us * 1e9))
     return int(row["worth_nano_usd"] - price)

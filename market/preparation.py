@@ -6,6 +6,7 @@ from hanse.market.bits import WORD_BITS
 from hanse.market.clock import GENERATION, NOW
 from hanse.market.columns import POSTED_RULE, Facts, Rules, State
 from hanse.market.kernels import kernel
+from hanse.market.pools import borrow_row
 from hanse.market.stage_clock import plan
 from hanse.market.states import ON_AUTHORITY, ON_IDENTITY, ON_POLICY, ON_STATE, TRANSFERRING
 from hanse.market.units import NANO_USD_PER_USD
@@ -112,13 +113,16 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
     share it.
     """
     word, bit = sink // WORD_BITS, 1 << (sink % WORD_BITS)
-    if state.quoted_at[stage] != state.clock[GENERATION]:
-        state.quoted_at[stage] = state.clock[GENERATION]
+    own, is_new = state.quote_rows.row_of[stage], False
+    if own < 0:
+        own, is_new = borrow_row(state.quote_rows, stage), True
+    if is_new or state.quoted_at[own] != state.clock[GENERATION]:
+        state.quoted_at[own] = state.clock[GENERATION]
         for k in range(state.quoted.shape[1]):
-            state.quoted[stage, k] = 0
-    elif state.quoted[stage, word] & bit != 0:
+            state.quoted[own, k] = 0
+    elif state.quoted[own, word] & bit != 0:
         return
-    state.quoted[stage, word] |= bit
+    state.quoted[own, word] |= bit
     fact, now_us = facts.stage[stage], state.clock[NOW]
     region = facts.sink[sink]["region"]
     home = state.stage[stage]["plane"]
@@ -139,7 +143,7 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
         facts.sink[sink]["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
         + facts.sink[sink]["held_usd_per_us"] * ready.holding_us
     )
-    row = state.quote[stage, sink]
+    row = state.quote[own, sink]
     row["worth_nano_usd"] = round(worth * NANO_USD_PER_USD)
     row["cost_nano_usd"] = round(cost * NANO_USD_PER_USD)
     row["occupied_us"] = ready.holding_us + busy_us

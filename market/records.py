@@ -1,5 +1,6 @@
 """Opening the record of an occupation of a unit."""
 
+from hanse.market.bits import drop_member
 from hanse.market.clock import N_RECORDS, NOW
 from hanse.market.columns import Facts, State
 from hanse.market.kernels import kernel
@@ -21,6 +22,7 @@ def occupy_unit(facts: Facts, state: State, stage: int, unit: int) -> int:
     record["final_us"] = -1
     state.unit[unit]["is_busy"] = 1
     state.idle_units[facts.unit[unit]["sink"]] -= 1
+    drop_member(state.idle, unit)
     state.unit[unit]["record"] = index
     state.stage[stage]["record"] = index
     return int(index)

@@ -5,9 +5,12 @@ in once the plan has run out. Whatever interrupts a stage first books what has p
 `planned` say which states the plan has, as most of them have no length.
 """
 
+import numpy as np
+
 from hanse.market.clock import N_OPEN, NOW
 from hanse.market.columns import Rules, State
 from hanse.market.kernels import kernel, lowest_bit
+from hanse.market.pools import borrow_row, give_back
 
 
 @kernel
@@ -15,15 +18,17 @@ def book_time(rules: Rules, state: State, stage: int, now_us: int) -> None:
     """Book the time since the last change to the states it was spent in, and clear the plan."""
     row = state.stage[stage]
     elapsed = min(now_us, rules.horizon_us) - min(row["since_us"], rules.horizon_us)
-    rest = row["planned"]
-    while rest != 0:
-        step = lowest_bit(rest)
-        rest &= rest - 1
-        spent = min(state.plan_us[stage, step], elapsed)
-        state.time_us[stage, step] += spent
-        elapsed -= spent
-        state.plan_us[stage, step] = 0
-    row["planned"] = 0
+    rest = np.int64(row["planned"])
+    if rest != 0:
+        plan_us = state.plan_us[state.plan_rows.row_of[stage]]
+        while rest != 0:
+            step = lowest_bit(int(rest))
+            rest &= rest - 1
+            spent = min(plan_us[step], elapsed)
+            state.time_us[stage, step] += spent
+            elapsed -= spent
+        row["planned"] = 0
+        give_back(state.plan_rows, stage)
     state.time_us[stage, row["state"]] += elapsed
     row["since_us"] = now_us
 
@@ -38,22 +43,28 @@ def enter(rules: Rules, state: State, stage: int, tail: int) -> None:
 @kernel
 def plan(state: State, stage: int, step: int, length_us: int) -> None:
     """Give a state a length on the plan of a stage; the states of a plan come in their order."""
-    state.plan_us[stage, step] = length_us
+    row = state.stage[stage]
+    if length_us > 0 and row["planned"] == 0:
+        borrow_row(state.plan_rows, stage)
     if length_us > 0:
-        state.stage[stage]["planned"] |= 1 << step
+        row["planned"] |= 1 << step
+    if row["planned"] >> step & 1 == 1:
+        state.plan_us[state.plan_rows.row_of[stage], step] = length_us
 
 
 @kernel
 def state_at(state: State, stage: int, now_us: int) -> int:
     """Return the state a stage is in, without booking anything."""
     row = state.stage[stage]
-    elapsed, rest = now_us - row["since_us"], row["planned"]
-    while rest != 0:
-        step = lowest_bit(rest)
-        rest &= rest - 1
-        if elapsed < state.plan_us[stage, step]:
-            return int(step)
-        elapsed -= state.plan_us[stage, step]
+    elapsed, rest = now_us - row["since_us"], np.int64(row["planned"])
+    if rest != 0:
+        plan_us = state.plan_us[state.plan_rows.row_of[stage]]
+        while rest != 0:
+            step = lowest_bit(int(rest))
+            rest &= rest - 1
+            if elapsed < plan_us[step]:
+                return int(step)
+            elapsed -= plan_us[step]
     return int(row["state"])
 
 

@@ -7,7 +7,7 @@ land. Views therefore cost nothing while nobody decides.
 
 from typing import Final
 
-from hanse.market.bits import WORD_BITS
+from hanse.market.bits import WORD_BITS, add_member, drop_member
 from hanse.market.clock import N_LOG, NOW
 from hanse.market.columns import HELD, SEEN_FREE, Facts, Rules, State
 from hanse.market.events import WAKE, schedule
@@ -69,6 +69,7 @@ def show(facts: Facts, state: State, plane: int, unit: int) -> None:
     """Make a unit visible as free."""
     fact = facts.unit[unit]
     sink = fact["sink"]
+    add_member(state.visible[plane], unit)
     state.visible_offer[plane, fact["offer"]] += 1
     state.visible_sink[plane, sink] += 1
     state.open_sink[plane, sink // WORD_BITS] |= 1 << (sink % WORD_BITS)
@@ -97,6 +98,7 @@ def hide(facts: Facts, state: State, plane: int, unit: int) -> None:
     """Make a unit invisible."""
     fact = facts.unit[unit]
     sink = fact["sink"]
+    drop_member(state.visible[plane], unit)
     state.visible_offer[plane, fact["offer"]] -= 1
     state.visible_sink[plane, sink] -= 1
     if state.visible_sink[plane, sink] == 0:

@@ -15,7 +15,7 @@ from hanse.market.units import NANO_USD_PER_USD, Integers
 @kernel
 def _net_nano_usd(state: State, stage: int, sink: int) -> int:
     """Return what a quoted stage adds to welfare at a sink."""
-    row = state.quote[stage, sink]
+    row = state.quote[state.quote_rows.row_of[stage], sink]
     return int(row["worth_nano_usd"] - row["cost_nano_usd"])
 
 

@@ -57,5 +57,5 @@ def draw_service_factors(scenario: Scenario, seed: int, n_stages: int) -> Floats
     """Draw Gamma factors on the service time of a decision, mean 1; all 1 by default."""
     shape, cs2 = attempt_shape(scenario, n_stages), scenario.number("control.service_cs2")
     if cs2 == 0:
-        return np.ones(shape)
+        return np.broadcast_to(1.0, shape)  # one number, whatever the shape
     return stream(seed, "attempt.service").gamma(1.0 / cs2, cs2, shape)
