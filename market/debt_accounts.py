@@ -53,6 +53,7 @@ def obligations(ledger: Ledger, terms: Terms) -> Obligations:
     """List every obligation that the records of a run show, in every regime alike."""
     work = executions(ledger)
     parts = [*open_crossings(ledger, work), *open_payments(ledger, work, terms)]
+    del work  # columns as long as the run, of which the parts have what they need
     return joined(parts, ledger, terms)
 
 

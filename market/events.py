@@ -1,4 +1,4 @@
-"""The event calendar of the engine: a binary heap of (instant, key), compiled.
+"""The event calendar of the engine: a heap of (instant, key) with four branches, compiled.
 
 Simultaneous events are ordered by the rank in the key (physics, refresh, report, decision,
 dispatch, settlement), then by kind, then by the index of what they concern, so that the order of
@@ -48,7 +48,7 @@ def push(heap: NDArray[np.void], size: int, at_us: int, kind: int, index: int) -
     key = key_of(kind, index)
     child = size
     while child > 0:
-        parent = (child - 1) >> 1
+        parent = (child - 1) >> 2
         above = heap[parent]
         if above["at_us"] < at_us or (above["at_us"] == at_us and above["key"] <= key):
             break
@@ -67,18 +67,15 @@ def pop(heap: NDArray[np.void], size: int) -> int:
     at_us, key = heap[size]["at_us"], heap[size]["key"]
     parent = 0
     while True:
-        child = 2 * parent + 1
+        child = 4 * parent + 1
         if child >= size:
             break
-        right = child + 1
-        if right < size and (
-            heap[right]["at_us"] < heap[child]["at_us"]
-            or (
-                heap[right]["at_us"] == heap[child]["at_us"]
-                and heap[right]["key"] < heap[child]["key"]
-            )
-        ):
-            child = right
+        for other in range(child + 1, min(child + 4, size)):
+            if heap[other]["at_us"] < heap[child]["at_us"] or (
+                heap[other]["at_us"] == heap[child]["at_us"]
+                and heap[other]["key"] < heap[child]["key"]
+            ):
+                child = other
         below = heap[child]
         if at_us < below["at_us"] or (at_us == below["at_us"] and key <= below["key"]):
             break

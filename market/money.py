@@ -110,7 +110,8 @@ class _Journal:
     """Postings as they are written down, before they are sorted by time."""
 
     def __init__(self) -> None:
-        self._parts: list[list[Integers]] = []
+        self._parts: list[list[Integers | int]] = []
+        self._n_rows: list[int] = []
 
     def add(
         self,
@@ -124,27 +125,38 @@ class _Journal:
         """Write down one kind of transfer for the rows where it happens."""
         chosen = np.arange(len(at_us)) if where is None else np.flatnonzero(where)
         columns = (at_us, kind, *debit, *credit, amount)
+        self._n_rows.append(len(chosen))
         self._parts.append(
-            [
-                np.full(len(chosen), column) if isinstance(column, int) else column[chosen]
-                for column in columns
-            ]
+            [column if isinstance(column, int) else column[chosen] for column in columns]
         )
 
     def close(self) -> Postings:
         """Return all postings in order of time, then of writing."""
-        columns = [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]
-        order = np.argsort(columns[0], kind="stable")
-        assert (columns[-1] >= 0).all(), "a posting must not be negative"
-        return Postings(
-            at_us=columns[0][order],
-            kind=columns[1][order],
-            debit=columns[2][order],
-            debit_holder=columns[3][order],
-            credit=columns[4][order],
-            credit_holder=columns[5][order],
-            amount_micro_usd=columns[6][order],
+        at_us = self._next_column()
+        order = np.argsort(at_us, kind="stable")
+        at_us = at_us[order]
+        kind, debit, debit_holder, credit, credit_holder, amount = (
+            self._next_column()[order] for _ in range(6)
         )
+        assert (amount >= 0).all(), "a posting must not be negative"
+        return Postings(
+            at_us=at_us,
+            kind=kind,
+            debit=debit,
+            debit_holder=debit_holder,
+            credit=credit,
+            credit_holder=credit_holder,
+            amount_micro_usd=amount,
+        )
+
+    def _next_column(self) -> Integers:
+        """Take the next column of all parts: one at a time, so that memory holds few twice."""
+        whole = np.empty(sum(self._n_rows), np.int64)
+        first = 0
+        for part, n_rows in zip(self._parts, self._n_rows, strict=True):
+            whole[first : first + n_rows] = part.pop(0)
+            first += n_rows
+        return whole
 
 
 def _post_bounced(book: _Journal, ledger: Ledger) -> None:

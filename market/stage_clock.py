@@ -11,6 +11,7 @@ from hanse.market.clock import N_OPEN, NOW
 from hanse.market.columns import Rules, State
 from hanse.market.kernels import kernel, lowest_bit
 from hanse.market.pools import borrow_row, give_back
+from hanse.market.units import Integers
 
 
 @kernel
@@ -87,3 +88,17 @@ def close_at(state: State, position: int) -> None:
     state.stage[moved]["open_position"] = position
     state.stage[stage]["open_position"] = -1
     state.clock[N_OPEN] = last
+
+
+def time_by_family(family: Integers, time_us: Integers, n_families: int) -> Integers:
+    """Add up stage time by family and state; shape (n_families, n_states), in one pass."""
+    total = np.zeros((n_families, time_us.shape[1]), np.int64)
+    _add_rows(family, time_us, total)
+    return total
+
+
+@kernel
+def _add_rows(family: Integers, time_us: Integers, total: Integers) -> None:
+    for stage in range(len(family)):
+        for step in range(time_us.shape[1]):
+            total[family[stage], step] += time_us[stage, step]

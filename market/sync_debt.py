@@ -210,8 +210,9 @@ def _obligations(ledger: Ledger, kind: int, n_families: int) -> _Obligations:
         still = opened & (stage["final_us"] < 0)
     closed = opened & ~expired & ~still
     paid_s = np.where(closed, _paid_us(ledger, kind), 0) / US_PER_S
+    family = ledger.stage_fact["family"].astype(np.int64)
     counts = [
-        np.bincount(ledger.stage_fact["family"], weight, n_families).astype(float)
+        np.bincount(family, weight, n_families).astype(float)
         for weight in (opened, expired, still, age_us / US_PER_S, paid_s)
     ]
     return _Obligations(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanse.market.ledger import Ledger
+from hanse.market.stage_clock import time_by_family
 from hanse.market.states import AUDIT, LAPSED, OPEN, RESIDUAL, WRONG
 from hanse.market.units import Floats, Integers
 
@@ -38,7 +39,7 @@ class FamilyCounts:
 
 def count_by_family(ledger: Ledger, n_families: int) -> FamilyCounts:
     """Count what happened to the jobs of each family."""
-    family = ledger.stage_fact["family"].copy()
+    family = ledger.stage_fact["family"].astype(np.int64)
     record = ledger.record
     work = np.flatnonzero((record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL))
     of_work = family[record["stage"][work]]
@@ -51,7 +52,7 @@ def count_by_family(ledger: Ledger, n_families: int) -> FamilyCounts:
         return np.bincount(groups, weight, n_families).astype(np.int64)
 
     return FamilyCounts(
-        state_us=(family == np.arange(n_families)[:, None]).astype(np.int64) @ ledger.time_us,
+        state_us=time_by_family(family, ledger.time_us, n_families),
         jobs=total(family_of_job),
         done=total(family_of_job[ledger.job_done_us >= 0]),
         lapsed=total(family_of_job[lapsed]),
