@@ -216,7 +216,7 @@ def _distinct(key: Integers, n_keys: int) -> tuple[Integers, Integers]:
 def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: float) -> Rows:
     """Lay the facts of stages out in rows, block by block: what is filled stays in the cache."""
     workload, job = world.workload, world.workload.stage_job
-    fact = np.empty(workload.n_stages, STAGE_FACT)
+    fact = np.zeros(workload.n_stages, STAGE_FACT)
     stage = {
         "index": np.arange(len(job)),
         "follows": np.append(job[1:] == job[:-1], False)[: len(job)],

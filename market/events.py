@@ -38,7 +38,7 @@ FINAL: Final = 82
 @kernel
 def key_of(kind: int, index: int) -> int:
     """Return the key by which simultaneous events are ordered."""
-    return (kind << _KIND_SHIFT) | index
+    return (kind << _KIND_SHIFT) | int(index)
 
 
 @kernel
