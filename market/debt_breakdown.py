@@ -124,7 +124,7 @@ def break_down(
 
 def _payments(ledger: Ledger, shown: Obligations) -> _Paid:
     """Put all payments into one set of columns."""
-    stage, plane = ledger.stage, ledger.plane["region"][ledger.stage["plane"]]
+    stage, plane = ledger.stage, ledger.plane_region[ledger.stage["plane"]]
     decided = np.flatnonzero(stage["decision_core_us"])
     checked = np.flatnonzero(stage["verification_core_us"])
     audit = _metered_audits(ledger)

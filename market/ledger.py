@@ -39,6 +39,7 @@ class Ledger:
     offer: Rows
     sink: Rows
     plane: Rows
+    plane_region: Integers
     debt: DebtMeter
     payment: Rows
     lock: Rows
@@ -88,6 +89,7 @@ def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
         offer=facts.offer,
         sink=facts.sink,
         plane=state.plane,
+        plane_region=facts.plane_region,
         debt=state.debt,
         payment=state.payment,
         lock=state.lock[: clock[N_LOCKS]],

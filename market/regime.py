@@ -255,6 +255,12 @@ variants: Final[tuple[Rung, ...]] = (
         change="the hub decides owners' own jobs, and a venue in each region all others",
         regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.MIXED),
     ),
+    Rung(
+        name="reserved",
+        title="Static reservations",
+        change="each buyer has the nodes that are reserved for it, and those reserved for nobody",
+        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.RESERVED),
+    ),
 )
 """Other layouts of control beside the ladder: "dynamic-central" with only its plane replaced."""
 

@@ -132,7 +132,12 @@ def test_a_world_shares_no_array_with_the_next() -> None:
         (
             "load.buyer_zipf",
             0.5,
-            {"workload.job_buyer", "workload.job_origin", "workload.stage_verifier"},
+            {
+                "workload.job_buyer",
+                "workload.job_origin",
+                "workload.stage_verifier",
+                "fleet.node_tenant",
+            },
         ),
         ("crossing.commit_cs2", 0.9, {"workload.attempt_commit"}),
         ("control.service_cs2", 0.9, {"workload.attempt_service"}),

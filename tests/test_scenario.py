@@ -103,6 +103,8 @@ BESIDE: dict[str, dict[str, Value]] = {
     "fleet.class_shares": TWO_CLASSES,
     "load.tool_p95_s": {"load.tool_median_s": 0.001},
     "fleet.neocloud_usd_high": {"fleet.neocloud_usd_low": 0.0},
+    "control.outages_per_day": {"measurement.horizon_s": 86_400.0},
+    "control.outage_s": {"control.outages_per_day": 1_000.0},
 }
 
 
