@@ -32,6 +32,7 @@ from hanse.market.columns import (
 from hanse.market.events import EVENT
 from hanse.market.pools import pool
 from hanse.market.states import N_STATES, N_WAITING_STATES
+from hanse.market.units import Integers
 
 
 def _book(n_requests: int, n_sinks: int, n_offers: int, n_units: int) -> BookColumns:
@@ -74,6 +75,19 @@ def _n_intervals(rules: Rules, n_stages: int) -> int:
     return 64 + n_stages * n_waits if rules.shares_books == 1 else 0
 
 
+def _n_events(facts: Facts, rules: Rules, n_records: int) -> int:
+    """Bound the events that the calendar holds at once."""
+    n_planes, n_units = len(facts.command_us), len(facts.unit)
+    wakes = n_planes * (n_units + n_records) if rules.refresh_us == 0 else 0
+    return 5 * len(facts.stage) + n_units + 8 * n_planes + wakes + 64
+
+
+def _never(facts: Facts, n_places: int) -> Integers:
+    """Return until when each buyer has a credential at each place, at the start."""
+    n_buyers = int(facts.stage["buyer"].max(initial=0)) + 1
+    return np.full((n_buyers, n_places), -1, np.int64)
+
+
 def allocate(
     facts: Facts, rules: Rules, *, n_records: int, n_families: int, n_payments: int = 0
 ) -> State:
@@ -85,46 +99,43 @@ def allocate(
     n_stages, n_units = len(facts.stage), len(facts.unit)
     n_planes, n_regions = facts.command_us.shape
     n_sinks, n_offers = len(facts.sink), len(facts.offer)
-    n_jurisdictions = int(facts.region_jurisdiction.max()) + 1
-    n_buyers = int(facts.stage["buyer"].max(initial=0)) + 1
-    n_columns = len(facts.legal) * N_WAITING_STATES
-    n_samples = len(facts.sample_us)
+    n_columns, n_samples = len(facts.legal) * N_WAITING_STATES, len(facts.sample_us)
+    set_of_units, set_of_sinks = n_words(n_units), facts.admissible.shape[1]
     depth = min(n_stages, BOOK_DEPTH)
-    wakes = n_planes * (n_units + n_records) if rules.refresh_us == 0 else 0
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
-        heap=np.empty(5 * n_stages + n_units + 8 * n_planes + wakes + 64, EVENT),
+        heap=np.empty(_n_events(facts, rules, n_records), EVENT),
         stage=np.zeros(n_stages, STAGE),
         plan_us=np.empty((n_stages, N_STATES), np.int64),
         plan_rows=pool(n_stages),
         time_us=np.zeros((n_stages, N_STATES), np.int64),
         unit=np.zeros(n_units, UNIT),
         idle_units=np.zeros(n_sinks, np.int64),
-        idle=np.zeros(n_words(n_units), np.int64),
+        idle=np.zeros(set_of_units, np.int64),
         record=np.zeros(n_records, RECORD),
         plane=np.zeros(n_planes, PLANE),
         server_free_us=np.zeros(n_planes * rules.n_servers, np.int64),
         queue_next=np.full(ITEMS_PER_STAGE * n_stages + n_planes, -1, np.int32),
         seen=np.zeros((n_planes, n_units), np.uint8),
-        visible=np.zeros((n_planes, n_words(n_units)), np.int64),
+        visible=np.zeros((n_planes, set_of_units), np.int64),
         visible_offer=np.zeros((n_planes, n_offers), np.int64),
         visible_sink=np.zeros((n_planes, n_sinks), np.int64),
-        open_sink=np.zeros((n_planes, facts.admissible.shape[1]), np.int64),
-        option=np.zeros((n_stages, facts.admissible.shape[1]), np.int64),
+        open_sink=np.zeros((n_planes, set_of_sinks), np.int64),
+        option=np.zeros((n_stages, set_of_sinks), np.int64),
         quote=np.empty((n_stages, n_sinks), QUOTE),
         quote_rows=pool(n_stages),
-        quoted=np.empty((n_stages, facts.admissible.shape[1]), np.int64),
+        quoted=np.empty((n_stages, set_of_sinks), np.int64),
         quoted_at=np.empty(n_stages, np.int64),
-        undecided=np.zeros((n_stages, facts.admissible.shape[1]), np.int64),
-        gained=np.zeros((n_planes, facts.admissible.shape[1]), np.int64),
+        undecided=np.zeros((n_stages, set_of_sinks), np.int64),
+        gained=np.zeros((n_planes, set_of_sinks), np.int64),
         sight=np.zeros((n_planes, n_regions), SIGHT),
         hold=np.empty((n_planes, n_units + 8), HOLD),
         log=np.empty(2 * n_records + n_units, LOG),
         region=np.zeros(n_regions, REGION),
         audit_queue=np.zeros(n_sinks, AUDIT_QUEUE),
         audit_next=np.full(n_stages, -1, np.int32),
-        credential_until_us=np.full((n_buyers, n_regions), -1, np.int64),
-        authority_until_us=np.full((n_buyers, n_jurisdictions), -1, np.int64),
+        credential_until_us=_never(facts, n_regions),
+        authority_until_us=_never(facts, int(facts.region_jurisdiction.max()) + 1),
         recent=np.empty(_n_intervals(rules, n_stages), INTERVAL),
         open_stage=np.zeros(n_stages, np.int64),
         book=_book(depth, n_sinks, n_offers, n_units),
