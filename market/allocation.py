@@ -98,10 +98,9 @@ def allocate(
     """
     n_stages, n_units = len(facts.stage), len(facts.unit)
     n_planes, n_regions = facts.command_us.shape
-    n_sinks, n_offers = len(facts.sink), len(facts.offer)
+    n_sinks, n_offers, depth = len(facts.sink), len(facts.offer), min(n_stages, BOOK_DEPTH)
     n_columns, n_samples = len(facts.legal) * N_WAITING_STATES, len(facts.sample_us)
     set_of_units, set_of_sinks = n_words(n_units), facts.admissible.shape[1]
-    depth = min(n_stages, BOOK_DEPTH)
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
         heap=np.empty(_n_events(facts, rules, n_records), EVENT),

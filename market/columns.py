@@ -188,16 +188,8 @@ AUDIT_QUEUE: Final = np.dtype([("first", "i8"), ("last", "i8")])
 LOCK: Final = np.dtype(
     [("stage", "i8"), ("locked_us", "i8"), ("freed_us", "i8"), ("amount_micro_usd", "i8")]
 )
-PAYMENT: Final = np.dtype(
-    [
-        ("stage", "i8"),
-        ("kind", "i8"),
-        ("is_interest", "i8"),
-        ("accrued_us", "i8"),
-        ("paid_us", "i8"),
-        ("amount_us", "i8"),
-    ]
-)
+_PAYMENT_FIELDS: Final = ("stage", "kind", "is_interest", "accrued_us", "paid_us", "amount_us")
+PAYMENT: Final = np.dtype([(name, "i8") for name in _PAYMENT_FIELDS])
 
 
 class Facts(NamedTuple):
