@@ -28,7 +28,7 @@ _SIGNATURE = np.dtype([("work", "f8"), ("part", "i8")])
 _SINK = np.dtype([("units", "f8"), ("part", "i8")])
 _COLUMN = np.dtype([("id", "i8"), ("amount", "f8"), ("via", "i8")])
 _ROW = np.dtype([*_COLUMN.descr, ("room", "f8"), ("queue", "i8"), ("factor", "f8"), ("step", "f8")])
-_ROWS, _COLUMNS, _SEEN = range(3)  # numbers in _Run.size
+_ROWS, _COLUMNS, _SEEN, _FILLED = range(4)  # numbers in _Run.size
 _WORK, _UNITS, _LEFT = range(3)  # sums in _Run.total
 _UNSEEN, _ROOT, _ANY_LEFT = -2, -1, -1
 _TOTAL_MAX: Final = 1 << 26  # products of two such totals are exact in float64
@@ -68,6 +68,7 @@ class _Run(NamedTuple):
     can_use: Flags
     cell: Floats
     curvature: Floats
+    filled: Integers
 
 
 def displace(
@@ -108,13 +109,14 @@ def displace(
         signature=np.zeros(n_signatures, _SIGNATURE),
         sink=np.zeros(n_sinks, _SINK),
         flow=np.zeros(legal.shape),
-        size=np.zeros(3, dtype=np.int64),
+        size=np.zeros(4, dtype=np.int64),
         total=np.zeros(3),
         row=np.zeros(n_signatures, _ROW),
         column=np.zeros(n_sinks, _COLUMN),
         can_use=np.zeros(legal.shape, dtype=np.bool_),
         cell=np.zeros(legal.shape),
         curvature=np.zeros((n_signatures, n_signatures)),
+        filled=np.zeros(len(column_signature), dtype=np.int64),
     )
     _check(run)
     result = Displacement(
@@ -122,27 +124,6 @@ def displace(
     )
     _integrate(run, result.displaced_us, result.displaced)
     return result
-
-
-def stratified_standard_error(displaced: Floats, stratum_us: Integers) -> float:
-    """Estimate the standard error of displaced unit time from one instant per stratum of time.
-
-    `displaced` holds the units at a uniformly drawn instant of each stratum, in order of time, and
-    `stratum_us` the lengths; the result is in unit-microseconds. Neighbours are collapsed in pairs
-    (Cochran, Sampling Techniques, 1977, 5A.12), the last three together where the number is odd: a
-    group of L adds L / (L - 1) times the squared deviations of stratum_us * displaced from the
-    shares, by length, of its sum. As strata of a group differ in mean, it errs on the large side.
-    """
-    n_strata = len(stratum_us)
-    if n_strata < 2 or len(displaced) != n_strata:
-        counts = f"{n_strata} strata and {len(displaced)} instants"
-        raise ValueError(f"strata must be at least 2, one for each instant, got {counts}")
-    group = np.minimum(np.arange(n_strata) // 2, n_strata // 2 - 1)
-    length_us = np.bincount(group, weights=stratum_us)
-    mean = np.bincount(group, weights=stratum_us * displaced) / length_us
-    squares = np.bincount(group, weights=(stratum_us * (displaced - mean[group])) ** 2)
-    size = np.bincount(group)
-    return float(np.sqrt(squares @ (size / (size - 1))))
 
 
 def _check(run: _Run) -> None:
@@ -165,9 +146,10 @@ def _integrate(run: _Run, displaced_us: Floats, displaced: Floats) -> None:
     for k in range(len(run.weight_us)):
         _count(run, k)
         displaced[k] = _solve(run)
-        for column in range(len(run.column_signature)):
+        for position in range(run.size[_FILLED]):
+            column = run.filled[position]
             signature = run.column_signature[column]
-            if run.waiting[k, column] > 0 and run.signature[signature]["part"] >= 0:
+            if run.signature[signature]["part"] >= 0:
                 weight_us = run.weight_us[k] * run.waiting[k, column]
                 weight_us /= run.signature[signature]["work"]
                 for sink in range(len(run.sink)):
@@ -179,8 +161,12 @@ def _count(run: _Run, k: int) -> None:
     """Add up waiting stages by signature and leave out whatever has no partner."""
     for signature in range(len(run.signature)):
         run.signature[signature]["work"], run.signature[signature]["part"] = 0, -1
+    run.size[_FILLED] = 0
     for column in range(len(run.column_signature)):
-        run.signature[run.column_signature[column]]["work"] += run.waiting[k, column]
+        if run.waiting[k, column] > 0:
+            run.signature[run.column_signature[column]]["work"] += run.waiting[k, column]
+            run.filled[run.size[_FILLED]] = column
+            run.size[_FILLED] += 1
     for sink in range(len(run.sink)):
         run.sink[sink]["units"], run.sink[sink]["part"] = run.available[k, sink], -1
     for signature in range(len(run.signature)):

@@ -7,7 +7,7 @@ import numpy as np
 
 from hanse.market.columns import N_DEBT_BINS
 from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION, OBLIGATION, RESOURCE
-from hanse.market.displacement import displace, stratified_standard_error
+from hanse.market.displacement import displace
 from hanse.market.ledger import Ledger
 from hanse.market.occupancy import B, C, F, Occupancy
 from hanse.market.states import (
@@ -21,6 +21,7 @@ from hanse.market.states import (
     STALENESS,
     UNMATCHED,
 )
+from hanse.market.stratified import stratified_standard_error
 from hanse.market.units import US_PER_S, Floats, Integers
 
 
@@ -197,23 +198,23 @@ def _paid_us(ledger: Ledger, kind: int) -> Integers:
 def _obligations(ledger: Ledger, kind: int, n_families: int) -> _Obligations:
     """Count the obligations of a kind by family."""
     stage = ledger.stage
-    expired, age_us = np.zeros(len(stage), bool), np.zeros(len(stage))
     if kind == DECISION:
-        opened = stage["obligation_us"] >= 0
-        expired = opened & (stage["status"] == LAPSED)
-        still = opened & (stage["status"] == ACTIVE) & (stage["record"] < 0)
-        age_us = np.where(expired, stage["done_us"] - stage["obligation_us"], 0)
+        opened = np.flatnonzero(stage["obligation_us"] >= 0)
+        status = stage["status"][opened]
+        expired, still = status == LAPSED, (status == ACTIVE) & (stage["record"][opened] < 0)
+        age_us = np.where(expired, stage["done_us"][opened] - stage["obligation_us"][opened], 0)
     else:
-        opened = stage["executed_us"] >= 0
+        is_open = stage["executed_us"] >= 0
         if kind == AUDIT_WORK:
-            opened &= stage["is_audited"] == 1
-        still = opened & (stage["final_us"] < 0)
-    closed = opened & ~expired & ~still
-    paid_s = np.where(closed, _paid_us(ledger, kind), 0) / US_PER_S
-    family = ledger.stage_fact["family"].astype(np.int64)
+            is_open &= stage["is_audited"] == 1
+        opened = np.flatnonzero(is_open)
+        expired, age_us = np.zeros(len(opened), bool), np.zeros(len(opened))
+        still = stage["final_us"][opened] < 0
+    paid_s = np.where(~expired & ~still, _paid_us(ledger, kind)[opened], 0) / US_PER_S
+    family = ledger.stage_fact["family"][opened].astype(np.int64)
     counts = [
         np.bincount(family, weight, n_families).astype(float)
-        for weight in (opened, expired, still, age_us / US_PER_S, paid_s)
+        for weight in (None, expired, still, age_us / US_PER_S, paid_s)
     ]
     return _Obligations(
         opened=counts[0],

@@ -14,7 +14,8 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_flow
 
-from hanse.market.displacement import Displacement, displace, stratified_standard_error
+from hanse.market.displacement import Displacement, displace
+from hanse.market.stratified import stratified_standard_error
 from hanse.market.units import Flags, Floats, Integers
 
 Instant = tuple[Integers, Integers, Flags]
