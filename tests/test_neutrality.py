@@ -193,7 +193,7 @@ def test_without_friction_only_the_rule_costs(load_name: str, seed: int) -> None
 
 
 @each_seed
-def test_without_a_common_pool_reservations_cost_what_their_rule_costs_alone(seed: int) -> None:
+def test_fully_reserved_nodes_cost_what_their_rule_costs_alone(seed: int) -> None:
     changes = SIZE | LOADS["middling"] | {"fleet.reserved_share": 1.0}
     world = draw_world(load("frictionless").replace(changes), seed)
     run = finish(world, regimes["reserved"], n_payments=20_000)
