@@ -6,7 +6,7 @@ does not reach what the request has been quoted already is passed over. Charged 
 same, by `count_edges`.
 """
 
-from hanse.market.bits import WORD_BITS
+from hanse.market.bits import WORD_BITS, drop_member
 from hanse.market.clock import N_BOOK, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.kernels import count_bits, kernel, lowest_bit
@@ -56,7 +56,7 @@ def write_book(facts: Facts, rules: Rules, state: State, plane: int) -> None:
 @kernel
 def _strike_off(state: State, stage: int, sink: int) -> None:
     """Take a sink off the options of a stage, for as long as its inputs stay where they are."""
-    state.option[stage, sink // WORD_BITS] ^= 1 << (sink % WORD_BITS)
+    drop_member(state.option[stage], sink)
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hanse.market.bits import WORD_BITS
+from hanse.market.bits import WORD_BITS, drop_member
 from hanse.market.clock import N_BOOK
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.kernels import kernel, lowest_bit
@@ -82,7 +82,7 @@ def _best_offer(
             premium = (cheapest - place["posted_usd_per_us"]) * NANO_USD_PER_USD
             bound -= premium * (fact["work_us"] + fact["rest_work_us"])
             if bound <= 0 and not is_contested:
-                state.undecided[stage, word] &= ~(1 << (sink % WORD_BITS))
+                drop_member(state.undecided[stage], sink)
             if bound <= best:
                 continue
             quote(facts, rules, state, stage, sink)

@@ -7,7 +7,7 @@ land. Views therefore cost nothing while nobody decides.
 
 from typing import Final
 
-from hanse.market.bits import WORD_BITS, add_member, drop_member
+from hanse.market.bits import add_member, drop_member
 from hanse.market.clock import N_LOG, NOW
 from hanse.market.columns import HELD, SEEN_FREE, Facts, Rules, State
 from hanse.market.events import WAKE, schedule
@@ -72,8 +72,8 @@ def show(facts: Facts, state: State, plane: int, unit: int) -> None:
     add_member(state.visible[plane], unit)
     state.visible_offer[plane, fact["offer"]] += 1
     state.visible_sink[plane, sink] += 1
-    state.open_sink[plane, sink // WORD_BITS] |= 1 << (sink % WORD_BITS)
-    state.gained[plane, sink // WORD_BITS] |= 1 << (sink % WORD_BITS)
+    add_member(state.open_sink[plane], sink)
+    add_member(state.gained[plane], sink)
     state.plane[plane]["n_visible"] += 1
     state.plane[plane]["has_gained"] = 1
 
@@ -102,7 +102,7 @@ def hide(facts: Facts, state: State, plane: int, unit: int) -> None:
     state.visible_offer[plane, fact["offer"]] -= 1
     state.visible_sink[plane, sink] -= 1
     if state.visible_sink[plane, sink] == 0:
-        state.open_sink[plane, sink // WORD_BITS] ^= 1 << (sink % WORD_BITS)
+        drop_member(state.open_sink[plane], sink)
     state.plane[plane]["n_visible"] -= 1
 
 
@@ -190,13 +190,3 @@ def hold(facts: Facts, state: State, plane: int, unit: int, land_us: int) -> Non
     state.hold[plane, count]["unit"] = unit
     state.hold[plane, count]["land_us"] = land_us
     state.plane[plane]["n_holds"] = count + 1
-
-
-@kernel
-def first_visible(facts: Facts, state: State, plane: int, offer: int) -> int:
-    """Return the lowest unit of an offer that the plane sees as free."""
-    row = facts.offer[offer]
-    for unit in range(row["first_unit"], row["last_unit"]):
-        if state.seen[plane, unit] == SEEN_FREE:
-            return int(unit)
-    return -1
