@@ -224,42 +224,48 @@ ladder: Final[tuple[Rung, ...]] = (
     ),
 )
 
+
+def _layout(name: str, title: str, change: str, plane: Plane) -> Rung:
+    regime = replace_part(DYNAMIC_CENTRAL, plane=plane)
+    return Rung(name=name, title=title, change=change, regime=regime)
+
+
 variants: Final[tuple[Rung, ...]] = (
-    Rung(
-        name="shards",
-        title="Shards of a hub",
-        change="several planes in the hub's place each decide for buyers of their own",
-        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.SHARDS),
+    _layout(
+        "shards",
+        "Shards of a hub",
+        "several planes in the hub's place each decide for buyers of their own",
+        Plane.SHARDS,
     ),
-    Rung(
-        name="tree",
-        title="Tree",
-        change="each region tries its own units first, and passes on to the hub what finds none",
-        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.TREE),
+    _layout(
+        "tree",
+        "Tree",
+        "each region tries its own units first, and passes on to the hub what finds none",
+        Plane.TREE,
     ),
-    Rung(
-        name="peer-to-peer",
-        title="Peer to peer",
-        change="each buyer decides for itself, with the nearest regions in view",
-        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.PEERS),
+    _layout(
+        "peer-to-peer",
+        "Peer to peer",
+        "each buyer decides for itself, with the nearest regions in view",
+        Plane.PEERS,
     ),
-    Rung(
-        name="federation",
-        title="Federation",
-        change="each jurisdiction decides on its own units; what finds none goes round the others",
-        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.FEDERATION),
+    _layout(
+        "federation",
+        "Federation",
+        "each jurisdiction decides on its own units; what finds none goes round the others",
+        Plane.FEDERATION,
     ),
-    Rung(
-        name="mixed",
-        title="Mixed",
-        change="the hub decides owners' own jobs, and a venue in each region all others",
-        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.MIXED),
+    _layout(
+        "mixed",
+        "Mixed",
+        "the hub decides owners' own jobs, and a venue in each region all others",
+        Plane.MIXED,
     ),
-    Rung(
-        name="reserved",
-        title="Static reservations",
-        change="each buyer has the nodes that are reserved for it, and those reserved for nobody",
-        regime=replace_part(DYNAMIC_CENTRAL, plane=Plane.RESERVED),
+    _layout(
+        "reserved",
+        "Static reservations",
+        "each buyer has the nodes that are reserved for it, and those reserved for nobody",
+        Plane.RESERVED,
     ),
 )
 """Other layouts of control beside the ladder: "dynamic-central" with only its plane replaced."""
