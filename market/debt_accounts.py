@@ -24,7 +24,7 @@ from hanse.market.obligations import (
 )
 from hanse.market.open_crossings import open_crossings
 from hanse.market.open_payments import open_payments
-from hanse.market.states import ACTIVE, AUDIT, LAPSED
+from hanse.market.states import AUDIT
 from hanse.market.sync_debt import DebtAccount, debt_accounts
 from hanse.market.terms import Terms
 from hanse.market.units import J_PER_KWH, MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
@@ -36,16 +36,13 @@ assert _UNIT.tolist() == [US_PER_S] * N_KINDS, "both are millionths"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedAccount(DebtAccount):
-    """An account with what stands apart of it, and its worth.
+    """An account and its worth.
 
-    `open_mean_stock` is the time average of what was open at the horizon, at the class mean, or for
-    money at what is owed. `mean_stock_usd` values both stocks at the world's prices: money at the
-    capital that binding it takes, work at what it takes. Nothing prices the time of commits and
-    approvals but the unit that is held for them.
+    `mean_stock_usd` values both of its stocks at the world's prices: money at the capital that
+    binding it takes, work at what it takes. Nothing prices the time of commits and approvals but
+    the unit that is held for them.
     """
 
-    expired_count: int
-    open_mean_stock: float
     mean_stock_usd: float
 
 
@@ -76,42 +73,15 @@ def priced_accounts(
     metered = debt_accounts(ledger, n_families)
     priced = []
     for k, kind in enumerate(METERED):
-        count, age_s = _open_and_expired(ledger, kind, n_families)
         price = np.full(n_families, core_usd)
         if kind == AUDIT_WORK:
             price = _audit_usd_per_s(ledger, n_families)
         for account in metered[k * n_families : (k + 1) * n_families]:
-            n_open = account.open_count
-            mean = account.open_at_horizon_class_mean / n_open if n_open else 0.0
-            still = mean * float(age_s[account.family]) / (ledger.horizon_us / US_PER_S)
-            priced.append(
-                PricedAccount(
-                    **{f.name: getattr(account, f.name) for f in fields(DebtAccount)},
-                    expired_count=int(count[account.family]),
-                    open_mean_stock=still,
-                    mean_stock_usd=(account.mean_stock + still) * float(price[account.family]),
-                )
-            )
+            stock = account.mean_stock + account.open_mean_stock
+            of_account = {f.name: getattr(account, f.name) for f in fields(DebtAccount)}
+            usd = stock * float(price[account.family])
+            priced.append(PricedAccount(**of_account, mean_stock_usd=usd))
     return priced + _shown_accounts(ledger, shown, n_families)
-
-
-def _open_and_expired(ledger: Ledger, kind: int, n_families: int) -> tuple[Floats, Floats]:
-    """Count expired obligations, and add up the ages of those open at the horizon, by family."""
-    row = ledger.stage
-    expired = np.zeros(0, np.int64)
-    if kind == DECISION:
-        opened_us, status = row["obligation_us"], row["status"]
-        expired = np.flatnonzero((status == LAPSED) & (opened_us >= 0))
-        still = np.flatnonzero((status == ACTIVE) & (opened_us >= 0) & (row["record"] < 0))
-    else:
-        opened_us = row["executed_us"]
-        still = np.flatnonzero((row["final_us"] < 0) & (opened_us >= 0))
-        if kind == AUDIT_WORK:
-            still = still[row["is_audited"][still] == 1]
-    family = ledger.stage_fact["family"]
-    age_s = (ledger.horizon_us - opened_us[still]) / US_PER_S
-    counts = np.bincount(family[expired], minlength=n_families).astype(float)
-    return counts, np.bincount(family[still], age_s, n_families).astype(float)
 
 
 def _audit_usd_per_s(ledger: Ledger, n_families: int) -> Floats:

@@ -119,7 +119,8 @@ class DebtAccount:
 
     accrual + interest = paydown + default holds, where an obligation that expires adds the class
     mean to accrual and to default. Those open at the horizon stand apart, at the class mean.
-    `mean_stock` is the time average of what was open and unpaid.
+    `mean_stock` is the time average of what was open and unpaid, `open_mean_stock` that of what was
+    open at the horizon, at the class mean, or for money at what is owed.
     """
 
     family: int
@@ -131,19 +132,22 @@ class DebtAccount:
     default: float
     mean_stock: float
     count: int
+    expired_count: int
     open_count: int
     open_at_horizon_class_mean: float
+    open_mean_stock: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Obligations:
-    """Obligations opened, expired and open at the horizon, and the total age of the expired."""
+    """Obligations by family: how many, how old in all, and what was paid on those closed."""
 
     opened: Floats
     expired: Floats
     still: Floats
     expired_age_s: Floats
-    paid_by_closed: Floats
+    still_age_s: Floats
+    paid_by_closed_s: Floats
 
 
 _KINDS: Final = (DECISION, CHECK, AUDIT_WORK)
@@ -165,7 +169,7 @@ def _account(ledger: Ledger, counts: _Obligations, kind: int, family: int) -> De
     n_opened, n_expired = int(counts.opened[family]), int(counts.expired[family])
     n_open = int(counts.still[family])
     n_closed = n_opened - n_expired - n_open
-    class_mean = counts.paid_by_closed[family] / n_closed if n_closed > 0 else 0.0
+    class_mean = counts.paid_by_closed_s[family] / n_closed if n_closed > 0 else 0.0
     default = class_mean * n_expired
     horizon_s = ledger.horizon_us / US_PER_S
     return DebtAccount(
@@ -178,8 +182,10 @@ def _account(ledger: Ledger, counts: _Obligations, kind: int, family: int) -> De
         default=default,
         mean_stock=(area + class_mean * counts.expired_age_s[family]) / horizon_s,
         count=n_opened,
+        expired_count=n_expired,
         open_count=n_open,
         open_at_horizon_class_mean=class_mean * n_open,
+        open_mean_stock=class_mean * counts.still_age_s[family] / horizon_s,
     )
 
 
@@ -199,29 +205,33 @@ def _obligations(ledger: Ledger, kind: int, n_families: int) -> _Obligations:
     """Count the obligations of a kind by family."""
     stage = ledger.stage
     if kind == DECISION:
-        opened = np.flatnonzero(stage["obligation_us"] >= 0)
+        opened_us = stage["obligation_us"]
+        opened = np.flatnonzero(opened_us >= 0)
         status = stage["status"][opened]
         expired, still = status == LAPSED, (status == ACTIVE) & (stage["record"][opened] < 0)
-        age_us = np.where(expired, stage["done_us"][opened] - stage["obligation_us"][opened], 0)
+        age_us = np.where(expired, stage["done_us"][opened] - opened_us[opened], 0)
     else:
-        is_open = stage["executed_us"] >= 0
+        opened_us = stage["executed_us"]
+        is_open = opened_us >= 0
         if kind == AUDIT_WORK:
             is_open &= stage["is_audited"] == 1
         opened = np.flatnonzero(is_open)
         expired, age_us = np.zeros(len(opened), bool), np.zeros(len(opened))
         still = stage["final_us"][opened] < 0
-    paid_s = np.where(~expired & ~still, _paid_us(ledger, kind)[opened], 0) / US_PER_S
+    still_us = np.where(still, ledger.horizon_us - opened_us[opened], 0)
+    paid_us = np.where(expired | still, 0, _paid_us(ledger, kind)[opened])
     family = ledger.stage_fact["family"][opened].astype(np.int64)
     counts = [
         np.bincount(family, weight, n_families).astype(float)
-        for weight in (None, expired, still, age_us / US_PER_S, paid_s)
+        for weight in (None, expired, still, *(us / US_PER_S for us in (age_us, still_us, paid_us)))
     ]
     return _Obligations(
         opened=counts[0],
         expired=counts[1],
         still=counts[2],
         expired_age_s=counts[3],
-        paid_by_closed=counts[4],
+        still_age_s=counts[4],
+        paid_by_closed_s=counts[5],
     )
 
 
