@@ -30,7 +30,6 @@ from hanse.agents.fleet import Fleet
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.regime import regimes
-from hanse.market.states import AUDIT, RESIDUAL
 from hanse.market.units import NANO_USD_PER_USD, US_PER_HOUR, US_PER_MS, US_PER_S
 from hanse.scenarios.oracle_worlds import plain_workload, plain_world, poisson_us
 from hanse.scenarios.streams import stream
@@ -121,7 +120,7 @@ def by_hanse(world: World) -> tuple[float, Assignments]:
     seconds = perf_counter() - started
     release(model)
     record = ledger.record
-    work = record[(record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)]
+    work = record[ledger.is_work]
     columns = (work[name].tolist() for name in ("stage", "unit", "accepted_us", "end_us"))
     return seconds, sorted(zip(*columns, strict=True))
 

@@ -18,7 +18,6 @@ from hanse.market.obligations import (
     UNDELIVERED,
     UNPAID,
     Obligations,
-    is_work,
 )
 from hanse.market.states import (
     AUDIT,
@@ -172,7 +171,7 @@ def _metered_audits(ledger: Ledger) -> Rows:
     if len(audit) == 0:
         return audit
     width = int(record["epoch"].max()) + 1
-    work = np.flatnonzero(is_work(record["outcome"]))
+    work = np.flatnonzero(ledger.is_work)
     key = record["stage"][work] * width + record["epoch"][work]
     order = np.argsort(key)
     found = np.searchsorted(key[order], audit["stage"] * width + audit["epoch"])

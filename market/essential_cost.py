@@ -11,7 +11,6 @@ import numpy as np
 from hanse.market.bits import unpack
 from hanse.market.columns import Facts
 from hanse.market.ledger import Ledger
-from hanse.market.obligations import is_work
 from hanse.market.states import CONTEXT, IDENTITY, OPERATIONS, POLICY, VERIFICATION
 from hanse.market.terms import Terms
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
@@ -53,7 +52,7 @@ class EssentialCost:
 def executed_stages(ledger: Ledger) -> Flags:
     """Say of each stage whether any execution of it ended within the horizon."""
     record = ledger.record
-    ended = is_work(record["outcome"]) & (record["end_us"] <= ledger.horizon_us)
+    ended = ledger.is_work & (record["end_us"] <= ledger.horizon_us)
     executed = np.zeros(len(ledger.stage), bool)
     executed[record["stage"][ended]] = True
     return executed

@@ -15,7 +15,7 @@ from hanse.market.clock import (
     N_REDOS,
 )
 from hanse.market.columns import DebtMeter, Facts, Rows, Rules, State
-from hanse.market.states import COMPLETE, LAPSED
+from hanse.market.states import AUDIT, COMPLETE, LAPSED, RESIDUAL
 from hanse.market.units import Flags, Integers
 
 Counts = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
@@ -58,6 +58,13 @@ class Ledger:
     n_audits: int
     n_catches: int
     n_certified: int
+
+    @property
+    def is_work(self) -> Flags:
+        """Say of each record whether it executes a stage: neither an audit nor residual work."""
+        outcome = self.record["outcome"]
+        chosen: Flags = (outcome != AUDIT) & (outcome != RESIDUAL)
+        return chosen
 
     @property
     def lapsed_job(self) -> Flags:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from hanse.market.ledger import Ledger
-from hanse.market.states import AUDIT, CAUGHT, RESIDUAL
+from hanse.market.states import AUDIT, CAUGHT
 from hanse.market.units import MICRO_USD_PER_USD, Integers
 from hanse.verification.incentives import slash
 
@@ -83,7 +83,7 @@ def post(ledger: Ledger, *, stake_multiple: float, verifier: Integers) -> Postin
     final; that they are paid only after the lag is a cost of capital, not a transfer.
     """
     record = ledger.record
-    work = np.flatnonzero((record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL))
+    work = np.flatnonzero(ledger.is_work)
     rows = {name: record[name][work] for name in _NEEDED}
     buyer = ledger.stage_fact["buyer"][rows["stage"]]
     owner = ledger.offer["owner"][ledger.unit["offer"][rows["unit"]]]

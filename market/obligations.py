@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 
 from hanse.market.ledger import Ledger
-from hanse.market.states import AUDIT, RESIDUAL
 from hanse.market.terms import Terms
 from hanse.market.units import (
     MICRO_USD_PER_USD,
@@ -127,15 +126,9 @@ class Executions:
     end_us: Integers
 
 
-def is_work(outcome: Integers) -> Flags:
-    """Say of records, by their outcome, whether they execute stages."""
-    chosen: Flags = (outcome != AUDIT) & (outcome != RESIDUAL)
-    return chosen
-
-
 def executions(ledger: Ledger) -> Executions:
     """Take out the columns that obligations are read from."""
-    record = np.flatnonzero(is_work(ledger.record["outcome"]))
+    record = np.flatnonzero(ledger.is_work)
     stage = ledger.record["stage"][record]
     unit = ledger.record["unit"][record]
     accepted_us, end_us = ledger.record["accepted_us"][record], ledger.record["end_us"][record]

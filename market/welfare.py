@@ -6,7 +6,7 @@ import numpy as np
 
 from hanse.market.ledger import Ledger
 from hanse.market.occupancy import B, C, F, H, I, Occupancy, U
-from hanse.market.states import AUDIT, COMPLETE, RESIDUAL, RIGHT, VERIFICATION
+from hanse.market.states import COMPLETE, RESIDUAL, RIGHT, VERIFICATION
 from hanse.market.terms import Terms
 from hanse.market.units import (
     J_PER_KWH,
@@ -129,8 +129,7 @@ def _value_usd(ledger: Ledger, n_families: int) -> Floats:
 def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
     """Charge capital: receivables over the invoice lag, escrow until finality, and stakes."""
     record, horizon_us = ledger.record, ledger.horizon_us
-    outcome = record["outcome"]
-    work = np.flatnonzero((outcome != RESIDUAL) & (outcome != AUDIT))
+    work = np.flatnonzero(ledger.is_work)
     final_us = record["final_us"][work]
     end_us = np.where(final_us >= 0, final_us, horizon_us)
     price_usd = record["payment_micro_usd"][work] / MICRO_USD_PER_USD

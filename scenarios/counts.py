@@ -6,7 +6,7 @@ import numpy as np
 
 from hanse.market.ledger import Ledger
 from hanse.market.stage_clock import time_by_family
-from hanse.market.states import AUDIT, LAPSED, OPEN, RESIDUAL, WRONG
+from hanse.market.states import LAPSED, OPEN, WRONG
 from hanse.market.units import Floats, Integers
 
 
@@ -41,7 +41,7 @@ def count_by_family(ledger: Ledger, n_families: int) -> FamilyCounts:
     """Count what happened to the jobs of each family."""
     family = ledger.stage_fact["family"].astype(np.int64)
     record = ledger.record
-    work = np.flatnonzero((record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL))
+    work = np.flatnonzero(ledger.is_work)
     of_work = family[record["stage"][work]]
     end_us = record["end_us"][work]
     ended = end_us <= ledger.horizon_us

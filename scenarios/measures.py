@@ -21,12 +21,10 @@ from hanse.market.money import ACCOUNTS, KINDS, Postings, post
 from hanse.market.obligations import RECORDED_OBLIGATION, RECORDED_RESOURCE, Obligations
 from hanse.market.occupancy import NONE, Occupancy, U, label_time
 from hanse.market.states import (
-    AUDIT,
     CAUSES,
     LABELS,
     N_WAITING_STATES,
     OPERATIONS,
-    RESIDUAL,
     STATES,
     TOOL,
 )
@@ -324,7 +322,7 @@ def _postings(postings: Postings) -> Table:
 def _prices(measured: Measured) -> Table:
     ledger, world = measured.ledger, measured.world
     record = ledger.record
-    work = np.flatnonzero((record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL))
+    work = np.flatnonzero(ledger.is_work)
     sink = ledger.unit["sink"][record["unit"][work]]
     n_sinks = len(ledger.sink)
     paid = np.bincount(sink, record["payment_micro_usd"][work], n_sinks) / MICRO_USD_PER_USD

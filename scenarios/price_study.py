@@ -23,7 +23,6 @@ from hanse.market.columns import Rows
 from hanse.market.ledger import Ledger
 from hanse.market.planner import Planner
 from hanse.market.regime import Rung, ladder
-from hanse.market.states import AUDIT, RESIDUAL
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_HOUR, US_PER_S, Floats
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.executors import available_workers, run_in_order
@@ -133,7 +132,7 @@ def purchases(world: World, ledger: Ledger, planner: Planner) -> pd.DataFrame:
     - verifier_rtt_ms : between the unit's region and the region of the audit.
     """
     record = ledger.record
-    row = record[(record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)]
+    row = record[ledger.is_work]
     row = row[row["end_us"] > row["accepted_us"]]
     stage, work, geography = row["stage"], world.workload, world.geography
     fact, region = ledger.stage_fact[stage], ledger.unit["region"][row["unit"]]

@@ -9,7 +9,7 @@ from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.regime import Regime, ladder, regimes
-from hanse.market.states import AUDIT, CAUGHT, RESIDUAL
+from hanse.market.states import CAUGHT
 from hanse.market.units import Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.measures import Table, measure, tables_of
@@ -122,8 +122,7 @@ def _name_of(regime: Regime) -> str:
 def sign_receipts(world: World, ledger: Ledger) -> Table:
     """Really sign and check the receipts of sampled and of disputed executions."""
     record = ledger.record
-    ended = (record["end_us"] <= ledger.horizon_us) & (record["outcome"] != AUDIT)
-    ended &= record["outcome"] != RESIDUAL
+    ended = ledger.is_work & (record["end_us"] <= ledger.horizon_us)
     disputed = record["outcome"] == CAUGHT
     chosen = np.flatnonzero(ended & (disputed | world.workload.stage_is_sampled[record["stage"]]))
     tally = _signed(world, ledger, chosen)

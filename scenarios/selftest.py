@@ -19,7 +19,6 @@ from hanse.market.occupancy import B, C, label_time
 from hanse.market.regime import AUDITED_MARKET
 from hanse.market.states import (
     ACTIVE,
-    AUDIT,
     COMPLETE,
     DELIVERING,
     IN_FLIGHT,
@@ -29,7 +28,6 @@ from hanse.market.states import (
     ON_IDENTITY,
     ON_POLICY,
     ON_STATE,
-    RESIDUAL,
     TRANSFERRING,
 )
 from hanse.market.units import US_PER_MS
@@ -262,7 +260,7 @@ def _escrow_micro_usd(world: World, ledger: Ledger) -> tuple[int, int]:
     verifier = np.maximum(0, world.workload.stage_verifier)
     balance = post(ledger, stake_multiple=multiple, verifier=verifier).balances()
     record = ledger.record
-    work = record[(record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)]
+    work = record[ledger.is_work]
     price = work["payment_micro_usd"][work["final_us"] < 0]
     due = int(price.sum()) + int(np.rint(multiple * price).sum())
     return balance.get((ESCROW, 0), 0) + balance.get((STAKE, 0), 0), due

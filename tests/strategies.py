@@ -32,7 +32,7 @@ from hanse.market.regime import (
     Rule,
     Settlement,
 )
-from hanse.market.states import AUDIT, RESIDUAL
+from hanse.market.states import AUDIT
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT, Terms
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
 from hanse.scenarios.measures import Measured, measure, tables_of
@@ -99,8 +99,7 @@ class Finished:
     @property
     def work(self) -> Rows:
         """Return the occupations that execute stages: neither audits nor residual work."""
-        outcome = self.ledger.record["outcome"]
-        chosen: Rows = self.ledger.record[(outcome != AUDIT) & (outcome != RESIDUAL)]
+        chosen: Rows = self.ledger.record[self.ledger.is_work]
         return chosen
 
     @property

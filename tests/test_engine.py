@@ -29,7 +29,6 @@ from hanse.market.states import (
     LAPSED,
     QUEUED,
     REDO,
-    RESIDUAL,
     STATES,
     TRANSFERRING,
     UNMATCHED,
@@ -71,10 +70,7 @@ def named(times_s: dict[int, float]) -> dict[str, float]:
 
 def executions(ledger: Ledger) -> Spans:
     """Return (stage, unit, from, to) in seconds of each execution, in order of acceptance."""
-    rows = ledger.record[
-        (ledger.record["outcome"] != AUDIT) & (ledger.record["outcome"] != RESIDUAL)
-    ]
-    return spans(rows)
+    return spans(ledger.record[ledger.is_work])
 
 
 def audits(ledger: Ledger) -> Spans:

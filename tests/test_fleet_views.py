@@ -19,7 +19,7 @@ from hanse.agents.verifier import Verifier
 from hanse.agents.world import World
 from hanse.market.clock import N_RECORDS
 from hanse.market.regime import Regime, ladder
-from hanse.market.states import AUDIT, COMPLETE, OPEN, RESIDUAL
+from hanse.market.states import COMPLETE, OPEN
 from tests.strategies import SmallWorld, small_worlds
 
 AUDITED = ladder[-1].regime
@@ -167,8 +167,8 @@ def test_a_node_cheats_as_the_engine_recorded_whenever_the_coin_tempts_it(
 ) -> None:
     world = small.build()
     model = ComputeMarket(world, regime)
-    record = model.run_to_horizon().record
-    for row in record[(record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)]:
+    ledger = model.run_to_horizon()
+    for row in ledger.record[ledger.is_work]:
         unit, stage = int(row["unit"]), int(row["stage"])
         region = world.fleet.node_region[unit]
         # Resource cost at the world's prices: hardware, and power at the region's tariff.

@@ -29,12 +29,10 @@ from hanse.market.regime import (
     variants,
 )
 from hanse.market.states import (
-    AUDIT,
     CAUSES,
     CONTEXT,
     DISTANCE,
     OPERATIONS,
-    RESIDUAL,
     STALENESS,
 )
 from hanse.market.states import RULE as BY_RULE
@@ -117,7 +115,7 @@ def reference(world: World, regime: Regime = CENTRAL) -> Ledger:
 def allocation(ledger: Ledger) -> list[tuple[int, int, int, int]]:
     """Return (stage, unit, acceptance, end) of each execution and (stage, -1, done, status)."""
     record, stage = ledger.record, ledger.stage
-    work = record[(record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)]
+    work = record[ledger.is_work]
     names = ["stage", "unit", "accepted_us", "end_us"]
     rows = list(zip(*(work[name].tolist() for name in names), strict=True))
     ends = zip(stage["done_us"].tolist(), stage["status"].tolist(), strict=True)

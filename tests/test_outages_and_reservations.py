@@ -14,13 +14,11 @@ from hanse.market.occupancy import H, I, label_time
 from hanse.market.reference import reference_ledger
 from hanse.market.regime import Cadence, Plane, Regime
 from hanse.market.states import (
-    AUDIT,
     DISPATCHED,
     IN_FLIGHT,
     LANDING,
     N_WAITING_STATES,
     QUEUED,
-    RESIDUAL,
     UNMATCHED,
 )
 from hanse.market.units import US_PER_S, Integers
@@ -208,7 +206,7 @@ def test_a_tenant_s_unit_serves_its_tenant_alone(small: SmallWorld, regime: Regi
     world = small.build()
     run = finish(world, replace(regime, plane=Plane.RESERVED))
     record = run.ledger.record
-    work = record[(record["outcome"] != AUDIT) & (record["outcome"] != RESIDUAL)]
+    work = record[run.ledger.is_work]
     tenant = world.fleet.node_tenant[work["unit"]]
     buyer = run.ledger.stage_fact["buyer"][work["stage"]]
     assert ((tenant == -1) | (tenant == buyer)).all()
