@@ -120,7 +120,7 @@ def by_hanse(world: World) -> tuple[float, Assignments]:
     seconds = perf_counter() - started
     release(model)
     record = ledger.record
-    work = record[ledger.is_work]
+    work = record[ledger.work]
     columns = (work[name].tolist() for name in ("stage", "unit", "accepted_us", "end_us"))
     return seconds, sorted(zip(*columns, strict=True))
 

@@ -5,8 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from hanse.market.columns import N_DEBT_BINS
+from hanse.market.columns import N_DEBT_BINS, Rows
 from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION
+from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.obligations import (
     CLOSED,
@@ -27,7 +28,15 @@ from hanse.market.open_payments import open_payments
 from hanse.market.states import AUDIT
 from hanse.market.sync_debt import DebtAccount, debt_accounts
 from hanse.market.terms import Terms
-from hanse.market.units import J_PER_KWH, MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
+from hanse.market.units import (
+    J_PER_KWH,
+    MICRO_USD_PER_USD,
+    S_PER_HOUR,
+    US_PER_S,
+    Flags,
+    Floats,
+    Integers,
+)
 
 METERED: Final = (DECISION, CHECK, AUDIT_WORK)
 _UNIT: Final = np.repeat([US_PER_S, MICRO_USD_PER_USD], [UNPAID, N_KINDS - UNPAID])
@@ -99,29 +108,58 @@ def _audit_usd_per_s(ledger: Ledger, n_families: int) -> Floats:
 
 def _shown_accounts(ledger: Ledger, shown: Obligations, n_families: int) -> list[PricedAccount]:
     """Add up the rows by kind, family and fate."""
-    shape = (N_KINDS, n_families, N_FATES)
-    family = ledger.stage_fact["family"][shown.stage]
-    key = (shown.kind * n_families + family) * N_FATES + shown.fate
-    age_s = (np.minimum(shown.paid_us, ledger.horizon_us) - shown.opened_us) / US_PER_S
-    amount = shown.amount / US_PER_S
-    total = [
-        np.bincount(key, weight, N_KINDS * n_families * N_FATES).reshape(shape)
-        for weight in (
-            np.ones(len(key)),
-            amount,
-            amount * shown.is_interest,
-            amount * age_s,
-            age_s,
-            shown.usd_area,
-        )
-    ]
+    total = np.zeros((N_KINDS, n_families, _N_SUMS, N_FATES))
+    _add_shown(
+        ledger.stage_fact,
+        ledger.horizon_us,
+        shown.kind,
+        shown.stage,
+        shown.fate,
+        shown.is_interest,
+        shown.opened_us,
+        shown.paid_us,
+        shown.amount,
+        shown.usd_area,
+        total,
+    )
     # Plain numbers from here on: there are few, and numpy is slow at few.
-    sums = np.stack(total, axis=2).tolist()
+    sums = total.tolist()
     return [
         _shown_account(ledger, kind, family, sums[kind][family])
         for kind in range(N_KINDS)
         for family in range(n_families)
     ]
+
+
+_COUNT, _AMOUNT, _INTEREST, _AREA, _AGE, _USD_AREA = range(6)
+_N_SUMS: Final = 6
+
+
+@kernel
+def _add_shown(
+    fact: Rows,
+    horizon_us: int,
+    kind: Integers,
+    stage: Integers,
+    fate: Integers,
+    is_interest: Flags,
+    opened_us: Integers,
+    paid_us: Integers,
+    amount: Integers,
+    usd_area: Floats,
+    total: Floats,
+) -> None:
+    for k in range(len(kind)):
+        age_s = (min(paid_us[k], horizon_us) - opened_us[k]) / US_PER_S
+        due = amount[k] / US_PER_S
+        sums, of = total[kind[k], fact[stage[k]]["family"]], fate[k]
+        sums[_COUNT, of] += 1
+        sums[_AMOUNT, of] += due
+        sums[_AREA, of] += due * age_s
+        sums[_AGE, of] += age_s
+        sums[_USD_AREA, of] += usd_area[k]
+        if is_interest[k]:
+            sums[_INTEREST, of] += due
 
 
 def _shown_account(

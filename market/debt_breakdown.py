@@ -171,7 +171,7 @@ def _metered_audits(ledger: Ledger) -> Rows:
     if len(audit) == 0:
         return audit
     width = int(record["epoch"].max()) + 1
-    work = np.flatnonzero(ledger.is_work)
+    work = ledger.work
     key = record["stage"][work] * width + record["epoch"][work]
     order = np.argsort(key)
     found = np.searchsorted(key[order], audit["stage"] * width + audit["epoch"])

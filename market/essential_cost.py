@@ -52,9 +52,9 @@ class EssentialCost:
 def executed_stages(ledger: Ledger) -> Flags:
     """Say of each stage whether any execution of it ended within the horizon."""
     record = ledger.record
-    ended = ledger.is_work & (record["end_us"] <= ledger.horizon_us)
+    ended = record["end_us"][ledger.work] <= ledger.horizon_us
     executed = np.zeros(len(ledger.stage), bool)
-    executed[record["stage"][ended]] = True
+    executed[record["stage"][ledger.work[ended]]] = True
     return executed
 
 

@@ -27,7 +27,8 @@ class Ledger:
     """Both ledgers of time, the metered debt and the counts at the sampled instants.
 
     It knows no regime. `record` has a row per occupation of a unit, `stage` one per stage, with
-    `time_us`, shape (n_stages, n_states), beside it. `outcome` counters are whole-run totals.
+    `time_us`, shape (n_stages, n_states), beside it. `work` are the rows of `record` that execute a
+    stage: neither an audit nor residual work. Counts of events are whole-run totals.
     """
 
     horizon_us: int
@@ -35,6 +36,7 @@ class Ledger:
     stage: Rows
     time_us: Integers
     record: Rows
+    work: Integers
     unit: Rows
     offer: Rows
     sink: Rows
@@ -60,13 +62,6 @@ class Ledger:
     n_certified: int
 
     @property
-    def is_work(self) -> Flags:
-        """Say of each record whether it executes a stage: neither an audit nor residual work."""
-        outcome = self.record["outcome"]
-        chosen: Flags = (outcome != AUDIT) & (outcome != RESIDUAL)
-        return chosen
-
-    @property
     def lapsed_job(self) -> Flags:
         """Say of each stage whether its job was abandoned."""
         lapsed = np.zeros(int(self.stage_fact["job"].max(initial=-1)) + 1, bool)
@@ -86,12 +81,15 @@ class Ledger:
 def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
     """Take the ledger off a closed run; arrays are views, so the state must not advance further."""
     clock = state.clock
+    record = state.record[: clock[N_RECORDS]]
+    outcome = record["outcome"]
     return Ledger(
         horizon_us=rules.horizon_us,
         stage_fact=facts.stage,
         stage=state.stage,
         time_us=state.time_us,
-        record=state.record[: clock[N_RECORDS]],
+        record=record,
+        work=np.flatnonzero((outcome != AUDIT) & (outcome != RESIDUAL)),
         unit=facts.unit,
         offer=facts.offer,
         sink=facts.sink,

@@ -83,7 +83,7 @@ def post(ledger: Ledger, *, stake_multiple: float, verifier: Integers) -> Postin
     final; that they are paid only after the lag is a cost of capital, not a transfer.
     """
     record = ledger.record
-    work = np.flatnonzero(ledger.is_work)
+    work = ledger.work
     rows = {name: record[name][work] for name in _NEEDED}
     buyer = ledger.stage_fact["buyer"][rows["stage"]]
     owner = ledger.offer["owner"][ledger.unit["offer"][rows["unit"]]]

@@ -128,7 +128,7 @@ class Executions:
 
 def executions(ledger: Ledger) -> Executions:
     """Take out the columns that obligations are read from."""
-    record = np.flatnonzero(ledger.is_work)
+    record = ledger.work
     stage = ledger.record["stage"][record]
     unit = ledger.record["unit"][record]
     accepted_us, end_us = ledger.record["accepted_us"][record], ledger.record["end_us"][record]

@@ -5,6 +5,8 @@ from typing import Final
 
 import numpy as np
 
+from hanse.market.columns import Rows
+from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.obligations import (
     APPROVAL,
@@ -63,26 +65,19 @@ def _crossed(ledger: Ledger, work: Executions) -> tuple[_Crossed, Integers, Inte
     commands of a stage is known, and that those of an accepted one fit between its leaving and its
     landing: what the total exceeds that by, commands that bounced have done in vain.
     """
-    total_us = ledger.time_us[:, _STEPS[0] : _STEPS[-1] + 1]
-    has_crossed = total_us[:, 0] + total_us[:, _STATE_STEP] + total_us[:, _AUTHORITY_STEP] > 0
-    released = np.flatnonzero(has_crossed & (ledger.stage_fact["holds"] == 0))
-    index = np.full(len(total_us), -1)
-    index[released] = np.arange(len(released))
-    total_us = total_us[released]
-    crossed_us = total_us.sum(axis=1)
-    row = ledger.stage
-    is_under_way = (row["unit"][released] >= 0) & (row["record"][released] < 0)
-    elapsed_us = np.maximum(0, ledger.horizon_us - row["escrow_us"][released])
-    leads_us = np.where(is_under_way, elapsed_us, 0)
+    released = np.empty(len(ledger.stage), np.int64)
+    index = np.full(len(ledger.stage), -1)
+    released = released[: _list_released(ledger.stage_fact, ledger.time_us, released, index)]
     at = np.flatnonzero(index[work.stage] >= 0)
-    of = index[work.stage[at]]
-    lead_us = work.accepted_us[at] - work.left_us[at]
-    leads_us = leads_us + np.bincount(of, lead_us, len(released)).astype(np.int64)
-    # All of it where it fits, so that a stage with one command has exactly what it took.
-    share = np.minimum(1.0, leads_us / np.maximum(crossed_us, 1))
-    accepted_us = np.floor(total_us * share[:, None]).astype(np.int64)
-    of_lead = lead_us / np.maximum(leads_us[of], 1)
-    released_us = np.floor(accepted_us[of] * of_lead[:, None]).astype(np.int64)
+    of, lead_us = index[work.stage[at]], work.accepted_us[at] - work.left_us[at]
+    in_vain_us = np.empty((len(released), len(_STEPS)), np.int64)
+    released_us = np.empty((len(at), len(_STEPS)), np.int64)
+    leads_us = np.bincount(of, lead_us, len(released)).astype(np.int64)
+    accepted_us = np.empty_like(in_vain_us)
+    _accept(
+        ledger.stage, ledger.time_us, ledger.horizon_us, released, leads_us, accepted_us, in_vain_us
+    )
+    _share_out(of, lead_us, leads_us, accepted_us, released_us)
     held = np.flatnonzero(work.is_held)
     held_us = np.column_stack([ledger.record[name][work.record[held]] for name in _HELD])
     chosen = np.concatenate([held, at])
@@ -97,7 +92,62 @@ def _crossed(ledger: Ledger, work: Executions) -> tuple[_Crossed, Integers, Inte
         begun_us=np.concatenate([work.accepted_us[held], work.left_us[at]]),
         step_us=np.concatenate([held_us, released_us]),
     )
-    return crossed, released, total_us - accepted_us
+    return crossed, released, in_vain_us
+
+
+@kernel
+def _list_released(fact: Rows, time_us: Integers, released: Integers, index: Integers) -> int:
+    """List the stages that crossed without holding a unit, and index them; return how many."""
+    count = 0
+    for k in range(len(time_us)):
+        crossed_us = time_us[k, ON_IDENTITY] + time_us[k, ON_STATE] + time_us[k, ON_AUTHORITY]
+        if crossed_us > 0 and fact[k]["holds"] == 0:
+            released[count] = k
+            index[k] = count
+            count += 1
+    return count
+
+
+@kernel
+def _accept(
+    stage: Rows,
+    time_us: Integers,
+    horizon_us: int,
+    released: Integers,
+    leads_us: Integers,
+    accepted_us: Integers,
+    in_vain_us: Integers,
+) -> None:
+    """Part what a stage's commands took: what fits into `leads_us`, and what was in vain.
+
+    All of it where it fits, so that a stage with one command has exactly what it took.
+    """
+    for k in range(len(released)):
+        row, crossed_us = stage[released[k]], 0
+        for step in range(len(_STEPS)):
+            crossed_us += time_us[released[k], _STEPS[step]]
+        if row["unit"] >= 0 and row["record"] < 0:
+            leads_us[k] += max(0, horizon_us - row["escrow_us"])
+        share = min(1.0, leads_us[k] / max(crossed_us, 1))
+        for step in range(len(_STEPS)):
+            own_us = time_us[released[k], _STEPS[step]]
+            accepted_us[k, step] = np.floor(own_us * share)
+            in_vain_us[k, step] = own_us - accepted_us[k, step]
+
+
+@kernel
+def _share_out(
+    of: Integers,
+    lead_us: Integers,
+    leads_us: Integers,
+    accepted_us: Integers,
+    released_us: Integers,
+) -> None:
+    """Share what was accepted of a stage out over its executions, by their leads."""
+    for k in range(len(of)):
+        share = lead_us[k] / max(leads_us[of[k]], 1)
+        for step in range(len(_STEPS)):
+            released_us[k, step] = np.floor(accepted_us[of[k], step] * share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

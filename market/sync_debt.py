@@ -1,13 +1,15 @@
 """Synchronization debt: its flow (the cost of coordination) and its stock, read from the ledger."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from hanse.market.columns import N_DEBT_BINS
+from hanse.market.columns import N_DEBT_BINS, Rows
 from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION, OBLIGATION, RESOURCE
 from hanse.market.displacement import displace
+from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.occupancy import B, C, F, Occupancy
 from hanse.market.states import (
@@ -138,38 +140,30 @@ class DebtAccount:
     open_mean_stock: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Obligations:
-    """Obligations by family: how many, how old in all, and what was paid on those closed."""
-
-    opened: Floats
-    expired: Floats
-    still: Floats
-    expired_age_s: Floats
-    still_age_s: Floats
-    paid_by_closed_s: Floats
-
-
 _KINDS: Final = (DECISION, CHECK, AUDIT_WORK)
+
+
+# What is added up of one kind of obligation of one family; times are in seconds.
+_OPENED, _EXPIRED, _STILL, _EXPIRED_AGE, _STILL_AGE, _PAID_BY_CLOSED = range(6)
 
 
 def debt_accounts(ledger: Ledger, n_families: int) -> list[DebtAccount]:
     """Draw up the debt accounts of a run, one per kind of obligation and family."""
+    sums = np.zeros((len(_KINDS), n_families, 6))
+    _add_obligations(ledger.stage_fact, ledger.stage, _audited_us(ledger), ledger.horizon_us, sums)
     return [
-        _account(ledger, counts, kind, family)
+        _account(ledger, sums[kind, family].tolist(), kind, family)
         for kind in _KINDS
-        for counts in [_obligations(ledger, kind, n_families)]
         for family in range(n_families)
     ]
 
 
-def _account(ledger: Ledger, counts: _Obligations, kind: int, family: int) -> DebtAccount:
+def _account(ledger: Ledger, sums: Sequence[float], kind: int, family: int) -> DebtAccount:
     root, interest = (ledger.debt.total_us[kind, family] / US_PER_S).tolist()
     area = float(ledger.debt.area[kind, family].sum()) / US_PER_S / US_PER_S
-    n_opened, n_expired = int(counts.opened[family]), int(counts.expired[family])
-    n_open = int(counts.still[family])
+    n_opened, n_expired, n_open = (int(sums[k]) for k in (_OPENED, _EXPIRED, _STILL))
     n_closed = n_opened - n_expired - n_open
-    class_mean = counts.paid_by_closed_s[family] / n_closed if n_closed > 0 else 0.0
+    class_mean = sums[_PAID_BY_CLOSED] / n_closed if n_closed > 0 else 0.0
     default = class_mean * n_expired
     horizon_s = ledger.horizon_us / US_PER_S
     return DebtAccount(
@@ -180,59 +174,54 @@ def _account(ledger: Ledger, counts: _Obligations, kind: int, family: int) -> De
         interest=interest,
         paydown=root + interest,
         default=default,
-        mean_stock=(area + class_mean * counts.expired_age_s[family]) / horizon_s,
+        mean_stock=(area + class_mean * sums[_EXPIRED_AGE]) / horizon_s,
         count=n_opened,
         expired_count=n_expired,
         open_count=n_open,
         open_at_horizon_class_mean=class_mean * n_open,
-        open_mean_stock=class_mean * counts.still_age_s[family] / horizon_s,
+        open_mean_stock=class_mean * sums[_STILL_AGE] / horizon_s,
     )
 
 
-def _paid_us(ledger: Ledger, kind: int) -> Integers:
-    """Return what was paid in all on each stage's obligation of a kind."""
-    if kind == AUDIT_WORK:
-        record = ledger.record[ledger.record["outcome"] == AUDIT]
-        ended = record[record["end_us"] <= ledger.horizon_us]
-        work_us = np.bincount(ended["stage"], ended["execution_us"], len(ledger.stage))
-        return work_us.astype(np.int64)
-    name = "decision_core_us" if kind == DECISION else "verification_core_us"
-    paid_us: Integers = ledger.stage[name]
-    return paid_us
+def _audited_us(ledger: Ledger) -> Integers:
+    """Return how long the audits of each stage took that ended by the horizon."""
+    record = ledger.record[ledger.record["outcome"] == AUDIT]
+    ended = record[record["end_us"] <= ledger.horizon_us]
+    work_us = np.bincount(ended["stage"], ended["execution_us"], len(ledger.stage))
+    return work_us.astype(np.int64)
 
 
-def _obligations(ledger: Ledger, kind: int, n_families: int) -> _Obligations:
-    """Count the obligations of a kind by family."""
-    stage = ledger.stage
-    if kind == DECISION:
-        opened_us = stage["obligation_us"]
-        opened = np.flatnonzero(opened_us >= 0)
-        status = stage["status"][opened]
-        expired, still = status == LAPSED, (status == ACTIVE) & (stage["record"][opened] < 0)
-        age_us = np.where(expired, stage["done_us"][opened] - opened_us[opened], 0)
+@kernel
+def _add_obligations(
+    fact: Rows, stage: Rows, audited_us: Integers, horizon_us: int, sums: Floats
+) -> None:
+    """Add up the obligations of all stages by kind and family, in one pass."""
+    for k in range(len(stage)):
+        row, family = stage[k], fact[k]["family"]
+        if row["obligation_us"] >= 0:
+            of_family, opened_us = sums[DECISION, family], row["obligation_us"]
+            if row["status"] == LAPSED:
+                of_family[_EXPIRED] += 1
+                of_family[_EXPIRED_AGE] += (row["done_us"] - opened_us) / US_PER_S
+                of_family[_OPENED] += 1
+            else:
+                is_open = row["status"] == ACTIVE and row["record"] < 0
+                _add(of_family, is_open, horizon_us - opened_us, row["decision_core_us"])
+        if row["executed_us"] >= 0:
+            is_open, age_us = row["final_us"] < 0, horizon_us - row["executed_us"]
+            _add(sums[CHECK, family], is_open, age_us, row["verification_core_us"])
+            if row["is_audited"] == 1:
+                _add(sums[AUDIT_WORK, family], is_open, age_us, audited_us[k])
+
+
+@kernel
+def _add(of_family: Floats, is_open: bool, age_us: int, paid_us: int) -> None:
+    of_family[_OPENED] += 1
+    if is_open:
+        of_family[_STILL] += 1
+        of_family[_STILL_AGE] += age_us / US_PER_S
     else:
-        opened_us = stage["executed_us"]
-        is_open = opened_us >= 0
-        if kind == AUDIT_WORK:
-            is_open &= stage["is_audited"] == 1
-        opened = np.flatnonzero(is_open)
-        expired, age_us = np.zeros(len(opened), bool), np.zeros(len(opened))
-        still = stage["final_us"][opened] < 0
-    still_us = np.where(still, ledger.horizon_us - opened_us[opened], 0)
-    paid_us = np.where(expired | still, 0, _paid_us(ledger, kind)[opened])
-    family = ledger.stage_fact["family"][opened].astype(np.int64)
-    counts = [
-        np.bincount(family, weight, n_families).astype(float)
-        for weight in (None, expired, still, *(us / US_PER_S for us in (age_us, still_us, paid_us)))
-    ]
-    return _Obligations(
-        opened=counts[0],
-        expired=counts[1],
-        still=counts[2],
-        expired_age_s=counts[3],
-        still_age_s=counts[4],
-        paid_by_closed_s=counts[5],
-    )
+        of_family[_PAID_BY_CLOSED] += paid_us / US_PER_S
 
 
 def debt_path(ledger: Ledger, kind: int) -> Floats:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hanse.market.columns import Rows
+from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.occupancy import B, C, F, H, I, Occupancy, U
 from hanse.market.states import COMPLETE, RESIDUAL, RIGHT, VERIFICATION
@@ -14,6 +16,7 @@ from hanse.market.units import (
     S_PER_YEAR,
     US_PER_HOUR,
     US_PER_S,
+    Flags,
     Floats,
 )
 
@@ -112,24 +115,36 @@ def _control_core_s(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
 
 def _value_usd(ledger: Ledger, n_families: int) -> Floats:
     """Add up v_j at arrival of the last result, over jobs all of whose results are right."""
-    fact, stage = ledger.stage_fact, ledger.stage
-    n_jobs = int(fact["job"].max(initial=-1)) + 1
-    # A stage without a record, -1, reads the -1 at the end; there may be no records at all.
-    outcome = np.append(ledger.record["outcome"], -1)[stage["record"]]
-    wrong = np.zeros(n_jobs, bool)
-    wrong[fact["job"][outcome != RIGHT]] = True
-    last = (fact["next"] < 0) & (stage["status"] == COMPLETE) & ~wrong[fact["job"]]
-    done_us = stage["done_us"][last]
-    age_us = done_us - fact["job_arrival_us"][last]
-    worth = np.maximum(0.0, fact["value_usd"][last] - fact["delay_usd_per_us"][last] * age_us)
-    worth[done_us > fact["deadline_us"][last]] = 0.0
-    return np.bincount(fact["family"][last], worth, n_families + 1).astype(float)
+    fact = ledger.stage_fact
+    is_wrong = np.zeros(int(fact["job"].max(initial=-1)) + 1, bool)
+    total = np.zeros(n_families + 1)
+    _add_worth(fact, ledger.stage, ledger.record, is_wrong, total)
+    return total
+
+
+@kernel
+def _add_worth(fact: Rows, stage: Rows, record: Rows, is_wrong: Flags, total: Floats) -> None:
+    """Add up what jobs are worth, once it is known which of them have a result that is not right.
+
+    A result that is not there is not right either.
+    """
+    for k in range(len(stage)):
+        row = stage[k]["record"]
+        if row < 0 or record[row]["outcome"] != RIGHT:
+            is_wrong[fact[k]["job"]] = True
+    for k in range(len(stage)):
+        of_job, done_us = fact[k], stage[k]["done_us"]
+        if of_job["next"] >= 0 or stage[k]["status"] != COMPLETE or is_wrong[of_job["job"]]:
+            continue
+        if done_us <= of_job["deadline_us"]:
+            fall = of_job["delay_usd_per_us"] * (done_us - of_job["job_arrival_us"])
+            total[of_job["family"]] += max(0.0, of_job["value_usd"] - fall)
 
 
 def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
     """Charge capital: receivables over the invoice lag, escrow until finality, and stakes."""
     record, horizon_us = ledger.record, ledger.horizon_us
-    work = np.flatnonzero(ledger.is_work)
+    work = ledger.work
     final_us = record["final_us"][work]
     end_us = np.where(final_us >= 0, final_us, horizon_us)
     price_usd = record["payment_micro_usd"][work] / MICRO_USD_PER_USD

@@ -16,6 +16,7 @@ from hanse.market.debt_accounts import (
     shown_path,
 )
 from hanse.market.debt_meter import OBLIGATION, RESOURCE
+from hanse.market.family_counts import FamilyCounts, count_by_family
 from hanse.market.ledger import Ledger
 from hanse.market.money import ACCOUNTS, KINDS, Postings, post
 from hanse.market.obligations import RECORDED_OBLIGATION, RECORDED_RESOURCE, Obligations
@@ -31,7 +32,6 @@ from hanse.market.states import (
 from hanse.market.sync_debt import SyncCost, debt_path, sync_cost
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
 from hanse.market.welfare import Welfare, measure_welfare
-from hanse.scenarios.counts import FamilyCounts, count_by_family
 
 SHARED: Final = "(shared)"
 Table = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
@@ -322,7 +322,7 @@ def _postings(postings: Postings) -> Table:
 def _prices(measured: Measured) -> Table:
     ledger, world = measured.ledger, measured.world
     record = ledger.record
-    work = np.flatnonzero(ledger.is_work)
+    work = ledger.work
     sink = ledger.unit["sink"][record["unit"][work]]
     n_sinks = len(ledger.sink)
     paid = np.bincount(sink, record["payment_micro_usd"][work], n_sinks) / MICRO_USD_PER_USD

@@ -132,7 +132,7 @@ def purchases(world: World, ledger: Ledger, planner: Planner) -> pd.DataFrame:
     - verifier_rtt_ms : between the unit's region and the region of the audit.
     """
     record = ledger.record
-    row = record[ledger.is_work]
+    row = record[ledger.work]
     row = row[row["end_us"] > row["accepted_us"]]
     stage, work, geography = row["stage"], world.workload, world.geography
     fact, region = ledger.stage_fact[stage], ledger.unit["region"][row["unit"]]

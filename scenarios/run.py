@@ -122,9 +122,9 @@ def _name_of(regime: Regime) -> str:
 def sign_receipts(world: World, ledger: Ledger) -> Table:
     """Really sign and check the receipts of sampled and of disputed executions."""
     record = ledger.record
-    ended = ledger.is_work & (record["end_us"] <= ledger.horizon_us)
-    disputed = record["outcome"] == CAUGHT
-    chosen = np.flatnonzero(ended & (disputed | world.workload.stage_is_sampled[record["stage"]]))
+    ended = ledger.work[record["end_us"][ledger.work] <= ledger.horizon_us]
+    disputed = record["outcome"][ended] == CAUGHT
+    chosen = ended[disputed | world.workload.stage_is_sampled[record["stage"][ended]]]
     tally = _signed(world, ledger, chosen)
     counts = {
         "n_signed": tally.n_signed,

@@ -260,7 +260,7 @@ def _escrow_micro_usd(world: World, ledger: Ledger) -> tuple[int, int]:
     verifier = np.maximum(0, world.workload.stage_verifier)
     balance = post(ledger, stake_multiple=multiple, verifier=verifier).balances()
     record = ledger.record
-    work = record[ledger.is_work]
+    work = record[ledger.work]
     price = work["payment_micro_usd"][work["final_us"] < 0]
     due = int(price.sum()) + int(np.rint(multiple * price).sum())
     return balance.get((ESCROW, 0), 0) + balance.get((STAKE, 0), 0), due

@@ -99,7 +99,7 @@ class Finished:
     @property
     def work(self) -> Rows:
         """Return the occupations that execute stages: neither audits nor residual work."""
-        chosen: Rows = self.ledger.record[self.ledger.is_work]
+        chosen: Rows = self.ledger.record[self.ledger.work]
         return chosen
 
     @property

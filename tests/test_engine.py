@@ -70,7 +70,7 @@ def named(times_s: dict[int, float]) -> dict[str, float]:
 
 def executions(ledger: Ledger) -> Spans:
     """Return (stage, unit, from, to) in seconds of each execution, in order of acceptance."""
-    return spans(ledger.record[ledger.is_work])
+    return spans(ledger.record[ledger.work])
 
 
 def audits(ledger: Ledger) -> Spans:

@@ -168,7 +168,7 @@ def test_a_node_cheats_as_the_engine_recorded_whenever_the_coin_tempts_it(
     world = small.build()
     model = ComputeMarket(world, regime)
     ledger = model.run_to_horizon()
-    for row in ledger.record[ledger.is_work]:
+    for row in ledger.record[ledger.work]:
         unit, stage = int(row["unit"]), int(row["stage"])
         region = world.fleet.node_region[unit]
         # Resource cost at the world's prices: hardware, and power at the region's tariff.

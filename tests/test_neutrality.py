@@ -115,7 +115,7 @@ def reference(world: World, regime: Regime = CENTRAL) -> Ledger:
 def allocation(ledger: Ledger) -> list[tuple[int, int, int, int]]:
     """Return (stage, unit, acceptance, end) of each execution and (stage, -1, done, status)."""
     record, stage = ledger.record, ledger.stage
-    work = record[ledger.is_work]
+    work = record[ledger.work]
     names = ["stage", "unit", "accepted_us", "end_us"]
     rows = list(zip(*(work[name].tolist() for name in names), strict=True))
     ends = zip(stage["done_us"].tolist(), stage["status"].tolist(), strict=True)

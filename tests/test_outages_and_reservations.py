@@ -206,7 +206,7 @@ def test_a_tenant_s_unit_serves_its_tenant_alone(small: SmallWorld, regime: Regi
     world = small.build()
     run = finish(world, replace(regime, plane=Plane.RESERVED))
     record = run.ledger.record
-    work = record[run.ledger.is_work]
+    work = record[run.ledger.work]
     tenant = world.fleet.node_tenant[work["unit"]]
     buyer = run.ledger.stage_fact["buyer"][work["stage"]]
     assert ((tenant == -1) | (tenant == buyer)).all()

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hanse.market.columns import Rows
+from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.stage_clock import time_by_family
-from hanse.market.states import LAPSED, OPEN, WRONG
-from hanse.market.units import Floats, Integers
+from hanse.market.states import COMPLETE, LAPSED, OPEN, WRONG
+from hanse.market.units import Flags, Floats, Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,45 +39,60 @@ class FamilyCounts:
     open_value_usd: Floats
 
 
+# What is counted of stages, and of the records that execute them.
+_JOBS, _DONE, _LAPSED, _BOUNCES, _REDOS = range(5)
+_ENDED, _WRONG, _OCCUPIED, _PAID = range(4)
+
+
 def count_by_family(ledger: Ledger, n_families: int) -> FamilyCounts:
     """Count what happened to the jobs of each family."""
-    family = ledger.stage_fact["family"].astype(np.int64)
-    record = ledger.record
-    work = np.flatnonzero(ledger.is_work)
-    of_work = family[record["stage"][work]]
-    end_us = record["end_us"][work]
-    ended = end_us <= ledger.horizon_us
-    wrong = record["outcome"][work] == WRONG
-    family_of_job, lapsed = _jobs(ledger, family)
-
-    def total(groups: Integers, weight: Integers | None = None) -> Integers:
-        return np.bincount(groups, weight, n_families).astype(np.int64)
-
+    fact, stage = ledger.stage_fact, ledger.stage
+    of_stage = np.zeros((5, n_families), np.int64)
+    is_lapsed = np.zeros(int(fact["job"].max(initial=-1)) + 1, bool)
+    _count_stages(fact, stage, is_lapsed, of_stage)
+    of_work = np.zeros((4, n_families), np.int64)
+    _count_work(fact, ledger.record, ledger.work, ledger.horizon_us, of_work)
+    family = fact["family"].astype(np.int64)
     return FamilyCounts(
         state_us=time_by_family(family, ledger.time_us, n_families),
-        jobs=total(family_of_job),
-        done=total(family_of_job[ledger.job_done_us >= 0]),
-        lapsed=total(family_of_job[lapsed]),
-        executions_ended=total(of_work[ended]),
-        wrong=total(of_work[wrong]),
-        occupied_us=total(of_work, end_us - record["accepted_us"][work]),
-        paid_micro_usd=total(of_work, record["payment_micro_usd"][work]),
-        bounces=total(family, ledger.stage["bounces"]),
-        redos=total(family, ledger.stage["redos"]),
+        jobs=of_stage[_JOBS],
+        done=of_stage[_DONE],
+        lapsed=of_stage[_LAPSED],
+        executions_ended=of_work[_ENDED],
+        wrong=of_work[_WRONG],
+        occupied_us=of_work[_OCCUPIED],
+        paid_micro_usd=of_work[_PAID],
+        bounces=of_stage[_BOUNCES],
+        redos=of_stage[_REDOS],
         open_value_usd=_open_value_usd(ledger, family, n_families),
     )
 
 
-def _jobs(
-    ledger: Ledger, family: Integers
-) -> tuple[Integers, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
-    """Return the family of each job, and whether it was abandoned."""
-    job = ledger.stage_fact["job"]
-    n_jobs = int(job.max(initial=-1)) + 1
-    family_of_job, lapsed = np.zeros(n_jobs, np.int64), np.zeros(n_jobs, bool)
-    family_of_job[job] = family
-    lapsed[job[ledger.stage["status"] == LAPSED]] = True
-    return family_of_job, lapsed
+@kernel
+def _count_stages(fact: Rows, stage: Rows, is_lapsed: Flags, total: Integers) -> None:
+    """Count jobs at their last stages, once it is known which of them were abandoned."""
+    for k in range(len(stage)):
+        if stage[k]["status"] == LAPSED:
+            is_lapsed[fact[k]["job"]] = True
+    for k in range(len(stage)):
+        family = fact[k]["family"]
+        total[_BOUNCES, family] += stage[k]["bounces"]
+        total[_REDOS, family] += stage[k]["redos"]
+        if fact[k]["next"] < 0:
+            total[_JOBS, family] += 1
+            total[_DONE, family] += stage[k]["status"] == COMPLETE
+            total[_LAPSED, family] += is_lapsed[fact[k]["job"]]
+
+
+@kernel
+def _count_work(fact: Rows, record: Rows, work: Integers, horizon_us: int, total: Integers) -> None:
+    for k in work:
+        row = record[k]
+        family = fact[row["stage"]]["family"]
+        total[_ENDED, family] += row["end_us"] <= horizon_us
+        total[_WRONG, family] += row["outcome"] == WRONG
+        total[_OCCUPIED, family] += row["end_us"] - row["accepted_us"]
+        total[_PAID, family] += row["payment_micro_usd"]
 
 
 def _open_value_usd(ledger: Ledger, family: Integers, n_families: int) -> Floats:
