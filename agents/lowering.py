@@ -12,7 +12,16 @@ from hanse.agents.world import World
 from hanse.market.bits import pack
 from hanse.market.columns import LINK, OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
 from hanse.market.crossings import crossing_tables
-from hanse.market.regime import Audits, Cadence, Pricing, Ranking, Regime, Rule, Settlement
+from hanse.market.regime import (
+    Admission,
+    Audits,
+    Cadence,
+    Pricing,
+    Ranking,
+    Regime,
+    Rule,
+    Settlement,
+)
 from hanse.market.terms import ON_FINALITY, Terms
 from hanse.market.units import (
     BYTES_PER_GB,
@@ -132,6 +141,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
     is_interval = regime.cadence is Cadence.AT_INTERVAL and terms.clearing_interval_us > 0
     return Rules(
         shares_books=int(regime.plane.shares_books),
+        has_quotas=int(regime.admission is Admission.QUOTA and terms.quota_share < 1.0),
         at_interval=int(is_interval),
         first_party=int(regime.ranking is Ranking.FIRST_PARTY),
         rule=int(regime.rule),
@@ -146,6 +156,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         redo_limit=terms.redo_limit,
         n_servers=n_servers,
         server_speed=capacity / n_servers,
+        quota_share=terms.quota_share,
         service_rule_us=rule_us[regime.rule],
         service_message_us=terms.service_message_us,
         service_edge_us=terms.service_edge_us,

@@ -40,6 +40,7 @@ def _book(n_requests: int, n_sinks: int, n_offers: int, n_units: int) -> BookCol
         request=np.zeros(n_requests, np.int64),
         is_own=np.zeros(n_requests, np.int64),
         own=np.zeros(n_requests, np.int64),
+        held_back=np.zeros(n_requests, np.int64),
         assigned=np.zeros(n_requests, np.int64),
         assigned_sink=np.zeros(n_requests, np.int64),
         rent_nano_usd=np.zeros(n_sinks, np.int64),
@@ -84,8 +85,11 @@ def _n_events(facts: Facts, rules: Rules, n_records: int) -> int:
 
 def _never(facts: Facts, n_places: int) -> Integers:
     """Return until when each buyer has a credential at each place, at the start."""
-    n_buyers = int(facts.stage["buyer"].max(initial=0)) + 1
-    return np.full((n_buyers, n_places), -1, np.int64)
+    return np.full((_n_buyers(facts), n_places), -1, np.int64)
+
+
+def _n_buyers(facts: Facts) -> int:
+    return int(facts.stage["buyer"].max(initial=0)) + 1
 
 
 def allocate(
@@ -96,11 +100,9 @@ def allocate(
     `n_records` bounds the executions (residual work, attempts and audits together); `n_payments`
     rows of the payment log are kept, or none.
     """
-    n_stages, n_units = len(facts.stage), len(facts.unit)
+    n_stages, n_units, n_samples = len(facts.stage), len(facts.unit), len(facts.sample_us)
     n_planes, n_regions = facts.command_us.shape
     n_sinks, n_offers, depth = len(facts.sink), len(facts.offer), min(n_stages, BOOK_DEPTH)
-    n_columns, n_samples = len(facts.legal) * N_WAITING_STATES, len(facts.sample_us)
-    set_of_units, set_of_sinks = n_words(n_units), facts.admissible.shape[1]
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
         heap=np.empty(_n_events(facts, rules, n_records), EVENT),
@@ -110,23 +112,23 @@ def allocate(
         time_us=np.zeros((n_stages, N_STATES), np.int64),
         unit=np.zeros(n_units, UNIT),
         idle_units=np.zeros(n_sinks, np.int64),
-        idle=np.zeros(set_of_units, np.int64),
+        idle=np.zeros(n_words(n_units), np.int64),
         record=np.zeros(n_records, RECORD),
         plane=np.zeros(n_planes, PLANE),
         server_free_us=np.zeros(n_planes * rules.n_servers, np.int64),
         queue_next=np.full(ITEMS_PER_STAGE * n_stages + n_planes, -1, np.int32),
         seen=np.zeros((n_planes, n_units), np.uint8),
-        visible=np.zeros((n_planes, set_of_units), np.int64),
+        visible=np.zeros((n_planes, n_words(n_units)), np.int64),
         visible_offer=np.zeros((n_planes, n_offers), np.int64),
         visible_sink=np.zeros((n_planes, n_sinks), np.int64),
-        open_sink=np.zeros((n_planes, set_of_sinks), np.int64),
-        option=np.zeros((n_stages, set_of_sinks), np.int64),
+        open_sink=np.zeros((n_planes, n_words(n_sinks)), np.int64),
+        option=np.zeros((n_stages, n_words(n_sinks)), np.int64),
         quote=np.empty((n_stages, n_sinks), QUOTE),
         quote_rows=pool(n_stages),
-        quoted=np.empty((n_stages, set_of_sinks), np.int64),
+        quoted=np.empty((n_stages, n_words(n_sinks)), np.int64),
         quoted_at=np.empty(n_stages, np.int64),
-        undecided=np.zeros((n_stages, set_of_sinks), np.int64),
-        gained=np.zeros((n_planes, set_of_sinks), np.int64),
+        undecided=np.zeros((n_stages, n_words(n_sinks)), np.int64),
+        gained=np.zeros((n_planes, n_words(n_sinks)), np.int64),
         sight=np.zeros((n_planes, n_regions), SIGHT),
         hold=np.empty((n_planes, n_units + 8), HOLD),
         log=np.empty(2 * n_records + n_units, LOG),
@@ -136,10 +138,12 @@ def allocate(
         credential_until_us=_never(facts, n_regions),
         authority_until_us=_never(facts, int(facts.region_jurisdiction.max()) + 1),
         recent=np.empty(_n_intervals(rules, n_stages), INTERVAL),
+        bound_stage=np.full(n_units, -1, np.int64),
+        n_bound=np.zeros(_n_buyers(facts), np.int64),
         open_stage=np.zeros(n_stages, np.int64),
         book=_book(depth, n_sinks, n_offers, n_units),
         scratch=clearing_scratch(depth, n_sinks),
-        waiting=np.zeros((n_samples, n_columns), np.int32),
+        waiting=np.zeros((n_samples, len(facts.legal) * N_WAITING_STATES), np.int32),
         available=np.zeros((n_samples, n_sinks), np.int32),
         hidden=np.zeros((n_samples, n_sinks), np.float32),
         debt=_debt(n_families),

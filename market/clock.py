@@ -25,4 +25,5 @@ NEXT_EXPIRY: Final = 19
 GENERATION: Final = 20
 N_OWN: Final = 21
 N_LOCKS: Final = 22
-CLOCK_SIZE: Final = 23
+N_HELD_BACK: Final = 23
+CLOCK_SIZE: Final = 24

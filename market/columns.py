@@ -236,6 +236,7 @@ class Rules(NamedTuple):
     """The parts of a regime lowered to integers, and the terms that all regimes share."""
 
     shares_books: int
+    has_quotas: int
     at_interval: int
     first_party: int
     rule: int
@@ -250,6 +251,7 @@ class Rules(NamedTuple):
     redo_limit: int
     n_servers: int
     server_speed: float
+    quota_share: float
     service_rule_us: float
     service_message_us: float
     service_edge_us: float
@@ -279,6 +281,7 @@ class State(NamedTuple):
     A stage borrows a row of `plan_us` while it has a plan, and while it is pending one of `quote`:
     `quoted` says for which sinks that holds, in the generation `quoted_at`.
     `visible` says in bits of units which ones a plane sees as free, `idle` which ones are.
+    `bound_stage` is whose quota a unit counts for, or -1; `n_bound` how many do, by buyer.
     """
 
     clock: Integers
@@ -315,6 +318,8 @@ class State(NamedTuple):
     credential_until_us: Integers
     authority_until_us: Integers
     recent: Rows
+    bound_stage: Integers
+    n_bound: Integers
     open_stage: Integers
     book: "BookColumns"
     scratch: ClearingScratch
@@ -352,6 +357,7 @@ class BookColumns(NamedTuple):
     request: Integers
     is_own: Integers
     own: Integers
+    held_back: Integers
     assigned: Integers
     assigned_sink: Integers
     rent_nano_usd: Integers

@@ -1,7 +1,7 @@
 """One decision of a control plane: what it serves, what that costs, and the commands it sends."""
 
 from hanse.market.bits import next_member
-from hanse.market.clock import N_BOOK, N_OWN, NOW, ROUTING_PLANE, ROUTING_STAGE
+from hanse.market.clock import N_BOOK, N_HELD_BACK, N_OWN, NOW, ROUTING_PLANE, ROUTING_STAGE
 from hanse.market.columns import (
     FOREIGN_RULE,
     ITEMS_PER_STAGE,
@@ -31,6 +31,7 @@ from hanse.market.options import count_edges, write_book
 from hanse.market.passing_on import next_plane, pass_on
 from hanse.market.posted_rule import route_posted
 from hanse.market.preparation import plan_steps, prepare, way_us
+from hanse.market.quotas import bind
 from hanse.market.stage_clock import enter, plan
 from hanse.market.states import (
     ACTIVE,
@@ -175,7 +176,7 @@ def begin_decision(facts: Facts, rules: Rules, state: State, plane: int, newcome
     if newcomer >= 0:
         add_pending(facts, rules, state, newcomer)
     everything = newcomer < 0 or row["has_gained"] == 1 or row["n_rivals"] > 0
-    gather(rules, state, plane, newcomer, everything)
+    gather(facts, rules, state, plane, newcomer, everything)
     state.clock[ROUTING_PLANE] = plane
     state.clock[ROUTING_STAGE] = newcomer
     count = state.clock[N_BOOK]
@@ -212,7 +213,7 @@ def finish_decision(facts: Facts, rules: Rules, state: State) -> None:
         elif state.book.is_own[k] == 1 and next_plane(facts, state, state.book.request[k]) >= 0:
             n_passed += 1
     row["n_rivals"] = n_rivals
-    if n_rivals > 0:
+    if n_rivals > 0 or state.clock[N_HELD_BACK] > 0:
         regain(state, plane)
     edges = count_edges(facts, state, plane)
     n_messages = row["new_messages"] + n_matched * (1 + _ESCROW_MESSAGES * rules.escrow)
@@ -274,10 +275,18 @@ def _send(facts: Facts, rules: Rules, state: State, plane: int, count: int, end_
             continue
         if next_plane(facts, state, stage) >= 0:
             pass_on(facts, rules, state, stage, end_us)
-        elif state.stage[stage]["state"] != UNMATCHED:
-            enter(rules, state, stage, UNMATCHED)
-            plan(state, stage, IN_SERVICE, end_us - state.clock[NOW])
-            state.stage[stage]["returning"] = 0
+        else:
+            _leave_unmatched(rules, state, stage, end_us)
+    for k in range(state.clock[N_HELD_BACK]):
+        _leave_unmatched(rules, state, book.held_back[k], end_us)
+
+
+@kernel
+def _leave_unmatched(rules: Rules, state: State, stage: int, end_us: int) -> None:
+    if state.stage[stage]["state"] != UNMATCHED:
+        enter(rules, state, stage, UNMATCHED)
+        plan(state, stage, IN_SERVICE, end_us - state.clock[NOW])
+        state.stage[stage]["returning"] = 0
 
 
 @kernel
@@ -336,4 +345,5 @@ def command(
         steps_us += ready.authority_us + ready.transfer_us
         plan(state, stage, LANDING, ready.lead_us - steps_us)
     hold(facts, state, plane, unit, row["land_us"])
+    bind(facts, rules, state, stage, unit)
     schedule(state, row["land_us"], LAND, of_epoch(stage, row["epoch"]))

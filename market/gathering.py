@@ -1,9 +1,10 @@
 """Pending requests: each plane's own list, and what a venue knows of the others'."""
 
-from hanse.market.clock import N_BOOK, N_OWN, N_RECENT, NOW
+from hanse.market.clock import N_BOOK, N_HELD_BACK, N_OWN, N_RECENT, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.pools import give_back
+from hanse.market.quotas import ask, forget_asked
 from hanse.market.units import Integers
 
 _NEVER = 1 << 62
@@ -102,7 +103,9 @@ def _sort(request: Integers, count: int) -> None:
 
 
 @kernel
-def gather(rules: Rules, state: State, plane: int, newcomer: int, everything: bool) -> None:
+def gather(
+    facts: Facts, rules: Rules, state: State, plane: int, newcomer: int, everything: bool
+) -> None:
     """Put the requests of one decision into the book, own ones and others in view, by index.
 
     While they are collected, the lowest bit of an entry says whether it is the plane's own.
@@ -111,16 +114,18 @@ def gather(rules: Rules, state: State, plane: int, newcomer: int, everything: bo
     unit since (losing units, ageing and newcomers never make an unmatched request matchable).
     """
     book, count = state.book, 0
+    state.clock[N_HELD_BACK] = 0
     if everything and rules.shares_books == 1:
         count = _gather_in_view(state, plane)
     elif everything:
         stage = state.plane[plane]["pending_first"]
         while stage >= 0:
             assert count < len(book.request), "the book is full"
-            book.request[count] = 2 * stage + 1
-            count += 1
+            if ask(facts, rules, state, stage):
+                book.request[count] = 2 * stage + 1
+                count += 1
             stage = state.stage[stage]["pending_next"]
-    elif newcomer >= 0:
+    elif newcomer >= 0 and ask(facts, rules, state, newcomer):
         book.request[0] = 2 * newcomer + 1
         count = 1
     _sort(book.request, count)
@@ -133,6 +138,7 @@ def gather(rules: Rules, state: State, plane: int, newcomer: int, everything: bo
             n_own += 1
     state.clock[N_OWN] = n_own
     state.clock[N_BOOK] = count
+    forget_asked(facts, rules, state)
 
 
 @kernel

@@ -36,6 +36,13 @@ class Plane(IntEnum):
         return self in (Plane.VENUES, Plane.SHARDS, Plane.PEERS, Plane.MIXED)
 
 
+class Admission(IntEnum):
+    """Which requests a plane decides: all, or no more of a buyer's than its quota of units."""
+
+    OPEN = 0
+    QUOTA = 1
+
+
 class Cadence(IntEnum):
     """When requests are decided: as they arrive, or together at the clearing interval."""
 
@@ -110,6 +117,7 @@ class Regime:
     pricing: Pricing
     settlement: Settlement
     audits: Audits
+    admission: Admission = Admission.OPEN
     reporting: Reporting = Truthful()
     router: Router | None = None
 
@@ -123,6 +131,11 @@ class Regime:
             raise Incompatible(
                 "pricing=LOCATIONAL with rule=POSTED: requests choose by posted prices, so "
                 "there is no clearing to price a location; use rule=WELFARE, or pricing=POSTED"
+            )
+        if self.admission is Admission.QUOTA and self.plane is not Plane.HUB:
+            raise Incompatible(
+                f"admission=QUOTA with plane={self.plane.name}: a quota is kept by a plane that "
+                "commands all of a buyer's units; use plane=HUB, or admission=OPEN"
             )
         if (self.router is not None) != (self.rule is Rule.FOREIGN):
             raise Incompatible(
@@ -230,6 +243,14 @@ def _layout(name: str, title: str, change: str, plane: Plane) -> Rung:
     return Rung(name=name, title=title, change=change, regime=regime)
 
 
+_QUOTAS: Final = Rung(
+    name="quotas",
+    title="Quotas",
+    change="no buyer has more units at once than its quota",
+    regime=replace_part(DYNAMIC_CENTRAL, admission=Admission.QUOTA),
+)
+
+
 variants: Final[tuple[Rung, ...]] = (
     _layout(
         "shards",
@@ -267,8 +288,9 @@ variants: Final[tuple[Rung, ...]] = (
         "each buyer has the nodes that are reserved for it, and those reserved for nobody",
         Plane.RESERVED,
     ),
+    _QUOTAS,
 )
-"""Other layouts of control beside the ladder: "dynamic-central" with only its plane replaced."""
+"""Beside the ladder: "dynamic-central" with its plane replaced, or its admission."""
 
 named_rungs: Final[tuple[Rung, ...]] = (*ladder, *variants)
 regimes: Final[Mapping[str, Regime]] = MappingProxyType({r.name: r.regime for r in named_rungs})

@@ -21,6 +21,7 @@ class Terms:
     bounce_limit: int
     redo_limit: int
     hub_region: int
+    quota_share: float
     shards: int
     peer_regions: int
     control_delay_scale: float

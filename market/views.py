@@ -12,6 +12,7 @@ from hanse.market.clock import N_LOG, NOW
 from hanse.market.columns import HELD, SEEN_FREE, Facts, Rules, State
 from hanse.market.events import WAKE, schedule
 from hanse.market.kernels import kernel
+from hanse.market.quotas import unbind
 
 _NEVER: Final = 1 << 62
 
@@ -69,6 +70,7 @@ def show(facts: Facts, state: State, plane: int, unit: int) -> None:
     """Make a unit visible as free."""
     fact = facts.unit[unit]
     sink = fact["sink"]
+    unbind(facts, state, unit)
     add_member(state.visible[plane], unit)
     state.visible_offer[plane, fact["offer"]] += 1
     state.visible_sink[plane, sink] += 1

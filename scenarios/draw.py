@@ -88,6 +88,7 @@ def terms_of(scenario: Scenario, geography: Geography) -> Terms:
         bounce_limit=count("control.bounce_limit"),
         redo_limit=count("control.redo_limit"),
         hub_region=_hub_region(scenario, geography),
+        quota_share=number("control.quota_share"),
         shards=count("control.shards"),
         peer_regions=count("control.peer_regions"),
         control_delay_scale=number("control.delay_scale"),

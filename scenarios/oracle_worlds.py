@@ -26,6 +26,7 @@ FREE_TERMS = Terms(
     bounce_limit=3,
     redo_limit=2,
     hub_region=0,
+    quota_share=1.0,
     shards=2,
     peer_regions=2,
     control_delay_scale=0.0,

@@ -23,6 +23,7 @@ from hanse.market.jurisdictions import Law
 from hanse.market.ledger import Ledger
 from hanse.market.regime import (
     CENTRAL,
+    Admission,
     Audits,
     Cadence,
     Plane,
@@ -463,10 +464,11 @@ def all_regimes() -> list[Regime]:
     hubs = [CENTRAL, replace(CENTRAL, ranking=Ranking.FIFO)]
     welfare = replace(CENTRAL, ranking=Ranking.FIFO, rule=Rule.WELFARE)
     ranked = [*hubs, welfare, replace(welfare, pricing=Pricing.LOCATIONAL)]
+    laid_out = [replace(regime, plane=plane) for regime in ranked for plane in Plane]
+    laid_out += [replace(regime, admission=Admission.QUOTA) for regime in ranked]
     return [
-        replace(regime, plane=plane, cadence=cadence, settlement=settlement, audits=audits)
-        for regime in ranked
-        for plane in Plane
+        replace(regime, cadence=cadence, settlement=settlement, audits=audits)
+        for regime in laid_out
         for cadence in Cadence
         for settlement in Settlement
         for audits in Audits

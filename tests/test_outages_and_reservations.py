@@ -12,7 +12,7 @@ from hanse.agents.world import Outages, World
 from hanse.market.debt_meter import AUDIT_WORK
 from hanse.market.occupancy import H, I, label_time
 from hanse.market.reference import reference_ledger
-from hanse.market.regime import Cadence, Plane, Regime
+from hanse.market.regime import Admission, Cadence, Plane, Regime
 from hanse.market.states import (
     DISPATCHED,
     IN_FLIGHT,
@@ -204,7 +204,7 @@ def test_what_a_reserved_unit_idles_is_held_and_displaces_who_could_have_had_it(
 @given(small=small_worlds(), regime=st.sampled_from(all_regimes()))
 def test_a_tenant_s_unit_serves_its_tenant_alone(small: SmallWorld, regime: Regime) -> None:
     world = small.build()
-    run = finish(world, replace(regime, plane=Plane.RESERVED))
+    run = finish(world, replace(regime, plane=Plane.RESERVED, admission=Admission.OPEN))
     record = run.ledger.record
     work = record[run.ledger.work]
     tenant = world.fleet.node_tenant[work["unit"]]

@@ -9,6 +9,7 @@ import pytest
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.regime import (
+    Admission,
     Audits,
     Cadence,
     Incompatible,
@@ -28,7 +29,7 @@ from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
 from hanse.scenarios.selftest_checks import run_ledger
 
-PARTS = (Plane, Cadence, Ranking, Rule, Pricing, Settlement, Audits)
+PARTS = (Plane, Admission, Cadence, Ranking, Rule, Pricing, Settlement, Audits)
 COMBINATIONS = [
     dict(zip((part.__name__.lower() for part in PARTS), combination, strict=True))
     for combination in product(*PARTS)
@@ -68,9 +69,9 @@ def test_every_combination_of_parts_runs_or_gives_a_reason(world: World) -> None
         measures = result.tables["measures"]
         assert np.isfinite(measures["value"][measures["measure"] == "welfare_usd"]).all(), regime
         ran += 1
-    # Posted prices: eight planes, two cadences, two rankings, one pricing; the welfare rule: one
-    # ranking, two pricings; each with two settlements, with and without audits.
-    assert ran == 8 * 2 * (2 * 1 + 1 * 2) * 2 * 2
+    # Eight planes, and a hub with quotas; two cadences. Posted prices: two rankings, one pricing;
+    # the welfare rule: one ranking, two pricings; each with two settlements, and audits or none.
+    assert ran == (8 + 1) * 2 * (2 * 1 + 1 * 2) * 2 * 2
 
 
 def parts_that_differ(one: Regime, other: Regime) -> list[str]:
@@ -85,12 +86,12 @@ def test_each_rung_differs_from_the_one_before_in_one_part() -> None:
     assert [len(parts) for parts in changed] == [1] * (len(ladder) - 1)
 
 
-def test_each_variant_differs_from_dynamic_central_in_its_plane_alone() -> None:
+def test_each_variant_differs_from_dynamic_central_in_one_part() -> None:
     base = regimes["dynamic-central"]
-    assert [parts_that_differ(base, variant.regime) for variant in variants] == [["plane"]] * len(
-        variants
-    )
-    assert {variant.name: variant.regime.plane for variant in variants} == {
+    differing = {variant.name: parts_that_differ(base, variant.regime) for variant in variants}
+    assert differing.pop("quotas") == ["admission"]
+    assert set(map(tuple, differing.values())) == {("plane",)}
+    assert {name: regimes[name].plane for name in differing} == {
         "shards": Plane.SHARDS,
         "tree": Plane.TREE,
         "peer-to-peer": Plane.PEERS,
@@ -114,6 +115,8 @@ def test_what_excludes_each_other_says_why() -> None:
         replace(ladder[0].regime, rule=Rule.WELFARE)
     with pytest.raises(Incompatible, match="pricing=LOCATIONAL with rule=POSTED: .* no clearing"):
         replace(ladder[1].regime, pricing=Pricing.LOCATIONAL)
+    with pytest.raises(Incompatible, match="admission=QUOTA with plane=VENUES: .* kept by a plane"):
+        replace(regimes["quotas"], plane=Plane.VENUES)
 
 
 REAL = ("stage", "unit", "outcome", "accepted_us", "execution_us", "end_us", "final_us")
