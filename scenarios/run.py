@@ -130,7 +130,7 @@ def sign_receipts(world: World, ledger: Ledger) -> Table:
         "n_signed": tally.n_signed,
         "n_checked": tally.n_checked,
         "n_rejected": tally.n_rejected,
-        "n_modelled": int(ended.sum()) - tally.n_signed,
+        "n_modelled": len(ended) - tally.n_signed,
         "n_audited": ledger.n_audits,
         "n_disputed": tally.n_disputed,
     }

@@ -9,21 +9,28 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from hanse.agents.world import World
 from hanse.market.columns import Rows
 from hanse.market.money import ESCROW, STAKE
 from hanse.market.regime import AUDITED_MARKET, Regime, ladder
 from hanse.market.states import (
     ACTIVE,
+    AUDIT,
     CAUGHT,
     COMPLETE,
     DISCARDED,
     EXECUTING,
     EXPIRED,
     LAPSED,
+    RESIDUAL,
     WRONG,
 )
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT
 from hanse.market.units import US_PER_MS, Flags, Integers
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.run import run_world
+from hanse.scenarios.scenario import load
+from hanse.scenarios.selftest_checks import run_ledger
 from tests.strategies import (
     Finished,
     SmallWorld,
@@ -362,3 +369,20 @@ def test_the_worlds_that_are_drawn_have_all_that_could_go_wrong() -> None:
 
     count()
     assert min(seen.values()) >= 5, seen
+
+
+def test_every_execution_that_ended_is_signed_for_real_or_modelled() -> None:
+    sizes = {"fleet.nodes": 26, "load.model_calls": 200, "load.batch_jobs": 20}
+    world = draw_world(load("baseline").replace(sizes | {"verification.temptation_share": 0.5}), 3)
+    result = run_world(world, AUDITED_MARKET)
+    receipts = {name: int(column[0]) for name, column in result.tables["receipts"].items()}
+    ended = executions_ended(world)
+    assert 0 < receipts["n_signed"] < ended
+    assert receipts["n_signed"] + receipts["n_modelled"] == ended
+
+
+def executions_ended(world: World) -> int:
+    """Count the executions that end within the horizon, from the records themselves."""
+    record = run_ledger(world, AUDITED_MARKET).record
+    is_work = ~np.isin(record["outcome"], (AUDIT, RESIDUAL))
+    return int((is_work & (record["end_us"] <= world.horizon_us)).sum())
