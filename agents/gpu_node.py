@@ -54,6 +54,5 @@ class GpuNode(mesa.Agent):
     def cheats_on(self, *, saving_usd: float, reward_usd: float) -> bool:
         """Decide whether cheating pays: the same rule that the engine applies to columns."""
         terms, rules = self.model.world.terms, self.model.rules
-        probability = terms.audit_probability if rules.audits else 0.0
-        stake_usd = terms.stake_multiple * reward_usd
+        probability, stake_usd = rules.audit_probability, terms.stake_multiple * reward_usd
         return bool(cheats(saving_usd, probability, terms.audit_detection, stake_usd, reward_usd))

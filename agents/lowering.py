@@ -147,7 +147,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         rule=int(regime.rule),
         locational=int(regime.pricing is Pricing.LOCATIONAL),
         escrow=int(regime.settlement is Settlement.ESCROW),
-        audits=int(regime.audits is Audits.RANDOM),
+        audits=int(regime.audits is not Audits.NONE),
         on_finality=int(terms.release == ON_FINALITY),
         horizon_us=horizon_us,
         interval_us=terms.clearing_interval_us,
@@ -163,7 +163,8 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         service_solve_us=terms.service_solve_us,
         receipt_us=terms.receipt_verify_us,
         settlement_us=terms.settlement_us,
-        audit_probability=terms.audit_probability,
+        audit_probability=audit_probability(terms, regime),
+        window_us=terms.challenge_window_us if regime.audits is Audits.OPTIMISTIC else 0,
         audit_detection=terms.audit_detection,
         audit_share=terms.audit_share,
         audit_bytes=terms.audit_bytes,
@@ -181,10 +182,15 @@ def record_bound(world: World, regime: Regime) -> int:
     """Bound the number of occupations: residual work, stages, audits and what catches redo."""
     workload = world.workload
     bound = world.fleet.n_nodes + workload.n_stages + 1
-    if regime.audits is Audits.RANDOM:
-        drawn = workload.attempt_audit < world.terms.audit_probability
-        bound += 3 * int(drawn.sum())
-    return bound
+    drawn = workload.attempt_audit < audit_probability(world.terms, regime)
+    return bound + 3 * int(drawn.sum())
+
+
+def audit_probability(terms: Terms, regime: Regime) -> float:
+    """Return the chance that a result is executed again."""
+    if regime.audits is Audits.NONE:
+        return 0.0
+    return 1.0 if regime.audits is Audits.REPLICATION else terms.audit_probability
 
 
 def usd_per_us(world: World) -> tuple[Floats, Floats]:

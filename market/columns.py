@@ -259,6 +259,7 @@ class Rules(NamedTuple):
     receipt_us: float
     settlement_us: float
     audit_probability: float
+    window_us: int
     audit_detection: float
     audit_share: float
     audit_bytes: float

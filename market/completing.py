@@ -69,9 +69,7 @@ def finalise(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         return
     row["final_us"] = record["final_us"] = now_us
     row["is_final"] = 1
-    coin = facts.attempt_audit[row["attempt"], stage]
-    is_detected = coin < rules.audit_probability * rules.audit_detection
-    if row["is_audited"] == 1 and record["outcome"] == WRONG and is_detected:
+    if is_caught(facts, rules, state, stage):
         record["outcome"] = CAUGHT
         state.clock[N_CATCHES] += 1
         if _job_lapsed(facts, state, stage):
@@ -85,6 +83,18 @@ def finalise(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         result_us = row["executed_us"] + facts.link[region, origin]["delivery_us"]
         index = of_epoch(stage, row["epoch"])
         schedule(state, max(word_us, result_us), DELIVERED, index)
+
+
+@kernel
+def is_caught(facts: Facts, rules: Rules, state: State, stage: int) -> bool:
+    """Say whether a stage's result is there, and its audit finds it wrong."""
+    row = state.stage[stage]
+    if row["record"] < 0 or row["is_audited"] == 0:
+        return False
+    if state.record[row["record"]]["outcome"] != WRONG:
+        return False
+    coin = facts.attempt_audit[row["attempt"], stage]
+    return bool(coin < rules.audit_probability * rules.audit_detection)
 
 
 @kernel

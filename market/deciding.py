@@ -12,7 +12,7 @@ from hanse.market.columns import (
     Rules,
     State,
 )
-from hanse.market.completing import lapse
+from hanse.market.completing import is_caught, lapse
 from hanse.market.control_plane import (
     await_server,
     back_up_us,
@@ -165,6 +165,8 @@ def _check(facts: Facts, rules: Rules, state: State, plane: int, server: int, it
     row["verification_core_us"] += core_us + settling_us
     pay(facts, rules, state, stage, CHECK, now_us, core_us + settling_us)
     if settles:
+        if rules.window_us > 0 and not is_caught(facts, rules, state, stage):
+            end_us = max(end_us, row["executed_us"] + rules.window_us)
         schedule(state, end_us, FINAL, of_epoch(stage, row["epoch"]))
 
 

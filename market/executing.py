@@ -159,10 +159,10 @@ def _is_tempted(facts: Facts, rules: Rules, state: State, stage: int) -> int:
         return 0
     cost_usd = facts.sink[facts.unit[row["unit"]]["sink"]]["busy_usd_per_us"] * fact["work_us"]
     reward_usd = row["payment_micro_usd"] * 1e-6
-    probability = rules.audit_probability if rules.audits == 1 else 0.0
     stake_usd = rules.stake_multiple * reward_usd
     saving_usd = rules.saved_share * cost_usd
-    return int(cheats(saving_usd, probability, rules.audit_detection, stake_usd, reward_usd))
+    probability, detection = rules.audit_probability, rules.audit_detection
+    return int(cheats(saving_usd, probability, detection, stake_usd, reward_usd))
 
 
 @kernel
@@ -203,7 +203,7 @@ def _hand_on(facts: Facts, rules: Rules, state: State, stage: int, region: int) 
         successor["input_region"] = region
         successor["context_until_us"] = now_us + rules.context_ttl_us
     coin = facts.attempt_audit[row["attempt"], stage]
-    row["is_audited"] = 1 if rules.audits == 1 and coin < rules.audit_probability else 0
+    row["is_audited"] = 1 if coin < rules.audit_probability else 0
     index = of_epoch(stage, row["epoch"])
     delivery_us = facts.link[region, fact["origin"]]["delivery_us"]
     schedule(state, now_us + delivery_us, DELIVERED, index)

@@ -80,10 +80,16 @@ class Settlement(IntEnum):
 
 
 class Audits(IntEnum):
-    """Whether finished work is re-executed at random."""
+    """Which finished work is executed once more, and how soon a result can be final.
+
+    At random (PoSP); all of it (replication by two, refereed delegation); or at random, with a
+    window in which whoever executes it again may challenge a result before it is final.
+    """
 
     NONE = 0
     RANDOM = 1
+    REPLICATION = 2
+    OPTIMISTIC = 3
 
 
 class Reporting(Protocol):

@@ -35,6 +35,7 @@ class Terms:
     settlement_us: float
     audit_probability: float
     audit_share: float
+    challenge_window_us: int
     audit_detection: float
     audit_bytes: float
     stake_multiple: float

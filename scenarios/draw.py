@@ -102,6 +102,7 @@ def terms_of(scenario: Scenario, geography: Geography) -> Terms:
         settlement_us=number("verification.settlement_us"),
         audit_probability=number("verification.audit_probability"),
         audit_share=number("verification.audit_share"),
+        challenge_window_us=microseconds("verification.challenge_window_s"),
         audit_detection=number("verification.audit_detection"),
         audit_bytes=number("verification.audit_bytes"),
         stake_multiple=number("verification.stake_multiple"),

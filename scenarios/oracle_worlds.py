@@ -40,6 +40,7 @@ FREE_TERMS = Terms(
     settlement_us=0.0,
     audit_probability=0.0,
     audit_share=1.0,
+    challenge_window_us=0,
     audit_detection=1.0,
     audit_bytes=0.0,
     stake_multiple=4.0,
