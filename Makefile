@@ -53,7 +53,7 @@ quick: $(VENV)/.installed-dev ## Run the tests that are not slow
 check: $(VENV)/.installed-dev ## Lint, check format and types, and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p hanse
+	$(BIN)/mypy -p hanse -p benchmarks
 	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.installed-dev ## Mend format and import order

@@ -156,7 +156,8 @@ def by_simpy(world: World) -> Played:
 
 def service_us_of(world: World) -> Integers:
     """Return the service time of each job, rounded once as the engine does."""
-    return np.rint(world.workload.attempt_service[0] * US_PER_S).astype(np.int64)
+    service_us: Integers = np.rint(world.workload.attempt_service[0] * US_PER_S).astype(np.int64)
+    return service_us
 
 
 if __name__ == "__main__":

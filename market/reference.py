@@ -37,12 +37,15 @@ def reference_ledger(
     )
     instant = rules._replace(
         shares_books=0,
+        has_quotas=0,
         at_interval=0,
         first_party=0,
         rule=WELFARE_RULE,
         locational=0,
         escrow=0,
         audits=0,
+        audit_probability=0.0,
+        window_us=0,
         refresh_us=0,
         n_servers=1,
         server_speed=1.0,

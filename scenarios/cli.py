@@ -56,6 +56,10 @@ def _answer(arguments: argparse.Namespace) -> int:
         from hanse.scenarios.selftest import selftest
 
         arguments.selftest = selftest
+    if arguments.command == "calibrate":
+        from hanse.scenarios.calibration import calibrate
+
+        arguments.calibrate = calibrate
     try:
         answer = commands.COMMANDS[arguments.command](arguments)
         print(answer.text, flush=True)
@@ -109,6 +113,11 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("-o", "--output", type=Path, help="write only the page, to this file")
 
     commands.add_parser("selftest", help="check cases whose answer is known on paper")
+
+    calibrate = commands.add_parser(
+        "calibrate", help="measure what control and verification cost on this machine"
+    )
+    _add_output(calibrate, "write a scenario with these service times to this TOML file")
     return parser
 
 

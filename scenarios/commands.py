@@ -183,6 +183,23 @@ def check_answers(arguments: Namespace) -> Answer:
     return Answer(text=text, has_failed=n_failed > 0)
 
 
+def calibrate_machine(arguments: Namespace) -> Answer:
+    """Measure this machine; write a scenario with its service times, where a file is named."""
+    output: Path | None = arguments.output
+    if output is not None and output.exists() and not arguments.force:
+        raise CommandError(f"{output} exists; --force replaces it")
+    _compile()
+    _note("measuring for about a minute")
+    measured = arguments.calibrate()
+    text = f"{measured.machine}; in microseconds of CPU time\n\n"
+    text += columns(measured.rows(), numbers=(1, 2))
+    text += f"\n\nthe law of decisions is off by a factor of {measured.misfit:.1f} at worst"
+    if output is not None:
+        output.write_text(measured.to_toml(), encoding="utf-8")
+        text += f"\n\nscenario: {output}; see hanse compare {output}"
+    return Answer(text=text)
+
+
 def _scenario(arguments: Namespace) -> Scenario:
     return load(arguments.name).with_settings(arguments.settings)
 
@@ -271,4 +288,5 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], Answer]]] = {
     "sweep": sweep_settings,
     "report": report,
     "selftest": check_answers,
+    "calibrate": calibrate_machine,
 }

@@ -372,12 +372,15 @@ def test_every_regime_has_the_same_control_cores(cores: float) -> None:
 PARTS: Final = frozenset(
     {
         "shares_books",
+        "has_quotas",
         "at_interval",
         "first_party",
         "rule",
         "locational",
         "escrow",
         "audits",
+        "audit_probability",
+        "window_us",
         "n_servers",
         "server_speed",
         "service_rule_us",
@@ -385,7 +388,7 @@ PARTS: Final = frozenset(
 )
 
 
-def test_no_number_but_that_of_its_rule_depends_on_the_regime() -> None:
+def test_no_number_but_those_of_its_rule_and_policy_depends_on_the_regime() -> None:
     world = small_baseline()
     lowered = [rules_of(world, regime) for regime in all_regimes()]
     for name in set(Rules._fields) - PARTS:
@@ -394,6 +397,17 @@ def test_no_number_but_that_of_its_rule_depends_on_the_regime() -> None:
     assert by_rule == {
         (int(Rule.POSTED), world.terms.service_posted_us),
         (int(Rule.WELFARE), world.terms.service_welfare_us),
+    }
+    policies = {
+        (regime.audits, rules.audit_probability, rules.window_us)
+        for regime, rules in zip(all_regimes(), lowered, strict=True)
+    }
+    drawn, window_us = world.terms.audit_probability, world.terms.challenge_window_us
+    assert policies == {
+        (Audits.NONE, 0.0, 0),
+        (Audits.RANDOM, drawn, 0),
+        (Audits.REPLICATION, 1.0, 0),
+        (Audits.OPTIMISTIC, drawn, window_us),
     }
 
 

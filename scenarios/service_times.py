@@ -1,8 +1,5 @@
 """What a control plane's work costs on this machine, measured on this project's own code.
 
-Run it with `python -m benchmarks.fit_service_times`; it takes a minute and prints those
-entries of `scenarios/parameters.toml` whose source it is. They are frozen there: no run is timed.
-
 A decision is what the engine does between looking and commanding: bring the view up to date,
 gather the pending requests, quote, and route. Its law, a_rule + c edges + d requests served, is
 fitted by non-negative least squares on relative errors, jointly for both rules: an edge and a
@@ -11,11 +8,8 @@ thread with warm caches. Each is the best of some tries, because what else the m
 only slow it down; medians and spread are over repetitions of that.
 """
 
-import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
 from time import thread_time_ns
 from typing import Final
 
@@ -62,13 +56,61 @@ REQUESTS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 SIGNATURES: Final = 50
 POSTED: Final = replace(CENTRAL, ranking=Ranking.FIFO)
 WELFARE: Final = replace(POSTED, rule=Rule.WELFARE)
-SETTLE: Final = "settle"
-DECISION: Final = (
+_DECISION: Final = (
     "control.service_posted_us",
     "control.service_welfare_us",
     "control.service_edge_us",
     "control.service_solve_us",
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTimes:
+    """Service times by the key of the parameter that they are a value of, in microseconds.
+
+    Attributes
+    ----------
+    us : shape (n_repetitions,) each.
+    misfit : by how much the law of decisions is off, as a factor >= 1, for each book of the design.
+    """
+
+    us: Mapping[str, Floats]
+    misfit: Floats
+
+
+def measure_service_times(
+    *, repetitions: int = REPETITIONS, tries: int = TRIES, nodes: Sequence[int] = NODES
+) -> ServiceTimes:
+    """Measure everything in turns; the tries of one repetition lie far apart in time.
+
+    So few of them fall into one busy spell of the machine. `nodes` are the sizes of the fleets
+    whose decisions are timed; the default takes a minute.
+    """
+    points, counts = make_points(nodes)
+    actions = make_actions()
+    settling, n_settled = make_settlement()
+    rounds = []
+    for _ in range(tries * repetitions):
+        decisions = [time_decision_us(point) for point in points]
+        single = [time_us(action, SIGNATURES) for action in actions.values()]
+        rounds.append([*decisions, *single, time_us(settling, 1) / n_settled])
+    best = np.array(rounds).reshape(tries, repetitions, -1).min(axis=0)
+    fits = np.array(
+        [nnls(counts / us[:, None], np.ones(len(us)))[0] for us in best[:, : len(points)]]
+    )
+    off = np.abs(np.log(fits @ counts.T / best[:, : len(points)]))
+    single_us = dict(zip((*actions, "settle"), best[:, len(points) :].T, strict=True))
+    return ServiceTimes(
+        us={
+            **dict(zip(_DECISION, fits.T, strict=True)),
+            "control.service_message_us": (single_us["sign message"] + single_us["verify message"])
+            / 2,
+            "verification.receipt_sign_us": single_us["sign receipt"],
+            "verification.receipt_verify_us": single_us["verify receipt"],
+            "verification.settlement_us": single_us["settle"],
+        },
+        misfit=np.exp(np.median(off, axis=0)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +134,7 @@ def decide_often(  # noqa: PLR0917 - numba compiles no keyword-only arguments
     for _ in range(loops):
         state.clock[GENERATION] += 1
         look(facts, rules, state, 0, state.clock[NOW])
-        gather(rules, state, 0, -1, True)
+        gather(facts, rules, state, 0, -1, True)
         count = state.clock[N_BOOK]
         for row in range(count):
             stage = state.book.request[row]
@@ -110,65 +152,9 @@ def decide_often(  # noqa: PLR0917 - numba compiles no keyword-only arguments
     return count_edges(facts, state, 0)
 
 
-def main() -> None:
-    """Measure everything, in turns, and print the entries."""
-    points, counts = make_points()
-    actions = make_actions()
-    settling, n_settled = make_settlement()
-    rounds = []
-    for _ in range(TRIES * REPETITIONS):
-        decisions = [time_decision_us(point) for point in points]
-        single = [time_us(action, SIGNATURES) for action in actions.values()]
-        rounds.append([*decisions, *single, time_us(settling, 1) / n_settled])
-    # The tries of one repetition lie far apart, so that few of them fall into one busy spell.
-    best = np.array(rounds).reshape(TRIES, REPETITIONS, -1).min(axis=0)
-    fits = [nnls(counts / us[:, None], np.ones(len(us)))[0] for us in best[:, : len(points)]]
-    off = np.abs(np.log(np.array(fits) @ counts.T / best[:, : len(points)]))
-    print_misfit(points, np.exp(np.median(off, axis=0)))
-    columns = np.column_stack([fits, best[:, len(points) :]])
-    print_entries(dict(zip((*DECISION, *actions, SETTLE), columns.T, strict=True)))
-
-
-def print_misfit(points: list[Point], off: Floats) -> None:
-    """Say how well the law describes the decisions it was fitted to."""
-    edges = [point.edges for point in points]
-    print(
-        f"# decisions: {len(points)} books of 1-{REQUESTS[-1]} requests and {min(edges)}-"
-        f"{max(edges)} edges; the law is off by a factor of {np.median(off):.2f} in the middle "
-        f"and of {off.max():.1f} at worst\n"
-    )
-
-
-def print_entries(us: Mapping[str, Floats]) -> None:
-    """Print each entry with its median and its spread."""
-    entries = {name: us[name] for name in DECISION}
-    entries["control.service_message_us"] = (us["sign message"] + us["verify message"]) / 2
-    entries["verification.receipt_sign_us"] = us["sign receipt"]
-    entries["verification.receipt_verify_us"] = us["verify receipt"]
-    entries["verification.settlement_us"] = us[SETTLE]
-    machine = f"{cpu_model()}, {datetime.now(UTC).date().isoformat()}"
-    for key, column in entries.items():
-        low, median, high = np.percentile(column, [25, 50, 75]).tolist()
-        print(f"[{key}]\ndefault = {float(f'{median:.2g}')}")
-        print(
-            f'source = "benchmarks/fit_service_times.py, {machine}; median of {REPETITIONS}, '
-            f'IQR {high - low:.2g}"\n'
-        )
-
-
-def cpu_model() -> str:
-    """Name the processor as the operating system does."""
-    about = Path("/proc/cpuinfo")
-    if about.exists():
-        for line in about.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return " ".join(line.partition(":")[2].replace("(R)", "").split())
-    return platform.processor() or platform.machine()
-
-
-def make_points() -> tuple[list[Point], Floats]:
-    """Make the books of the design; and what each counts, in the order of `DECISION`."""
-    worlds = [draw_world(load("baseline").replace({"fleet.nodes": n}), 0) for n in NODES]
+def make_points(nodes: Sequence[int]) -> tuple[list[Point], Floats]:
+    """Make the books of the design; and what each counts, in the order of `_DECISION`."""
+    worlds = [draw_world(load("baseline").replace({"fleet.nodes": n}), 0) for n in nodes]
     points = [
         make_point(world, regime, n_requests)
         for world in worlds
@@ -193,7 +179,7 @@ def make_point(world: World, regime: Regime, n_requests: int) -> Point:
     state.stage["status"][requests] = ACTIVE
     state.stage["plane"][requests] = 0
     for stage in requests.tolist():
-        add_pending(rules, state, stage)
+        add_pending(facts, rules, state, stage)
     edges = decide_often(facts, rules, state, 1)
     taken = (state.book.assigned[:n_requests] >= 0) | (state.book.assigned_sink[:n_requests] >= 0)
     point = Point(
@@ -267,7 +253,3 @@ def make_settlement() -> tuple[Callable[[], object], int]:
     verifier = np.maximum(0, world.workload.stage_verifier)
     n_settled = int((ledger.stage["final_us"] >= 0).sum())
     return lambda: post(ledger, stake_multiple=4.0, verifier=verifier).balances(), n_settled
-
-
-if __name__ == "__main__":
-    main()
