@@ -12,6 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from hanse.agents.fleet import Fleet
+from hanse.agents.lowering import audit_probability
 from hanse.agents.model import ComputeMarket
 from hanse.agents.workload import Workload
 from hanse.agents.world import World
@@ -96,6 +97,7 @@ class Finished:
     ledger: Ledger
     measured: Measured
     n_payments: int
+    audit_probability: float
 
     @property
     def work(self) -> Rows:
@@ -127,7 +129,13 @@ def finish(world: World, regime: Regime, *, n_payments: int = PAYMENTS_MAX) -> F
     ledger = model.run_to_horizon()
     paid = int(model.state.clock[N_PAYMENTS])
     assert paid <= n_payments, "the payment log is full"
-    return Finished(world=world, ledger=ledger, measured=measure(world, ledger), n_payments=paid)
+    return Finished(
+        world=world,
+        ledger=ledger,
+        measured=measure(world, ledger),
+        n_payments=paid,
+        audit_probability=audit_probability(world.terms, regime),
+    )
 
 
 @cache

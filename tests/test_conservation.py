@@ -254,7 +254,7 @@ def records_and_stages_agree_on_redos_and_bounces(run: Finished) -> bool:
 def a_cheat_is_caught_where_its_coin_says_so(run: Finished) -> bool:
     terms, rows = run.world.terms, run.work[run.work["final_us"] >= 0]
     coin = run.world.workload.attempt_audit[rows["attempt"], rows["stage"]]
-    is_found = run.ledger.has_stakes & (coin < terms.audit_probability * terms.audit_detection)
+    is_found = coin < run.audit_probability * terms.audit_detection
     was_caught, slipped = rows["outcome"] == CAUGHT, rows["outcome"] == WRONG
     is_wrong = rows["is_wrong"] == 1
     return bool((was_caught <= (is_found & is_wrong)).all() and not (slipped & is_found).any())
