@@ -1,0 +1,252 @@
+"""The one place for arithmetic that gives everybody the same bytes, and for its counter-example.
+
+Integers are carried in floating point through BLAS. A sum of products whose terms and partial sums
+are integers that the format holds exactly (2^24 in float32, 2^53 in float64) rounds nowhere, so
+that blocking, order, fused operations, threads and processors cannot matter. The bound is checked
+for every product, from shapes and ranges; what could exceed it raises (docs/why/exact-integers.md).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+# At run time the element type is one of four, and `tensors` and this module check which.
+Tensor: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+INT8_MAX: Final = 127
+INT21_MAX: Final = 1 << 20
+"""Largest magnitude of a fixed-point operand in the programs: 21 bits with the sign."""
+
+FLOAT32_EXACT_MAX: Final = 1 << 24
+FLOAT64_EXACT_MAX: Final = 1 << 53
+INT32_MAX: Final = (1 << 31) - 1
+INT64_MAX: Final = (1 << 63) - 1
+SHIFT_MAX: Final = 62
+
+
+class Mode(StrEnum):
+    """How numbers are carried; `FLOAT32` rounds by order, and is here to show what that does."""
+
+    INT8 = "int8"
+    INT21 = "int21"
+    FLOAT32 = "float32"
+
+
+class OutOfRangeError(ArithmeticError):
+    """Raised where a result could leave the range in which arithmetic is exact.
+
+    Attributes
+    ----------
+    operator : what was to be computed.
+    bound : the largest magnitude at which it is exact.
+    value : the magnitude that it has, or could have.
+    """
+
+    def __init__(self, operator: str, bound: int, value: int) -> None:
+        super().__init__(operator, bound, value)
+        self.operator, self.bound, self.value = operator, bound, value
+
+    def __str__(self) -> str:
+        return f"{self.operator} must stay within {self.bound}, could reach {self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carrier:
+    """A float type, the magnitudes up to which it carries operands and sums, and what sums become.
+
+    Sums of `INT8` are at most 2^24, and leave as int32; those of `INT21` need int64.
+    """
+
+    dtype: DTypeLike
+    operand_max: int
+    sum_max: int
+    sum_dtype: DTypeLike
+
+
+CARRIERS: Final[Mapping[Mode, Carrier]] = {
+    Mode.INT8: Carrier(
+        dtype=np.float32, operand_max=1 << 7, sum_max=FLOAT32_EXACT_MAX, sum_dtype=np.int32
+    ),
+    Mode.INT21: Carrier(
+        dtype=np.float64, operand_max=1 << 21, sum_max=FLOAT64_EXACT_MAX, sum_dtype=np.int64
+    ),
+}
+
+
+def matmul(a: Tensor, b: Tensor, *, mode: Mode) -> Tensor:
+    """Multiply two matrices, exactly in the integer modes.
+
+    Parameters
+    ----------
+    a, b : shapes (m, k) and (k, n). Signed integers of magnitude at most 2^7 (`INT8`) or 2^21
+        (`INT21`); float32 in `FLOAT32`.
+    mode : how operands are carried.
+
+    Returns
+    -------
+    Shape (m, n): int32 in `INT8`, int64 in `INT21`; in `FLOAT32` float32, rounded as it happens.
+
+    Raises
+    ------
+    OutOfRangeError
+        If an operand is out of range, or k times the largest products could exceed 2^24 (`INT8`) or
+        2^53 (`INT21`). Ranges are those of the values, unless the element type says enough.
+    ValueError
+        If these are not two matrices that fit.
+    TypeError
+        If the element types are not those of the mode.
+
+    >>> a = np.array([[100, -100]], np.int8)
+    >>> matmul(a, a.T, mode=Mode.INT8)
+    array([[20000]], dtype=int32)
+    >>> matmul(np.full((1, 2049), 1 << 21), np.full((2049, 1), 1 << 21), mode=Mode.INT21)
+    Traceback (most recent call last):
+    ...
+    hanse.verification.arithmetic.OutOfRangeError: matmul must stay within 9007199254740992, \
+could reach 9011597301252096
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(f"a and b must be matrices that fit, got {a.shape} and {b.shape}")
+    if mode is Mode.FLOAT32:
+        _require_float32(a, b)
+        return np.asarray(a @ b)
+    carrier = CARRIERS[mode]
+    reach = a.shape[1] * _magnitude_max(a, carrier) * _magnitude_max(b, carrier)
+    if reach > carrier.sum_max:
+        raise OutOfRangeError("matmul", carrier.sum_max, reach)
+    product: Tensor = a.astype(carrier.dtype) @ b.astype(carrier.dtype)
+    return product.astype(carrier.sum_dtype)
+
+
+def rescale(value: Tensor, *, shift: int, bound: int, mode: Mode) -> Tensor:
+    """Divide by 2^shift, to the nearest integer, halves towards plus infinity.
+
+    Parameters
+    ----------
+    value : any shape; int32 or int64, or float32 in `FLOAT32`, where nothing is rounded.
+    shift : from 0 to 62.
+    bound : largest magnitude of a result, at most 2^31 - 1.
+
+    Returns
+    -------
+    The shape of `value`; int32, or float32.
+
+    Raises
+    ------
+    OutOfRangeError
+        If a result exceeds the bound.
+    ValueError
+        If the shift is out of range.
+
+    >>> rescale(np.array([-3, -2, -1, 1, 2, 3]), shift=1, bound=9, mode=Mode.INT21)
+    array([-1, -1,  0,  1,  1,  2], dtype=int32)
+    """
+    if not 0 <= shift <= SHIFT_MAX:
+        raise ValueError(f"shift must be from 0 to {SHIFT_MAX}, got {shift}")
+    if mode is Mode.FLOAT32:
+        _require_float32(value)
+        return np.asarray(value * np.float32(2.0**-shift))
+    _require_integers(value)
+    half = (1 << shift) >> 1
+    least, greatest = extremes(value)
+    if greatest + half > INT64_MAX:
+        raise OutOfRangeError("sum in rescale", INT64_MAX, greatest + half)
+    # Rounding is monotone: what the extremes become bounds all others.
+    reach = max(abs((least + half) >> shift), abs((greatest + half) >> shift))
+    if reach > min(bound, INT32_MAX):
+        raise OutOfRangeError("rescale", min(bound, INT32_MAX), reach)
+    wide = np.add(value, half, dtype=np.int64)
+    np.right_shift(wide, shift, out=wide)
+    return wide.astype(np.int32)
+
+
+def add(a: Tensor, b: Tensor, *, bound: int, mode: Mode) -> Tensor:
+    """Add two tensors of one shape; int32 within the bound, which is at most 2^31 - 1.
+
+    Raises
+    ------
+    OutOfRangeError
+        If a sum exceeds the bound.
+    ValueError
+        If the shapes differ: nothing is repeated to fit.
+    """
+    require_one_shape(a, b)
+    if mode is Mode.FLOAT32:
+        _require_float32(a, b)
+        return np.asarray(a + b)
+    return narrow(_wide(a) + _wide(b), bound=bound, operator="add")
+
+
+def subtract(a: Tensor, b: Tensor, *, bound: int, mode: Mode) -> Tensor:
+    """Subtract two tensors of one shape; int32 within the bound, which is at most 2^31 - 1.
+
+    Raises
+    ------
+    OutOfRangeError
+        If a difference exceeds the bound.
+    ValueError
+        If the shapes differ: nothing is repeated to fit.
+    """
+    require_one_shape(a, b)
+    if mode is Mode.FLOAT32:
+        _require_float32(a, b)
+        return np.asarray(a - b)
+    return narrow(_wide(a) - _wide(b), bound=bound, operator="subtract")
+
+
+def narrow(value: Tensor, *, bound: int, operator: str) -> Tensor:
+    """Hand on integers as int32, none of which exceeds the bound.
+
+    Raises
+    ------
+    OutOfRangeError
+        If one does: nothing wraps around.
+    """
+    _require_integers(value)
+    reach = max(map(abs, extremes(value)))
+    if reach > min(bound, INT32_MAX):
+        raise OutOfRangeError(operator, min(bound, INT32_MAX), reach)
+    return value.astype(np.int32)
+
+
+def extremes(value: Tensor) -> tuple[int, int]:
+    """Return the least and the greatest of integers, without bounds; zeros where there are none."""
+    return (int(value.min()), int(value.max())) if value.size else (0, 0)
+
+
+def require_one_shape(a: Tensor, b: Tensor) -> None:
+    """Raise ValueError if two tensors have different shapes, also where numpy would repeat one."""
+    if a.shape != b.shape:
+        raise ValueError(f"a and b must have one shape, got {a.shape} and {b.shape}")
+
+
+def _magnitude_max(operand: Tensor, carrier: Carrier) -> int:
+    _require_integers(operand)
+    declared = -int(np.iinfo(operand.dtype).min)
+    if declared <= carrier.operand_max:
+        return declared
+    reach = max(map(abs, extremes(operand)))
+    if reach > carrier.operand_max:
+        raise OutOfRangeError("operand of matmul", carrier.operand_max, reach)
+    return reach
+
+
+def _wide(value: Tensor) -> Tensor:
+    if value.dtype.kind != "i" or value.dtype.itemsize > 4:
+        raise TypeError(f"elements must be integers of at most 32 bits, got {value.dtype}")
+    return value.astype(np.int64)
+
+
+def _require_integers(value: Tensor) -> None:
+    if value.dtype.kind != "i":
+        raise TypeError(f"elements must be signed integers, got {value.dtype}")
+
+
+def _require_float32(*values: Tensor) -> None:
+    for value in values:
+        if value.dtype != np.float32:
+            raise TypeError(f"elements must be float32, got {value.dtype}")
