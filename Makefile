@@ -9,7 +9,7 @@ OUTPUT := results
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check format dev notebooks baseline selftest clean
+.PHONY: help demo test quick check format dev notebooks fuzz baseline selftest clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,10 @@ notebooks: $(VENV)/.installed-dev ## Execute the notebooks; the executed copies 
 
 selftest: $(VENV)/.installed ## Check the cases whose answer is known on paper
 	$(BIN)/hanse selftest
+
+fuzz: $(VENV)/.installed-dev ## Fuzz the decoders for ten minutes, guided by coverage; stops at what breaks one
+	@$(INSTALL) --group fuzz
+	$(BIN)/python -m tests.fuzz.guided $(OUTPUT)/fuzz -artifact_prefix=$(OUTPUT)/ -max_len=2048 -max_total_time=600
 
 baseline: $(VENV)/.installed-dev ## Rewrite the pinned regression run; the commit explains its difference
 	$(BIN)/python -m tests.pin_baseline

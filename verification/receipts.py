@@ -5,23 +5,59 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from hashlib import blake2b
-from typing import Final
+from typing import ClassVar, Final
 
-from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+from hanse.verification.framing import (
+    DIGEST_BYTES,
+    DOMAIN,
+    INTEGER_BYTES,
+    INTEGER_MAX,
+    LENGTH_BYTES,
+    PUBLIC_KEY_BYTES,
+    SIGNATURE_BYTES,
+    Digest,
+    MalformedMessageError,
+    PublicKey,
+    Whole,
+    big_endian,
+    canonical_bytes,
+    digest_of,
+    require_bytes,
+    require_integer,
+)
+from hanse.verification.keys import Signer, is_valid_signature
 
-DOMAIN: Final = b"hanse/1/"
-DIGEST_BYTES: Final = 32
-PUBLIC_KEY_BYTES: Final = 32
-SIGNATURE_BYTES: Final = 64
-LENGTH_BYTES: Final = 4
-INTEGER_BYTES: Final = 8
-INTEGER_MAX: Final = (1 << (8 * INTEGER_BYTES)) - 1
+__all__ = [
+    "DIGEST_BYTES",
+    "DOMAIN",
+    "INTEGER_BYTES",
+    "INTEGER_MAX",
+    "LENGTH_BYTES",
+    "NO_RECEIPT",
+    "PUBLIC_KEY_BYTES",
+    "RECEIPT_HEADER",
+    "SIGNATURE_BYTES",
+    "MalformedReceiptError",
+    "SignedReceipt",
+    "Signer",
+    "Verdict",
+    "WorkReceipt",
+    "big_endian",
+    "canonical_bytes",
+    "chain_is_unbroken",
+    "check",
+    "digest_of",
+    "equivocators",
+    "is_signed_by",
+    "is_valid_signature",
+    "read_signed_receipt",
+    "sign",
+]
+
 NO_RECEIPT: Final = bytes(DIGEST_BYTES)
 
 
-class MalformedReceiptError(ValueError):
+class MalformedReceiptError(MalformedMessageError):
     """Raised when bytes are not the canonical form of a signed receipt."""
 
 
@@ -50,22 +86,26 @@ class WorkReceipt:
     sequence : 0, 1, 2, ... in the order in which this solver signed.
     """
 
-    task_id: bytes
-    program_digest: bytes
-    output_digest: bytes
-    solver_public_key: bytes
-    region: int
-    started_us: int
-    ended_us: int
-    work_us: int
-    sequence: int
-    previous_receipt_digest: bytes
+    KIND: ClassVar[bytes] = b"receipt"
+    SENDER: ClassVar[str] = "solver_public_key"
+    ONCE_FOR: ClassVar[tuple[str, ...]] = ("sequence",)
+
+    task_id: Digest
+    program_digest: Digest
+    output_digest: Digest
+    solver_public_key: PublicKey
+    region: Whole
+    started_us: Whole
+    ended_us: Whole
+    work_us: Whole
+    sequence: Whole
+    previous_receipt_digest: Digest
 
     def __post_init__(self) -> None:
         for name in _BYTES_FIELDS:
-            _require_digest(name, getattr(self, name))
+            require_bytes(name, getattr(self, name), DIGEST_BYTES)
         for name in _INTEGER_FIELDS:
-            _require_integer(name, getattr(self, name))
+            require_integer(name, getattr(self, name))
         if self.ended_us < self.started_us:
             raise ValueError(
                 f"ended_us must be at least started_us = {self.started_us}, got {self.ended_us}"
@@ -114,45 +154,6 @@ class SignedReceipt:
         return self.receipt.canonical_bytes() + self.signature
 
 
-class Signer:
-    """The Ed25519 key of a simulated solver: no secret, for it follows from the seed."""
-
-    __slots__ = ("_key", "public_key")
-
-    def __init__(self, seed: int, owner: int) -> None:
-        identity = canonical_bytes(b"key", big_endian("seed", seed), big_endian("owner", owner))
-        self._key = SigningKey(digest_of(identity, person=b"hanse.key.v1"))
-        self.public_key = bytes(self._key.verify_key)
-
-    def signature_of(self, message: bytes) -> bytes:
-        """Return the 64-byte deterministic signature of any message (RFC 8032)."""
-        return self._key.sign(message).signature
-
-
-def canonical_bytes(kind: bytes, *parts: bytes) -> bytes:
-    """Frame parts so that no two sequences of parts share their bytes.
-
-    Domain, version and kind come first, so that no signature of one kind of message passes for
-    another; each part follows its own length, so that no byte can move to its neighbour.
-
-    >>> canonical_bytes(b"pair", b"ab", b"c").hex(" ", -4)
-    '68616e73 652f312f 70616972 00000000 02616200 00000163'
-    """
-    framed = [len(part).to_bytes(LENGTH_BYTES, "big") + part for part in parts]
-    return DOMAIN + kind + b"\0" + b"".join(framed)
-
-
-def big_endian(name: str, value: int) -> bytes:
-    """Encode an integer in eight bytes; raise ValueError where it does not fit."""
-    _require_integer(name, value)
-    return value.to_bytes(INTEGER_BYTES, "big")
-
-
-def digest_of(message: bytes, *, person: bytes) -> bytes:
-    """Hash with BLAKE2b-256 under a personalisation of at most 16 bytes."""
-    return blake2b(message, digest_size=DIGEST_BYTES, person=person).digest()
-
-
 def sign(receipt: WorkReceipt, key: Signer) -> SignedReceipt:
     """Sign a receipt with the key that the receipt itself names.
 
@@ -167,20 +168,6 @@ def sign(receipt: WorkReceipt, key: Signer) -> SignedReceipt:
             f"got {receipt.solver_public_key.hex()}"
         )
     return SignedReceipt(receipt=receipt, signature=key.signature_of(receipt.canonical_bytes()))
-
-
-def is_valid_signature(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Say whether libsodium accepts a signature; wrong lengths are invalid, not errors.
-
-    Strict: S must be below the group order; small-order and non-canonical keys are refused.
-    """
-    if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
-        return False
-    try:
-        VerifyKey(public_key).verify(message, signature)
-    except BadSignatureError:
-        return False
-    return True
 
 
 def is_signed_by(signed: SignedReceipt, public_key: bytes) -> bool:
@@ -214,6 +201,8 @@ def read_signed_receipt(message: bytes) -> SignedReceipt:
         If the bytes are not canonical: another domain, version, kind, length or range.
     """
     size = _LAYOUT.size + SIGNATURE_BYTES
+    if not isinstance(message, bytes):
+        raise MalformedReceiptError(f"a signed receipt must be bytes, got {type(message).__name__}")
     if len(message) != size:
         raise MalformedReceiptError(f"a signed receipt must have {size} bytes, got {len(message)}")
     values = _LAYOUT.unpack_from(message)
@@ -256,20 +245,10 @@ def equivocators(receipts: Iterable[SignedReceipt]) -> tuple[bytes, ...]:
     return tuple(sorted({solver for (solver, _), rival in claims.items() if len(rival) > 1}))
 
 
-def _require_digest(name: str, value: object) -> None:
-    if not isinstance(value, bytes) or len(value) != DIGEST_BYTES:
-        raise ValueError(f"{name} must be {DIGEST_BYTES} bytes, got {value!r}")
-
-
-def _require_integer(name: str, value: object) -> None:
-    if not isinstance(value, int) or not 0 <= value <= INTEGER_MAX:
-        raise ValueError(f"{name} must be an integer from 0 to {INTEGER_MAX}, got {value!r}")
-
-
-RECEIPT_HEADER: Final = canonical_bytes(b"receipt")
+RECEIPT_HEADER: Final = canonical_bytes(WorkReceipt.KIND)
 _FIELDS: Final = tuple(field.name for field in fields(WorkReceipt))
-_BYTES_FIELDS: Final = tuple(field.name for field in fields(WorkReceipt) if field.type is bytes)
-_INTEGER_FIELDS: Final = tuple(field.name for field in fields(WorkReceipt) if field.type is int)
+_BYTES_FIELDS: Final = tuple(field.name for field in fields(WorkReceipt) if field.type is not Whole)
+_INTEGER_FIELDS: Final = tuple(field.name for field in fields(WorkReceipt) if field.type is Whole)
 _LENGTHS: Final = tuple(
     DIGEST_BYTES if name in _BYTES_FIELDS else INTEGER_BYTES for name in _FIELDS
 )
