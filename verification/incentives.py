@@ -13,6 +13,8 @@ References
 .. [Truebit] J. Teutsch and C. Reitwiessner, arXiv:1908.04756, and the rules in the project's wiki:
    a losing solver pays at most half its deposit to the challenger, the rest to the treasury.
 .. [Verde] arXiv:2502.19405: refereed delegation over bitwise reproducible operators.
+.. [Felten] E. Felten, articles of 4 and 5 September 2019 on the cheater checking problem: a checker
+   that is paid by its finds stops checking where frauds are rare.
 """
 
 from dataclasses import dataclass
@@ -43,6 +45,25 @@ class Slash:
 
     treasury_micro_usd: int
     verifier_micro_usd: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """The mixed equilibrium of solvers that may cheat and verifiers that may look away.
+
+    Attributes
+    ----------
+    cheating : share of solvers that cheat: verifiers do not care whether they check.
+    checking : share of results that are checked: solvers do not care whether they cheat.
+    """
+
+    cheating: float
+    checking: float
+
+    @property
+    def accepted_fraud(self) -> float:
+        """Share of all results that are wrong and accepted."""
+        return self.cheating * (1.0 - self.checking)
 
 
 @overload
@@ -212,6 +233,114 @@ def gain_from_cheating_until_caught(
     """
     savings = saving * expected_tasks_until_caught(caught_probability)
     return savings - at_risk - continuation
+
+
+def payoff_of_checking(fraud: float, *, checking_cost: float, bounty: float) -> float:
+    """Return X R_v - C_v: what checking a result is worth if a share X is fraud."""
+    return fraud * bounty - checking_cost
+
+
+def payoff_of_trusting(
+    fraud: float, *, loss: float, attention_probability: float = 0.0, deposit: float = 0.0
+) -> float:
+    """Return -X L - a D: what not checking is worth.
+
+    A share X of results is fraud; not checking is found out with probability a by an attention
+    challenge, and then forfeits the deposit D.
+    """
+    return -fraud * loss - attention_probability * deposit
+
+
+def fraud_worth_checking(*, checking_cost: float, bounty: float, loss: float) -> float:
+    """Return the share of fraud above which checking pays, X* = C_v / (R_v + L) [Felten]_.
+
+    >>> fraud_worth_checking(checking_cost=5.0, bounty=200.0, loss=50.0)
+    0.02
+    """
+    return checking_cost / (bounty + loss) if bounty + loss > 0.0 else inf
+
+
+def inspection_equilibrium(
+    *, saving: float, at_risk: float, checking_cost: float, bounty: float, loss: float
+) -> Inspection:
+    """Return the one equilibrium where cheats and checkers keep each other indifferent.
+
+    Raises
+    ------
+    ValueError
+        If one of the two does not depend on the other: C >= S + R, or C_v >= R_v + L.
+    """
+    cheating = fraud_worth_checking(checking_cost=checking_cost, bounty=bounty, loss=loss)
+    checking = deterrent_audit_probability(saving=saving, at_risk=at_risk)
+    for name, share in (("cheating", cheating), ("checking", checking)):
+        if not 0.0 < share < 1.0:
+            raise ValueError(f"the share of {name} must be strictly between 0 and 1, got {share}")
+    return Inspection(cheating=cheating, checking=checking)
+
+
+def least_attention_deposit(*, checking_cost: float, attention_probability: float) -> float:
+    """Return the deposit from which checking pays however little fraud there is, C_v / a.
+
+    >>> least_attention_deposit(checking_cost=5.0, attention_probability=0.05)
+    100.0
+    """
+    return checking_cost / attention_probability if attention_probability > 0.0 else inf
+
+
+def all_bad(*, n_pool: int, n_bad: int, n_drawn: int) -> float:
+    """Return C(K, n) / C(N, n): only then does refereed delegation accept a wrong result."""
+    return comb(n_bad, n_drawn) / comb(n_pool, n_drawn)
+
+
+def majority_bad(*, n_pool: int, n_bad: int, n_drawn: int) -> float:
+    """Return the probability that more than half of a committee, drawn from a pool, are bad.
+
+    >>> round(majority_bad(n_pool=100, n_bad=30, n_drawn=3), 5)
+    0.21342
+    """
+    ways = sum(
+        comb(n_bad, bad) * comb(n_pool - n_bad, n_drawn - bad)
+        for bad in range(n_drawn // 2 + 1, n_drawn + 1)
+    )
+    return ways / comb(n_pool, n_drawn)
+
+
+def bisection_rounds(n_units: int, *, n_parts: int = 2) -> int:
+    """Return how many questions leave one unit of n, each cutting what is left into parts.
+
+    The least r with n_parts**r >= n_units, in whole numbers.
+
+    Raises
+    ------
+    ValueError
+        If there is no unit, or a question does not cut.
+
+    >>> bisection_rounds(1024), bisection_rounds(80_957), bisection_rounds(80_957, n_parts=8)
+    (10, 17, 6)
+    """
+    if n_units < 1 or n_parts < 2:
+        raise ValueError(
+            f"n_units must be at least 1 and n_parts at least 2, got {n_units} and {n_parts}"
+        )
+    rounds, reach = 0, 1
+    while reach < n_units:
+        rounds, reach = rounds + 1, reach * n_parts
+    return rounds
+
+
+def dispute_duration_s(
+    *, n_rounds: int, round_trip_s: float, response_s: float, replay_s: float = 0.0
+) -> float:
+    """Return rounds x (round trip + response) + replay: a dispute in which nobody stalls.
+
+    `replay_s` is the re-execution from the last checkpoint, and of the one operator.
+    """
+    return n_rounds * (round_trip_s + response_s) + replay_s
+
+
+def stalled_s(*, n_rounds: int, move_deadline_s: float, clock_s: float = inf) -> float:
+    """Return by how much a party can delay: every move to its deadline, up to its clock."""
+    return min(n_rounds * move_deadline_s, clock_s)
 
 
 def compute_multiplier_of_audits(audit_probability: float, audit_share: float) -> float:

@@ -1,12 +1,18 @@
 """The one place for what verification adds to the price of work, per solver-verifier pair."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanse.verification.incentives import capital_cost_usd
+from hanse.verification.protocols.interface import (
+    PlacePair,
+    ProtocolTerms,
+    TaskShape,
+    VerificationProtocol,
+)
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -14,6 +20,7 @@ Integers = NDArray[np.int64]
 # This package may import no other: tests hold these equal to those of `hanse.market.units`.
 MS_PER_S: Final = 1_000
 US_PER_S: Final = 1_000_000
+US_PER_MS: Final = 1_000
 S_PER_HOUR: Final = 3_600
 BITS_PER_BYTE: Final = 8
 BITS_PER_GBIT: Final = 1_000_000_000
@@ -216,6 +223,145 @@ def dispute_usd(places: Places, policy: AuditPolicy, stake_usd: Floats) -> Float
     locked_usd = capital_cost_usd(stake_usd, policy.capital_rate_per_year, duration_s)
     total: Floats = held_usd + moves_usd + locked_usd
     return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charges:
+    """What time, capital and disputes are charged at; the same for every protocol.
+
+    Attributes
+    ----------
+    capital_rate_per_year : what locked money costs.
+    message_cpu_s, core_usd_per_hour : core time to sign and verify a message, and its price.
+    wrong_share : share of results that are wrong; as in `AuditPolicy`, assumed and swept.
+    response_s : time a party takes to answer one question.
+    waiting_usd_per_s : what a second's delay of a result is worth to whoever waits for it.
+    """
+
+    capital_rate_per_year: float
+    message_cpu_s: float
+    core_usd_per_hour: float
+    wrong_share: float
+    response_s: float = 1.0
+    waiting_usd_per_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.wrong_share <= 1.0:
+            raise ValueError(f"wrong_share must be from 0 to 1, got {self.wrong_share}")
+
+    @property
+    def message_usd(self) -> float:
+        """Cost of signing and verifying one message."""
+        return self.message_cpu_s * self.core_usd_per_hour / S_PER_HOUR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolPremium:
+    """What a protocol adds to the price of one task; shape (n_regions, n_regions), solver first.
+
+    No term is left out where it is zero, and none is scaled.
+
+    Attributes
+    ----------
+    compute_usd : the solver's work, slowed down so that it can be repeated.
+    audit_usd : expected re-executions, at the verifier's price.
+    taxes_usd : what every task pays into a treasury.
+    dispute_usd : expected disputes, their round trips left out: both parties hold an accelerator
+        while they answer and replay, messages are signed, and the stake stays locked throughout.
+    capital_usd : all stakes, during the work and until the result is final.
+    latency_usd : the round trips that a result waits for, and those of expected disputes.
+    transfer_usd : expected egress of what is executed again; 0 within a region.
+    message_usd : signing and verifying.
+    finality_us, dispute_us : expected delay of an undisputed result; length of a dispute.
+    """
+
+    compute_usd: Floats
+    audit_usd: Floats
+    taxes_usd: Floats
+    dispute_usd: Floats
+    capital_usd: Floats
+    latency_usd: Floats
+    transfer_usd: Floats
+    message_usd: Floats
+    finality_us: Integers
+    dispute_us: Integers
+
+    @property
+    def total_usd(self) -> Floats:
+        total: Floats = sum(self.terms().values(), np.zeros_like(self.capital_usd))
+        return total
+
+    def terms(self) -> dict[str, Floats]:
+        """Return the terms by name, in the order in which they are printed."""
+        names = [field.name for field in fields(self) if field.name.endswith("_usd")]
+        return {name: getattr(self, name) for name in names}
+
+
+def protocol_premium(
+    protocol: VerificationProtocol,
+    task: TaskShape,
+    places: Places,
+    *,
+    stake_micro_usd: int,
+    charges: Charges,
+) -> ProtocolPremium:
+    """Turn what a protocol declares into what it adds to the price of a task, for every pair.
+
+    Nothing in it knows a market. A fee that a protocol pays its auditors is a transfer, and stands
+    in no term: what an audit costs is its compute.
+    """
+    n_regions, rate = len(places.usd_per_gpu_s), charges.capital_rate_per_year
+    declared = [
+        [
+            protocol.terms(
+                task,
+                _pair(places, solver, verifier, response_s=charges.response_s),
+                stake_micro_usd,
+            )
+            for verifier in range(n_regions)
+        ]
+        for solver in range(n_regions)
+    ]
+    work_s = _column(declared, "reproducibility") * task.work_us / US_PER_S
+    solver_usd_per_s, verifier_usd_per_s = np.meshgrid(
+        places.usd_per_gpu_s, places.usd_per_gpu_s, indexing="ij"
+    )
+    held_usd_per_s = solver_usd_per_s + verifier_usd_per_s
+    rtt_s = _whole_us(places.rtt_ms / MS_PER_S) / US_PER_S
+    rounds = _column(declared, "dispute_rounds")
+    lasting_s = _column(declared, "dispute_us") / US_PER_S
+    disputed = charges.wrong_share * _column(declared, "detection_probability")
+    one_dispute_usd = (
+        (lasting_s - rounds * rtt_s) * held_usd_per_s
+        + _column(declared, "n_dispute_messages") * charges.message_usd
+        + capital_cost_usd(stake_micro_usd / US_PER_S, rate, lasting_s)
+    )
+    waiting, trips = charges.waiting_usd_per_s, _column(declared, "n_round_trips")
+    egress_usd = _egress_usd(places, 1.0)
+    return ProtocolPremium(
+        compute_usd=(work_s - task.work_us / US_PER_S) * solver_usd_per_s,
+        audit_usd=_column(declared, "rerun_share") * work_s * verifier_usd_per_s,
+        taxes_usd=_column(declared, "levy_usd"),
+        dispute_usd=disputed * one_dispute_usd,
+        capital_usd=capital_cost_usd(1.0, rate, _column(declared, "locked_usd_s")),
+        latency_usd=(trips * waiting + disputed * rounds * (held_usd_per_s + waiting)) * rtt_s,
+        transfer_usd=_column(declared, "moved_bytes") * egress_usd,
+        message_usd=_column(declared, "n_messages") * charges.message_usd,
+        finality_us=np.rint(_column(declared, "finality_us")).astype(np.int64),
+        dispute_us=np.rint(_column(declared, "dispute_us")).astype(np.int64),
+    )
+
+
+def _pair(places: Places, solver: int, verifier: int, *, response_s: float) -> PlacePair:
+    return PlacePair(
+        rtt_us=round(places.rtt_ms[solver, verifier] * US_PER_MS),
+        gbps=float(places.gbps[solver, verifier]),
+        response_us=round(response_s * US_PER_S),
+    )
+
+
+def _column(declared: list[list[ProtocolTerms]], name: str) -> Floats:
+    return np.array([[float(getattr(terms, name)) for terms in row] for row in declared])
 
 
 def _transfer_s(places: Places, policy: AuditPolicy) -> Floats:
