@@ -20,7 +20,7 @@ SECTIONS: Final = "|".join(sorted({key.partition(".")[0] for key in PARAMETERS})
 
 FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s#]+)[^)]*\)")
-PARAMETER: Final = re.compile(rf"(?<![\w./])(?:{SECTIONS})\.[a-z]\w*(?!\w*\.(?:py|toml))")
+PARAMETER: Final = re.compile(rf"(?<![\w./])(?:{SECTIONS})\.(?!md\b)[a-z]\w*(?!\w*\.(?:py|toml))")
 PAGE_IN_CODE: Final = re.compile(r"docs/[\w/-]+\.md")
 GLOSSARY_WORD: Final = re.compile(r"^\| \*\*([^*]+)\*\* \|", re.MULTILINE)
 

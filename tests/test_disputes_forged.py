@@ -1,0 +1,268 @@
+"""Disputes against forgers: each check of the referee stands between one lie and its profit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hanse.verification.commitments import operator_leaf
+from hanse.verification.dispute import contest
+from hanse.verification.framing import MalformedMessageError
+from hanse.verification.messages import BisectMove, Message, Reason
+from hanse.verification.parties import Executor, Opened, Recorded
+from hanse.verification.program import NEXT, Step
+from hanse.verification.programs import inference
+from hanse.verification.questions import Kind, OperatorOpening, Question, Reply, StepOpening
+from hanse.verification.receipts import SignedReceipt
+from hanse.verification.signing import is_genuine, read_message
+from hanse.verification.tensors import tensor_digests
+from hanse.verification.verdicts import DisputeOutcome
+from tests.disputants import (
+    ANSWERS,
+    REFEREE,
+    RIVAL,
+    SOLVER,
+    TASK,
+    executor,
+    honest,
+    pace_of,
+    sabotage,
+    task_of,
+)
+from tests.test_disputes import OPERATORS, disputed, shoved
+
+LIE = bytes([7]) * 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forger:
+    """Answers questions of one kind with an altered message, signed all the same."""
+
+    party: Executor
+    kind: Kind
+    alter: Callable[[Message], Message]
+
+    @property
+    def public_key(self) -> bytes:
+        return self.party.public_key
+
+    @property
+    def receipts(self) -> tuple[SignedReceipt, ...]:
+        return self.party.receipts
+
+    def answer(self, question: Question) -> Reply | None:
+        reply = self.party.answer(question)
+        if question.kind is not self.kind:
+            return reply
+        told = read_message(ANSWERS[question.kind], reply.message).message
+        return replace(reply, message=self.party.sign_answer(self.alter(told)))
+
+
+def with_lie(name: str, at: int | None) -> Callable[[Message], Message]:
+    """Replace a digest of a message, or one of a tuple of them."""
+
+    def alter(message: Message) -> Message:
+        value = getattr(message, name)
+        lie = LIE if at is None else (*value[:at], LIE, *value[at + 1 :])
+        return replace(message, **{name: lie})
+
+    return alter
+
+
+@pytest.mark.parametrize("defends", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "name", "at"),
+    [
+        (Kind.CHECKPOINT, "chain", None),
+        (Kind.CHECKPOINT, "inclusion_proof", 0),
+        (Kind.STEP, "previous", None),
+        (Kind.STEP, "before", 0),
+        (Kind.STEP, "before", 1),
+        (Kind.STEP, "after", 0),
+        (Kind.STEP, "after", 1),
+        (Kind.OPERATOR, "inputs", 0),
+        (Kind.OPERATOR, "inputs", 1),
+        (Kind.OPERATOR, "output", None),
+        (Kind.OPERATOR, "inclusion_proof", 0),
+        (Kind.OPERATOR, "consistency_proof", 0),
+    ],
+)
+def test_no_opening_shows_anything_but_what_was_committed_to(
+    kind: Kind, name: str, at: int | None, defends: bool
+) -> None:
+    right, cheat = honest(SOLVER), executor(RIVAL, sabotage(9, "w2_update", shoved))
+    forger = Forger(party=cheat, kind=kind, alter=with_lie(name, at))
+    outcome = disputed(forger, right) if defends else disputed(right, forger)
+    assert outcome.faults == {forger.public_key: Reason.BAD_PROOF}
+    # It is refused on the spot, and not only found out in the end.
+    reached = {Kind.CHECKPOINT: (None, None), Kind.STEP: (10, None), Kind.OPERATOR: (10, 12)}
+    assert (outcome.step, outcome.operator) == reached[kind]
+
+
+@pytest.mark.parametrize("defends", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Kind.STATE, "chain"), (Kind.PREFIX, "prefix_root"), (Kind.STEP, "operator_root")],
+)
+def test_what_is_told_without_a_proof_is_bound_by_what_is_opened_next(
+    kind: Kind, name: str, defends: bool
+) -> None:
+    right, cheat = honest(SOLVER), executor(RIVAL, sabotage(9, "w2_update", shoved))
+    forger = Forger(party=cheat, kind=kind, alter=with_lie(name, None))
+    outcome = disputed(forger, right) if defends else disputed(right, forger)
+    assert outcome.faults == {forger.public_key: Reason.BAD_PROOF}
+
+
+class Misreader(Executor):
+    """Claims that one operator read something else than what was there."""
+
+    lie_at: tuple[int, int] = (0, 0)
+
+    def _open(self, question: Question) -> Opened:
+        opened = super()._open(question)
+        index, position = self.lie_at
+        operator = self.task.program.operators[index]
+        digests = tensor_digests(opened.made.values)
+        inputs = [digests[name] for name in operator.inputs]
+        inputs[position] = LIE
+        leaf = operator_leaf(
+            index,
+            operator.operator_id(),
+            operator.version,
+            input_digests=inputs,
+            output_digest=digests[operator.output],
+        )
+        leaves = (*opened.leaves[:index], leaf, *opened.leaves[index + 1 :])
+        return replace(opened, leaves=leaves)
+
+    def _operator_opening(self, question: Question) -> OperatorOpening:
+        opening = super()._operator_opening(question)
+        index, position = self.lie_at
+        if question.operator != index:
+            return opening
+        inputs = (*opening.inputs[:position], LIE, *opening.inputs[position + 1 :])
+        return replace(opening, inputs=inputs)
+
+
+@pytest.mark.parametrize("defends", [True, False])
+@pytest.mark.parametrize(
+    ("operator", "position", "source"),
+    [
+        ("hidden_sum", 0, "the batch"),
+        ("hidden_sum", 1, "the state"),
+        ("output_sum", 0, "an operator"),
+        ("w2_update", 1, "an operator"),
+    ],
+)
+def test_what_an_operator_read_is_traced_to_where_it_comes_from(
+    operator: str, position: int, source: str, defends: bool
+) -> None:
+    right = honest(SOLVER)
+    cheat = Misreader(TASK, sabotage(9, operator, shoved), RIVAL)
+    cheat.lie_at = (OPERATORS.index(operator), position)
+    outcome = disputed(cheat, right) if defends else disputed(right, cheat)
+    assert outcome.faults == {cheat.public_key: Reason.BAD_PROOF}
+    assert outcome.operator == OPERATORS.index(operator)
+    # Only what an operator made has to be asked for.
+    plain = disputed(executor(RIVAL, sabotage(9, operator, shoved)), right)
+    asked = outcome.n_messages - (plain.n_messages - 1)
+    assert asked == (2 if source == "an operator" else 0)
+
+
+def inferred(alter_at: int) -> tuple[DisputeOutcome, Executor]:
+    """Infer with weights that one step hands on altered, though no operator makes any."""
+    task = task_of(inference(n_steps=8, checkpoint_interval=4))
+    program = task.program
+    makers = {operator.output for operator in program.operators}
+    kept = next(name for name in sorted(program.carried) if name + NEXT not in makers)
+    state, steps = program.initial_state(), []
+    for step in range(program.n_steps):
+        made = program.step(state, step)
+        if step == alter_at:
+            weights = np.array(made.state[kept])
+            weights.flat[0] ^= 1
+            made = Step(state={**made.state, kept: weights}, values=made.values)
+        steps.append(made)
+        state = made.state
+    cheat, right = Executor(task, Recorded(steps=tuple(steps)), RIVAL), honest(SOLVER, task)
+    return contest(task, (cheat, right), pace_of(cheat, right)), cheat
+
+
+@pytest.mark.parametrize("alter_at", range(8))
+def test_what_no_operator_makes_is_handed_on_as_it_was(alter_at: int) -> None:
+    outcome, cheat = inferred(alter_at)
+    assert outcome.faults == {cheat.public_key: Reason.BAD_PROOF}
+    assert (outcome.step, outcome.operator) == (alter_at + 1, None)
+
+
+@pytest.mark.parametrize("kind", [Kind.CHECKPOINT, Kind.STATE, Kind.PREFIX])
+@pytest.mark.parametrize(("name", "value"), [("dispute_id", LIE), ("round", 99), ("index", 0)])
+def test_a_move_of_another_dispute_round_or_place_is_no_answer(
+    kind: Kind, name: str, value: bytes | int
+) -> None:
+    right, cheat = honest(SOLVER), executor(RIVAL, sabotage(9, "w2_update", shoved))
+    forger = Forger(party=cheat, kind=kind, alter=lambda message: replace(message, **{name: value}))
+    outcome = disputed(right, forger)
+    assert outcome.faults == {forger.public_key: Reason.BAD_PROOF}
+    # On the spot: nothing was opened since.
+    assert (outcome.step, outcome.operator) == (10 if kind is Kind.PREFIX else None, None)
+
+
+def test_a_run_that_starts_elsewhere_has_no_first_step_to_open() -> None:
+    start = TASK.program.initial_state()
+    moved = {**start, "w1": shoved(start["w1"])}
+    steps, state = [], moved
+    for step in range(TASK.program.n_steps):
+        made = TASK.program.step(state, step)
+        steps.append(made)
+        state = made.state
+
+    class Elsewhere(Executor):
+        def answer(self, question: Question) -> Reply:
+            if question.kind is not Kind.STEP:
+                return super().answer(question)
+            told = read_message(StepOpening, super().answer(question).message).message
+            before = tuple(tensor_digests(moved).values())
+            return Reply(message=self.sign_answer(replace(told, before=before)), took_us=0)
+
+    for kind in (Executor, Elsewhere):
+        cheat = kind(TASK, Recorded(steps=tuple(steps)), RIVAL)
+        outcome = disputed(cheat, honest(SOLVER))
+        assert outcome.faults[cheat.public_key] in {Reason.BAD_PROOF, Reason.WRONG_OUTPUT}
+        assert outcome.step == 1
+
+
+def test_every_kind_of_question_has_its_kind_of_answer() -> None:
+    assert set(ANSWERS) == set(Kind)
+    assert ANSWERS[Kind.CHECKPOINT] is BisectMove
+
+
+@settings(derandomize=True, deadline=None, max_examples=200, database=None)
+@given(data=st.data(), kind=st.sampled_from([Kind.STEP, Kind.OPERATOR]))
+def test_a_damaged_opening_is_refused_or_reads_as_the_one_message_of_its_bytes(
+    data: st.DataObject, kind: Kind
+) -> None:
+    question = Question(dispute_id=LIE, round=3, kind=kind, step=10, operator=12, size=13)
+    wire = bytearray(honest(SOLVER).answer(question).message)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(wire)))
+        wire[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    try:
+        read = read_message(ANSWERS[kind], bytes(wire))
+    except MalformedMessageError:
+        return
+    assert read.to_bytes() == wire
+
+
+def test_every_guilty_party_has_its_own_signed_verdict() -> None:
+    one = executor(SOLVER, sabotage(9, "w1_update"))
+    other = executor(RIVAL, sabotage(9, "w1_update", shoved))
+    outcome = disputed(one, other)
+    verdicts = outcome.verdicts(REFEREE)
+    assert all(is_genuine(verdict) for verdict in verdicts)
+    named = {verdict.message.guilty_public_key: verdict.message.reason for verdict in verdicts}
+    assert named == outcome.faults == dict.fromkeys(outcome.guilty, Reason.WRONG_OUTPUT)
+    assert len(verdicts) == 2

@@ -1,0 +1,69 @@
+"""Audits of single segments: which are drawn, and that nothing else than the commitment passes."""
+
+from dataclasses import replace
+
+import pytest
+
+from hanse.verification.framing import digest_of
+from hanse.verification.parties import Idle
+from hanse.verification.spot_check import (
+    check_segments,
+    hand_over,
+    is_committed,
+    sampled_segments,
+)
+from tests.disputants import HONEST, RIVAL, SOLVER, TASK, executor, honest
+from tests.test_disputes import shoved
+
+ROOT = honest(SOLVER).trace.tree.root
+
+
+@pytest.mark.parametrize("segment", range(4))
+def test_only_what_was_committed_to_passes_for_a_handover(segment: int) -> None:
+    trace = honest(SOLVER).trace
+    handed = hand_over(trace, segment)
+    assert is_committed(TASK, ROOT, segment, handed=handed)
+    state = dict(handed.state)
+    altered = [
+        replace(handed, state={**state, "w1": shoved(state["w1"])}),
+        replace(handed, state={"w1": state["w1"]}),
+        replace(handed, start=bytes(32)),
+        replace(handed, end=bytes(32)),
+        replace(handed, start_proof=handed.end_proof),
+        replace(handed, end_proof=handed.end_proof[:-1]),
+    ]
+    if segment:
+        altered.append(replace(handed, previous=bytes(32)))
+    assert not any(is_committed(TASK, ROOT, segment, handed=each) for each in altered)
+    assert not is_committed(TASK, ROOT, (segment + 1) % 4, handed=handed)
+
+
+def test_a_segment_is_handed_over_under_the_root_of_the_receipt() -> None:
+    other = executor(RIVAL, Idle(segments=frozenset({0})))
+    with pytest.raises(ValueError, match="segment 2 must be handed over as it was committed to"):
+        check_segments(other, ROOT, (2,), key=RIVAL, conduct=HONEST)
+
+
+def test_an_audit_ends_at_the_first_fault_and_goes_through_if_there_is_none() -> None:
+    cheat = executor(SOLVER, Idle(segments=frozenset({1, 3})))
+    root = cheat.trace.tree.root
+    found = check_segments(cheat, root, (0, 3, 1), key=RIVAL, conduct=HONEST)
+    assert (found.wrong_segment, found.n_steps) == (3, 8)
+    assert found.auditor is not None
+    passed = check_segments(cheat, root, (2, 0), key=RIVAL, conduct=HONEST)
+    assert (passed.wrong_segment, passed.auditor, passed.n_steps) == (None, None, 8)
+    # A segment is worked on rightly from a wrong start: only where it went wrong can it be seen.
+    assert passed.chain_end == cheat.trace.chain[1]
+
+
+def test_segments_are_drawn_without_replacement_and_evenly() -> None:
+    drawn = [
+        sampled_segments(digest_of(bytes([n, m]), person=b"draw"), 5, 3)
+        for n in range(256)
+        for m in range(8)
+    ]
+    assert all(len(set(each)) == 3 for each in drawn)
+    counts = [sum(segment in each for each in drawn) for segment in range(5)]
+    # 2048 draws, 3 of 5: 1228.8 each, standard deviation 22.2.
+    assert all(abs(count - 1228.8) < 3.5 * 22.2 for count in counts)
+    assert set(sampled_segments(bytes(32), 4, 4)) == {0, 1, 2, 3}

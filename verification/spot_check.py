@@ -1,0 +1,152 @@
+"""The one place for checking single segments of a run: which, from what, and what was found."""
+
+from dataclasses import dataclass
+from hashlib import sha512
+from typing import Protocol
+
+from hanse.verification.commitments import is_included, trace_leaf
+from hanse.verification.keys import Signer
+from hanse.verification.lottery import segment_of
+from hanse.verification.parties import Executor
+from hanse.verification.tensors import State, encode_tensor, tensor_digests
+from hanse.verification.trace import NO_LINK, Conduct, Task, Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """What a solver hands to an auditor of one segment.
+
+    Attributes
+    ----------
+    state : the carried tensors at its start.
+    previous, start, end : links of the chain before the segment, at its start and at its end.
+    start_proof, end_proof : of the last two, under the trace root.
+    """
+
+    state: State
+    previous: bytes
+    start: bytes
+    end: bytes
+    start_proof: tuple[bytes, ...]
+    end_proof: tuple[bytes, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """What travels: tensors, links and proofs."""
+        n_hashes = 3 + len(self.start_proof) + len(self.end_proof)
+        tensors = sum(len(encode_tensor(name, value)) for name, value in self.state.items())
+        return tensors + n_hashes * len(self.start)
+
+
+class Holder(Protocol):
+    """Whoever has a trace to hand over pieces of."""
+
+    @property
+    def trace(self) -> Trace: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpotCheck:
+    """What an auditor found.
+
+    Attributes
+    ----------
+    wrong_segment : the first, of those checked, whose end is not what it should be, or None.
+    auditor : the party that can dispute it, or None.
+    chain_end : where the last executed segment really ends; what the auditor seals.
+    n_steps, n_bytes : steps executed, bytes received.
+    """
+
+    wrong_segment: int | None
+    auditor: Executor | None
+    chain_end: bytes
+    n_steps: int
+    n_bytes: int
+
+
+def sampled_segments(drawn: bytes, n_segments: int, n_sampled: int) -> tuple[int, ...]:
+    """Return distinct segments, chosen by the bytes of a lottery's output, or of any digest.
+
+    The first is that of `segment_of`; each further one comes from a hash of the bytes before.
+    """
+    left = list(range(n_segments))
+    chosen = []
+    for _ in range(n_sampled):
+        chosen.append(left.pop(segment_of(drawn, len(left))))
+        drawn = sha512(drawn).digest()
+    return tuple(chosen)
+
+
+def hand_over(trace: Trace, segment: int) -> Handover:
+    """Return what an auditor of a segment needs."""
+    return Handover(
+        state=trace.states[segment],
+        previous=trace.chain[segment - 1] if segment else NO_LINK,
+        start=trace.chain[segment],
+        end=trace.chain[segment + 1],
+        start_proof=trace.tree.inclusion_proof(segment),
+        end_proof=trace.tree.inclusion_proof(segment + 1),
+    )
+
+
+def is_committed(task: Task, root: bytes, segment: int, *, handed: Handover) -> bool:
+    """Say whether a handover is what the solver committed to, state and all."""
+    interval, size = task.program.checkpoint_interval, task.n_segments + 1
+    if set(handed.state) != set(task.program.carried):
+        return False
+    link = task.link(segment * interval, handed.previous, tensor_digests(handed.state))
+    ends = (
+        (segment, handed.start, handed.start_proof),
+        (segment + 1, handed.end, handed.end_proof),
+    )
+    return link == handed.start and all(
+        is_included(trace_leaf(at * interval, link), at, size, proof=proof, root=root)
+        for at, link, proof in ends
+    )
+
+
+def check_segments(
+    solver: Holder, root: bytes, segments: tuple[int, ...], *, key: Signer, conduct: Conduct
+) -> SpotCheck:
+    """Execute segments again until one is wrong, from the states that the solver hands over.
+
+    Raises
+    ------
+    ValueError
+        If what is handed over is not what was committed to: the solver is then `UNAVAILABLE`.
+    """
+    task = solver.trace.task
+    interval = task.program.checkpoint_interval
+    n_steps = n_bytes = 0
+    end, wrong, auditor = NO_LINK, None, None
+    for segment in segments:
+        handed = hand_over(solver.trace, segment)
+        n_bytes += handed.n_bytes
+        if not is_committed(task, root, segment, handed=handed):
+            raise ValueError(f"segment {segment} must be handed over as it was committed to")
+        state = handed.state
+        for step in range(segment * interval, (segment + 1) * interval):
+            state = conduct.advance(task.program, state, step)
+        n_steps += interval
+        end = task.link((segment + 1) * interval, handed.start, tensor_digests(state))
+        if end != handed.end:
+            trace = _segment_trace(task, segment, handed, last=(state, end))
+            wrong, auditor = segment, Executor(task, conduct, key, trace=trace)
+            break
+    return SpotCheck(
+        wrong_segment=wrong, auditor=auditor, chain_end=end, n_steps=n_steps, n_bytes=n_bytes
+    )
+
+
+def _segment_trace(
+    task: Task, segment: int, handed: Handover, *, last: tuple[State, bytes]
+) -> Trace:
+    """Return the trace of one segment alone; nothing is known of what went before."""
+    state, end = last
+    unknown = [NO_LINK] * max(0, segment - 1)
+    before = [handed.previous] if segment else []
+    return Trace(
+        task=task,
+        chain=(*unknown, *before, handed.start, end),
+        states=(*[{}] * segment, handed.state, state),
+    )
