@@ -25,6 +25,7 @@ class Workload:
     stage_holds : whether the accelerator is held during the preliminary operations.
     stage_verifier : index of the verifier who would audit this stage.
     stage_is_sampled : whether its receipts are really signed and checked.
+    stage_is_real : whether a small program is really executed and verified in its place.
     attempt_temptation, attempt_audit : shape (n_attempts, n_stages), uniform coins in [0, 1).
     attempt_commit, attempt_service : shape (n_attempts, n_stages), unit-mean factors >= 0.
     attempt_way : the same for the ways of messages, or shape (0, 0) where none jitters.
@@ -51,6 +52,7 @@ class Workload:
     stage_holds: Flags
     stage_verifier: Integers
     stage_is_sampled: Flags
+    stage_is_real: Flags
     attempt_temptation: Floats
     attempt_audit: Floats
     attempt_commit: Floats

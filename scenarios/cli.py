@@ -56,6 +56,10 @@ def _answer(arguments: argparse.Namespace) -> int:
         from hanse.scenarios.selftest import selftest
 
         arguments.selftest = selftest
+    if arguments.command == "verify":
+        from hanse.scenarios.verify_demo import verify_demo
+
+        arguments.demo = verify_demo
     if arguments.command == "calibrate":
         from hanse.scenarios.calibration import calibrate
 
@@ -114,11 +118,21 @@ def build_parser() -> argparse.ArgumentParser:
 
     commands.add_parser("selftest", help="check cases whose answer is known on paper")
 
+    _add_machine(commands)
+    return parser
+
+
+def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Describe what shows and measures this machine instead of running a scenario."""
+    verify = commands.add_parser("verify", help="watch how work is verified")
+    actions = verify.add_subparsers(dest="action", metavar="ACTION", required=True)
+    demo = actions.add_parser("demo", help="really find one cheat, round by round")
+    demo.add_argument("--seed", type=_whole, default=0, help="which cheat; default: %(default)s")
+
     calibrate = commands.add_parser(
         "calibrate", help="measure what control and verification cost on this machine"
     )
     _add_output(calibrate, "write a scenario with these service times to this TOML file")
-    return parser
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -17,7 +17,13 @@ from hanse.scenarios.draw import draw_world
 from hanse.scenarios.experiment import Task, account, compare, kept, run_tasks, trace_digest
 from hanse.scenarios.numerals import short
 from hanse.scenarios.parameters import Parameter, near_miss, parameter, parameters
-from hanse.scenarios.plain_text import columns, failures_text, ladder_text, sweep_text
+from hanse.scenarios.plain_text import (
+    columns,
+    failures_text,
+    ladder_text,
+    real_tasks_text,
+    sweep_text,
+)
 from hanse.scenarios.report import PAGE, render, write_report
 from hanse.scenarios.results import Results, ResultsError, check_target
 from hanse.scenarios.run import warm_up
@@ -105,7 +111,10 @@ def run_one(arguments: Namespace) -> Answer:
     rows = results.frame("measures")[["family", "measure", "value", "unit"]].to_numpy().tolist()
     lines = [(family, measure, short(value), unit) for family, measure, value, unit in rows]
     head = f"{scenario.name}, {rung.name}, seed {arguments.seed}: one world is no result"
-    return Answer(text=f"{head}; see hanse compare\n\n{columns(lines, numbers=(2,))}")
+    text = f"{head}; see hanse compare\n\n{columns(lines, numbers=(2,))}"
+    if "real_tasks" in tables:
+        text += f"\n\n{real_tasks_text(results)}"
+    return Answer(text=text)
 
 
 def compare_rungs(arguments: Namespace) -> Answer:
@@ -181,6 +190,11 @@ def check_answers(arguments: Namespace) -> Answer:
     n_failed = sum(not one.passed for one in checks)
     text = f"{columns(rows, numbers=(1, 2, 3))}\n\n{len(checks) - n_failed} of {len(checks)} pass"
     return Answer(text=text, has_failed=n_failed > 0)
+
+
+def show_verification(arguments: Namespace) -> Answer:
+    """Find one cheat, and tell how."""
+    return Answer(text=arguments.demo(arguments.seed))
 
 
 def calibrate_machine(arguments: Namespace) -> Answer:
@@ -288,5 +302,6 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], Answer]]] = {
     "sweep": sweep_settings,
     "report": report,
     "selftest": check_answers,
+    "verify": show_verification,
     "calibrate": calibrate_machine,
 }

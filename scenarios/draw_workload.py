@@ -75,6 +75,7 @@ def draw_workload(
             data_class[stage_job], buyer_region[buyer][stage_job], drawn_verifier
         ],
         stage_is_sampled=_draw_sample(scenario, seed, n_stages),
+        stage_is_real=_draw_real(scenario, seed, n_stages),
         attempt_temptation=draw_coins(scenario, seed, "temptation", n_stages=n_stages),
         attempt_audit=draw_coins(scenario, seed, "audit", n_stages=n_stages),
         attempt_commit=draw_commit_factors(scenario, seed, n_stages),
@@ -203,3 +204,12 @@ def _draw_sample(scenario: Scenario, seed: int, n_stages: int) -> Flags:
     is_sampled = np.zeros(n_stages, dtype=bool)
     is_sampled[chosen] = True
     return is_sampled
+
+
+def _draw_real(scenario: Scenario, seed: int, n_stages: int) -> Flags:
+    """Draw which stages are really executed; stages keep their place as the share grows."""
+    share = scenario.number("verification.real_share")
+    if share == 0.0:
+        return np.zeros(n_stages, bool)
+    is_real: Flags = stream(seed, "verification.real").random(n_stages) < share
+    return is_real

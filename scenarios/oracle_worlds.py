@@ -166,6 +166,7 @@ def plain_workload(
         stage_holds=np.zeros(n_stages, bool),
         stage_verifier=nothing,
         stage_is_sampled=np.zeros(n_stages, bool),
+        stage_is_real=np.zeros(n_stages, bool),
         attempt_temptation=ones,
         attempt_audit=ones,
         attempt_commit=ones,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from hanse.market.units import MICRO_USD_PER_USD
 from hanse.scenarios.figures import families, rung_titles
 from hanse.scenarios.numerals import change, level
 from hanse.scenarios.paired import LADDER_MEASURES, WHOLE_LADDER, Estimate, estimates
@@ -82,3 +83,18 @@ def _level_text(one: Estimate | None) -> str:
 
 def _change_text(one: Estimate | None) -> str:
     return "" if one is None else change(one.mean, one.low, one.high)
+
+
+def real_tasks_text(results: Results) -> str:
+    """Sum up the tasks that were really executed: who cheated, and what was found."""
+    tasks = results.frame("real_tasks")
+    if tasks.empty:
+        return "No task of which the result was settled was drawn to be really executed."
+    by_strategy = [("strategy", "tasks", "checked", "caught", "in the ledger", "slashed, USD")]
+    for strategy, some in tasks.groupby("strategy"):
+        flags = some[["is_checked", "is_caught", "is_caught_in_ledger"]]
+        checked, caught, modelled = (str(int(n)) for n in flags.sum().tolist())
+        slashed = f"{some['slashed_micro_usd'].sum() / MICRO_USD_PER_USD:.4f}"
+        by_strategy.append((str(strategy), str(len(some)), checked, caught, modelled, slashed))
+    head = f"{len(tasks)} tasks really executed, signed for and checked"
+    return f"{head}\n{columns(by_strategy, numbers=(1, 2, 3, 4, 5))}"

@@ -13,6 +13,7 @@ from hanse.market.states import CAUGHT
 from hanse.market.units import Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.measures import Table, measure, tables_of
+from hanse.scenarios.real_tasks import play_tasks
 from hanse.scenarios.scenario import Scenario, load
 from hanse.scenarios.traces import Trace
 from hanse.scenarios.yardstick import Yardstick, measure_yardstick, with_losses
@@ -61,6 +62,9 @@ def run_world(
         tables["measures"] = with_losses(tables["measures"], yardstick, measures)
     measured = perf_counter()
     tables["receipts"] = sign_receipts(world, ledger)
+    real = play_tasks(world, regime, ledger)
+    if world.workload.stage_is_real.any():
+        tables["real_tasks"] = real.table
     verified = perf_counter()
     release(model)
     return RunResult(
@@ -74,6 +78,7 @@ def run_world(
             "advance": advanced - built,
             "measure": measured - advanced,
             "verify": verified - measured,
+            **real.seconds,
         },
     )
 

@@ -378,6 +378,7 @@ def _draw_stages(rng: np.random.Generator, size: Size, is_stage: Flags) -> dict[
         "stage_holds": rng.random(shape) < size.hold_share,
         "stage_verifier": rng.integers(0, 3, shape),
         "stage_is_sampled": np.zeros(shape, bool),
+        "stage_is_real": np.zeros(shape, bool),
     }
     return {name: column[: size.n_jobs][is_stage] for name, column in columns.items()}
 

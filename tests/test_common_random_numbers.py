@@ -151,6 +151,7 @@ def test_a_world_shares_no_array_with_the_next() -> None:
         ("control.shards", 9, {"terms.shards"}),
         ("control.peer_regions", 3, {"terms.peer_regions"}),
         ("verification.signed_receipts", 5, {"workload.stage_is_sampled"}),
+        ("verification.real_share", 0.5, {"workload.stage_is_real"}),
         ("verification.temptation_share", 0.5, {"terms.temptation_share"}),
         ("control.clearing_interval_s", 60, {"terms.clearing_interval_us"}),
         ("control.hub", "sg-sin", {"terms.hub_region"}),
