@@ -18,7 +18,7 @@ from hanse.verification.dispute import contest
 from hanse.verification.framing import big_endian, canonical_bytes, digest_of
 from hanse.verification.keys import Signer
 from hanse.verification.messages import BisectMove, OperatorMove, read_message
-from hanse.verification.parties import AsProgrammed, Executor, Saboteur
+from hanse.verification.parties import AsProgrammed, Executor, Front, Saboteur
 from hanse.verification.program import Program
 from hanse.verification.programs import SMALL, training
 from hanse.verification.questions import Kind, Party, Question, Reply
@@ -37,20 +37,11 @@ _MICRO: Final = 1_000_000
 _BAR: Final = 32
 
 
-@dataclass(slots=True, kw_only=True)
-class Overheard:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overheard(Front[Executor]):
     """A party all of whose answers are kept."""
 
-    party: Executor
     heard: dict[int, tuple[Question, bytes]] = field(default_factory=dict)
-
-    @property
-    def public_key(self) -> bytes:
-        return self.party.public_key
-
-    @property
-    def receipts(self) -> tuple[SignedReceipt, ...]:
-        return self.party.receipts
 
     def answer(self, question: Question) -> Reply | None:
         reply = self.party.answer(question)

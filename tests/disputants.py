@@ -8,12 +8,11 @@ from hanse.verification.court import Pace
 from hanse.verification.framing import digest_of
 from hanse.verification.keys import Signer
 from hanse.verification.messages import BisectMove, Evidence, Message, OperatorMove, read_message
-from hanse.verification.parties import AsProgrammed, Executor, Saboteur, Speed, nudged
+from hanse.verification.parties import AsProgrammed, Executor, Front, Saboteur, Speed, nudged
 from hanse.verification.program import Program
 from hanse.verification.programs import NetworkSize, training
 from hanse.verification.protocols.interface import TaskShape
 from hanse.verification.questions import Kind, OperatorOpening, Party, Question, Reply, StepOpening
-from hanse.verification.receipts import SignedReceipt
 from hanse.verification.trace import Conduct, Task
 
 TINY = NetworkSize(n_inputs=6, n_hidden=8, n_outputs=2)
@@ -91,24 +90,15 @@ def executor(key: Signer, conduct: Conduct, task: Task = TASK, *, response_us: i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wild:
+class Wild(Front[Executor]):
     """Does at each question what a script says; what comes after the script is the truth.
 
     Actions: "truth", "silence", "garbage", "flip" (one bit), "late", "forge" (another's signature),
     and "lie": any digest of the message replaced, and signed with its own key.
     """
 
-    party: Executor
     script: tuple[str, ...]
     noise: int = 0
-
-    @property
-    def public_key(self) -> bytes:
-        return self.party.public_key
-
-    @property
-    def receipts(self) -> tuple[SignedReceipt, ...]:
-        return self.party.receipts
 
     def answer(self, question: Question) -> Reply | None:
         action = self.script[question.round] if question.round < len(self.script) else "truth"

@@ -12,11 +12,10 @@ from hanse.verification.commitments import operator_leaf
 from hanse.verification.dispute import contest
 from hanse.verification.framing import MalformedMessageError
 from hanse.verification.messages import BisectMove, Message, Reason
-from hanse.verification.parties import Executor, Opened, Recorded
+from hanse.verification.parties import Executor, Front, Opened, Recorded
 from hanse.verification.program import NEXT, Step
 from hanse.verification.programs import inference
 from hanse.verification.questions import Kind, OperatorOpening, Question, Reply, StepOpening
-from hanse.verification.receipts import SignedReceipt
 from hanse.verification.signing import is_genuine, read_message
 from hanse.verification.tensors import tensor_digests
 from hanse.verification.verdicts import DisputeOutcome
@@ -38,20 +37,11 @@ LIE = bytes([7]) * 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forger:
+class Forger(Front[Executor]):
     """Answers questions of one kind with an altered message, signed all the same."""
 
-    party: Executor
     kind: Kind
     alter: Callable[[Message], Message]
-
-    @property
-    def public_key(self) -> bytes:
-        return self.party.public_key
-
-    @property
-    def receipts(self) -> tuple[SignedReceipt, ...]:
-        return self.party.receipts
 
     def answer(self, question: Question) -> Reply | None:
         reply = self.party.answer(question)

@@ -7,7 +7,7 @@ may do wrong is a wrapper around another party: it stalls, withholds, or signs t
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from hanse.verification.receipts import NO_RECEIPT, SignedReceipt, WorkReceipt, 
 from hanse.verification.signing import Message, sign_message
 from hanse.verification.tensors import State, encode_tensor, tensor_digests
 from hanse.verification.trace import Conduct, Place, Replay, Task, Trace, run
+
+P = TypeVar("P", bound=Party)
 
 OPENINGS: Final = frozenset(Kind) - MOVES
 
@@ -328,11 +330,13 @@ def operator_leaves(program: Program, made: Step) -> tuple[bytes, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Staller:
-    """Answers rightly, and as late as it dares: each answer takes `delay_us` longer."""
+class Front(Generic[P]):
+    """Stands for another party, with its key and its receipts, and answers as it does.
 
-    party: Party
-    delay_us: int
+    Whoever does otherwise in some respect is a front that overrides it.
+    """
+
+    party: P
 
     @property
     def public_key(self) -> bytes:
@@ -341,6 +345,16 @@ class Staller:
     @property
     def receipts(self) -> tuple[SignedReceipt, ...]:
         return self.party.receipts
+
+    def answer(self, question: Question) -> Reply | None:
+        return self.party.answer(question)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staller(Front[Party]):
+    """Answers rightly, and as late as it dares: each answer takes `delay_us` longer."""
+
+    delay_us: int
 
     def answer(self, question: Question) -> Reply | None:
         reply = self.party.answer(question)
@@ -348,39 +362,22 @@ class Staller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Withholder:
+class Withholder(Front[Party]):
     """Answers rightly, and is silent where certain questions are asked."""
 
-    party: Party
     kinds: frozenset[Kind] = OPENINGS
-
-    @property
-    def public_key(self) -> bytes:
-        return self.party.public_key
-
-    @property
-    def receipts(self) -> tuple[SignedReceipt, ...]:
-        return self.party.receipts
 
     def answer(self, question: Question) -> Reply | None:
         return None if question.kind in self.kinds else self.party.answer(question)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Equivocator:
+class Equivocator(Front[Executor]):
     """Has signed two results under one sequence number, and shows each to another."""
 
-    party: Executor
     other_root: bytes
-
-    @property
-    def public_key(self) -> bytes:
-        return self.party.public_key
 
     @property
     def receipts(self) -> tuple[SignedReceipt, ...]:
         other = self.party.receipt_for(self.other_root)
         return (*self.party.receipts, self.party.sign_receipt(other))
-
-    def answer(self, question: Question) -> Reply | None:
-        return self.party.answer(question)
