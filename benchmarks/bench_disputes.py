@@ -111,12 +111,13 @@ def report(size: NetworkSize, n_steps: int, interval: int, *, n_disputes: int) -
 
 
 def main() -> None:
-    """Print both sizes."""
+    """Print two sizes, and how the share falls with the length of the work."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--disputes", type=int, default=9, help="disputes of each size")
     arguments = parser.parse_args()
     report(SMALL, 1_024, 32, n_disputes=arguments.disputes)
     report(MEDIUM, 256, 16, n_disputes=arguments.disputes)
+    report(SMALL, 8_192, 64, n_disputes=arguments.disputes)
 
 
 if __name__ == "__main__":

@@ -131,8 +131,9 @@ def by_plain_mesa(world: World, *, is_shrewd: bool) -> tuple[float, Assignments]
     model = PlainMarket(world, is_shrewd=is_shrewd)
     model.simulator.run_until(world.horizon_us)
     seconds = perf_counter() - started
+    assignments = sorted(model.assignments)
     release(model)  # type: ignore[arg-type]
-    return seconds, sorted(model.assignments)
+    return seconds, assignments
 
 
 class Node(mesa.Agent):
