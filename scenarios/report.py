@@ -47,6 +47,17 @@ _RECEIPTS: Final = {
 }
 
 
+_REAL_TASKS: Final = {
+    "fidelity": "really executed",
+    "is_wrong": "cheated",
+    "is_checked": "executed again",
+    "is_caught": "caught",
+    "is_caught_in_ledger": "caught by the model",
+    "rounds": "questions asked",
+    "bytes": "bytes sent",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One number of a table, and whether its interval excludes zero."""
@@ -155,6 +166,8 @@ def _content(results: Results) -> dict[str, object]:
         "shared_rows": _measure_rows(results, SHARED),
         "receipts": _receipts(results),
         "receipt_headings": list(_RECEIPTS.values()),
+        "real_tasks": _real_tasks(results),
+        "real_task_headings": list(_REAL_TASKS.values()),
         "premiums": _premiums(results),
         "estimator": _estimator(results),
         "reference_rows": _against_reference(results),
@@ -260,6 +273,19 @@ def _receipts(results: Results) -> list[Row]:
         Row(title=title, entries=[Entry(text=f"{n:,}") for n in counts.loc[rung]])
         for rung, title in rung_titles(results).items()
         if rung in counts.index
+    ]
+
+
+def _real_tasks(results: Results) -> list[Row]:
+    """Count the tasks that were really executed, and what was found, over all worlds."""
+    if "real_tasks" not in results.tables:
+        return []
+    frame = results.frame("real_tasks")
+    of_rung = frame.assign(fidelity=1).groupby("regime")[list(_REAL_TASKS)].sum()
+    return [
+        Row(title=title, entries=[Entry(text=f"{n:,.0f}") for n in of_rung.loc[rung]])
+        for rung, title in rung_titles(results).items()
+        if rung in of_rung.index
     ]
 
 

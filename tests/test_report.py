@@ -11,7 +11,7 @@ from hanse.market.regime import ladder
 from hanse.scenarios.experiment import Comparison, compare
 from hanse.scenarios.numerals import change, level, short
 from hanse.scenarios.parameters import describe_parameters
-from hanse.scenarios.report import render, write_report
+from hanse.scenarios.report import PAGE, render, write_report
 from hanse.scenarios.results import KIND, Results, ResultsError
 from tests.small_runs import broken_rung, tiny
 
@@ -80,6 +80,19 @@ def test_failures_are_on_the_page() -> None:
     page = render(comparison.results)["report.html"]
     assert "1 run did not end." in page
     assert "the router divides by the number of free units" in page
+
+
+def test_tasks_that_were_really_executed_are_counted_on_the_page(page: str) -> None:
+    scenario = tiny().replace({"verification.real_share": 0.5, "verification.temptation_share": 1})
+    comparison = compare(scenario, seeds=[0], regimes=ladder[:2], workers=1)
+    tasks = comparison.results.frame("real_tasks")
+    central = tasks[tasks["regime"] == "central"]
+    row = [len(central), *(int(central[name].sum()) for name in ("is_wrong", "is_checked"))]
+    assert row[0] == row[1] > 0
+    told = render(comparison.results)[PAGE]
+    cells = "".join(f'<td class="number">{count}</td>' for count in row)
+    assert f'<th scope="row">Central</th>{cells}' in told
+    assert "a small program was really run" not in page
 
 
 def test_only_a_comparison_has_a_page() -> None:
