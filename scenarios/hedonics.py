@@ -158,8 +158,10 @@ def _fit(
         factor = np.nan
         if df > 0:
             factor = n_groups / (n_groups - 1) * (n_rows - 1) / (n_rows - n_terms)
-    bread = np.linalg.inv(unit.T @ unit)
-    covariance = factor * bread @ (score.T @ score) @ bread
+    inverse = np.linalg.pinv(unit)
+    # A product with itself: no rounding makes a variance negative, however alike columns are.
+    influence = score @ (inverse @ inverse.T)
+    covariance = factor * (influence.T @ influence)
     return fitted / scale, covariance / np.outer(scale, scale), df
 
 
