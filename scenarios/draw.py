@@ -8,7 +8,7 @@ from hanse.market.geography import Geography, demand_median
 from hanse.market.terms import Terms
 from hanse.market.units import US_PER_S, Integers
 from hanse.scenarios.draw_fleet import draw_fleet
-from hanse.scenarios.draw_place import geography_of, law_of_the_tables
+from hanse.scenarios.draw_place import geography_of, law_of
 from hanse.scenarios.draw_workload import draw_workload, pick
 from hanse.scenarios.scenario import AUTO_HUB, Scenario
 from hanse.scenarios.streams import stream
@@ -32,7 +32,7 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
     >>> draw_world(load("baseline"), 1).fleet.n_nodes
     200
     """
-    geography, law = geography_of(scenario), law_of_the_tables()
+    geography, law = geography_of(scenario), law_of(scenario)
     fleet = draw_fleet(scenario, seed)
     verifier_region = _draw_verifier_region(scenario, seed)
     return World(

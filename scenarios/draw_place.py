@@ -4,7 +4,8 @@ The law is thin. A jurisdiction has one rule for resident data: it may go anywhe
 `accountability`, `comparable`, `conditional`: the conditions are assumed met, at no cost or delay),
 to the European Economic Area and the countries it calls adequate (`adequacy`; the United Kingdom,
 Japan and the rest are given the European list), or nowhere else (`hard`: China's thresholds are
-read as always reached). Volume thresholds, contracts and the buyer's headquarters are left out.
+read as always reached). A scenario may put one of these rules in the place of all
+(`law.export_rule`). Volume thresholds, contracts and the buyer's headquarters are left out.
 """
 
 import numpy as np
@@ -22,6 +23,7 @@ from hanse.scenarios.tables import (
 
 _ANYWHERE = ("free", "accountability", "comparable", "conditional")
 _ADEQUATE = ("EU", "EEA", "adequate", "DPF")
+_TABULATED = "tabulated"
 _MBIT_PER_GBIT = 1000.0
 
 
@@ -48,19 +50,21 @@ def geography_of(scenario: Scenario) -> Geography:
     )
 
 
-def law_of_the_tables() -> Law:
+def law_of(scenario: Scenario) -> Law:
     """Return which data may be served where (see the module's first lines for what is left out)."""
     own = jurisdiction_index()
     may_serve = np.ones((len(DATA_CLASSES), len(own), len(own)), dtype=bool)
-    may_serve[RESIDENT] = _may_leave()[own[:, None], own[None, :]]
+    may_leave = _may_leave(scenario.text("law.export_rule"))
+    may_serve[RESIDENT] = may_leave[own[:, None], own[None, :]]
     return Law(may_serve=may_serve)
 
 
-def _may_leave() -> Flags:
+def _may_leave(rule: str) -> Flags:
     """Say where resident data may go, shape (n_jurisdictions, n_jurisdictions)."""
     table = read_jurisdictions()
-    anywhere = np.array([rule.startswith(_ANYWHERE) for rule in table.data_export_rule])
-    adequacy = np.array([rule.startswith("adequacy") for rule in table.data_export_rule])
+    rules = table.data_export_rule if rule == _TABULATED else (rule,) * len(table.jurisdiction)
+    anywhere = np.array([rule.startswith(_ANYWHERE) for rule in rules])
+    adequacy = np.array([rule.startswith("adequacy") for rule in rules])
     adequate = np.array([status.startswith(_ADEQUATE) for status in table.eu_adequacy])
     at_home = np.eye(len(anywhere), dtype=bool)
     may_leave: Flags = anywhere[:, None] | (adequacy[:, None] & adequate[None, :]) | at_home

@@ -115,7 +115,7 @@ class Scenario:
 
     def with_settings(self, settings: Iterable[str]) -> "Scenario":
         """Return the same question with `key=value` settings applied, in order."""
-        return self.replace(dict(_setting(setting) for setting in settings))
+        return self.replace(dict(setting(text) for text in settings))
 
 
 def names() -> tuple[str, ...]:
@@ -141,11 +141,12 @@ def load(name_or_path: str | Path) -> Scenario:
     )
 
 
-def _setting(setting: str) -> tuple[str, Value]:
-    key, equals, text = setting.partition("=")
+def setting(text: str) -> tuple[str, Value]:
+    """Read `key=value`; raise `ScenarioError` where it does not read so."""
+    key, equals, value = text.partition("=")
     if not equals:
-        raise ScenarioError(f"a setting must read key=value, got {setting!r}")
-    return key.strip(), parameter(key.strip()).parse(text)
+        raise ScenarioError(f"a setting must read key=value, got {text!r}")
+    return key.strip(), parameter(key.strip()).parse(value)
 
 
 def _locate(name_or_path: str | Path, folder: Path) -> Path:

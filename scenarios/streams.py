@@ -18,3 +18,8 @@ def stream(seed: int, name: str) -> np.random.Generator:
     """
     key = blake2b(f"{seed}\0{name}".encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+
+
+def spawning_stream(seed: int, name: str) -> np.random.Generator:
+    """Return a stream for a library that spawns from what it is given, as a keyed one cannot."""
+    return np.random.default_rng(int(stream(seed, name).integers(2**63)))

@@ -154,3 +154,24 @@ def test_resident_data_go_where_the_law_lets_them(
 def test_unrestricted_data_go_anywhere_and_all_stay_at_home(world: World) -> None:
     assert world.law.may_serve[UNRESTRICTED].all()
     assert world.law.may_serve[RESIDENT].diagonal().all()
+
+
+@pytest.mark.parametrize(
+    ("rule", "reached"),
+    [
+        ("free", {"us-or", "fr-par", "sg-sin"}),
+        ("adequacy", {"us-or", "fr-par"}),
+        ("hard", {"us-or"}),
+    ],
+)
+def test_one_rule_for_all_jurisdictions_may_take_the_place_of_the_tabulated(
+    rule: str, reached: set[str]
+) -> None:
+    law = draw_world(BASELINE.replace({"law.export_rule": rule}), 1).law
+    places = ("us-or", "fr-par", "sg-sin")
+    for origin in ("us-va", "br-sp"):  # the rule is the same wherever data come from
+        may = law.may_serve[RESIDENT, region_index(origin)]
+        others = reached - {"us-or"} if origin == "br-sp" and rule == "hard" else reached
+        assert {place for place in places if may[region_index(place)]} == others
+    assert law.may_serve[RESIDENT].diagonal().all()
+    assert law.may_serve[UNRESTRICTED].all()

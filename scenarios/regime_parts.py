@@ -1,0 +1,87 @@
+"""Regime parts: the one place where a design's choices of parts become rungs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from dataclasses import replace as replace_part
+from enum import IntEnum
+from itertools import product
+from typing import Final
+
+from hanse.market.regime import CENTRAL, Incompatible, Regime, Rung, named_rungs, regimes
+from hanse.scenarios.parameters import ScenarioError, near_miss
+
+PARTS: Final[Mapping[str, type[IntEnum]]] = {
+    field.name: type(getattr(CENTRAL, field.name))
+    for field in fields(CENTRAL)
+    if isinstance(getattr(CENTRAL, field.name), IntEnum)
+}
+"""Parts of a regime that are a choice of words, and the choices."""
+
+
+def named_rung(name: object) -> Rung:
+    """Return a rung or a variant by its name; raise `ScenarioError` with the near miss."""
+    for rung in named_rungs:
+        if rung.name == name:
+            return rung
+    known = ", ".join(regimes)
+    raise ScenarioError(
+        f"unknown regime {name!r}{near_miss(str(name), regimes)} (there are {known})"
+    )
+
+
+def rungs_with_parts(rungs: Sequence[Rung], parts: Mapping[str, object]) -> list[Rung]:
+    """Replace parts of each rung by every combination of the choices listed.
+
+    A combination that is a regime of the library takes its name there; one that comes about twice
+    stays once.
+
+    Parameters
+    ----------
+    parts : words by part, as `hanse show REGIME` writes them.
+
+    Raises
+    ------
+    ScenarioError
+        If a part or a choice is unknown, or two parts exclude each other.
+    """
+    choices = {part: _choices(part, words) for part, words in parts.items()}
+    made: dict[Regime, Rung] = {}
+    for rung in rungs:
+        for combination in product(*choices.values()):
+            one = _replaced(rung, dict(zip(choices, combination, strict=True)))
+            made.setdefault(one.regime, one)
+    return list(made.values())
+
+
+def _replaced(rung: Rung, parts: Mapping[str, IntEnum]) -> Rung:
+    told = ", ".join(f"{part} {_word(choice)}" for part, choice in parts.items())
+    try:
+        regime = replace_part(rung.regime, **parts)  # type: ignore[arg-type]  # checked by part
+    except Incompatible as error:
+        raise ScenarioError(f"regime {rung.name} with {told}: {error}") from error
+    for known in (rung, *named_rungs):
+        if known.regime == regime:
+            return known
+    name = f"{rung.name} with {told}"
+    return Rung(name=name, title=name.capitalize(), change=told, regime=regime)
+
+
+def _choices(part: str, words: object) -> list[IntEnum]:
+    if part not in PARTS:
+        raise ScenarioError(f"unknown regime part {part!r}{near_miss(part, PARTS)}")
+    known = {_word(choice): choice for choice in PARTS[part]}
+    if not isinstance(words, list | tuple) or not words:
+        raise ScenarioError(
+            f"regime.{part} must be a list of at least one of {', '.join(known)}, got {words!r}"
+        )
+    for word in words:
+        if word not in known:
+            raise ScenarioError(
+                f"regime.{part} must be one of {', '.join(known)}, got {word!r}"
+                f"{near_miss(str(word), known)}"
+            )
+    return [known[word] for word in words]
+
+
+def _word(choice: IntEnum) -> str:
+    return choice.name.lower().replace("_", " ")
