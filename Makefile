@@ -9,7 +9,7 @@ OUTPUT := results
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check format dev notebooks fuzz baseline selftest clean
+.PHONY: help demo test quick check format dev notebooks fuzz faults baseline selftest clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ selftest: $(VENV)/.installed ## Check the cases whose answer is known on paper
 fuzz: $(VENV)/.installed-dev ## Fuzz the decoders for ten minutes, guided by coverage; stops at what breaks one
 	@$(INSTALL) --group fuzz
 	$(BIN)/python -m tests.fuzz.guided $(OUTPUT)/fuzz -artifact_prefix=$(OUTPUT)/ -max_len=2048 -max_total_time=600
+
+faults: $(VENV)/.installed-dev ## Kill, fill and fail sweeps in every way, and say whether a run was lost
+	$(BIN)/python -m tests.faults
 
 baseline: $(VENV)/.installed-dev ## Rewrite the pinned regression run; the commit explains its difference
 	$(BIN)/python -m tests.pin_baseline

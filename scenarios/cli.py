@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error)
     try:
         return _answer(arguments)
-    except KeyboardInterrupt:
-        print(INTERRUPTED_LINE, file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\nhanse: {interrupt}" if interrupt.args else INTERRUPTED_LINE, file=sys.stderr)
         return INTERRUPTED
 
 
@@ -64,6 +64,10 @@ def _answer(arguments: argparse.Namespace) -> int:
         from hanse.scenarios.calibration import calibrate
 
         arguments.calibrate = calibrate
+    if arguments.command == "sql":
+        arguments.ask = _duckdb_query()
+    if getattr(arguments, "executor", None) == "dask":
+        arguments.connected = _dask_connected()
     try:
         answer = commands.COMMANDS[arguments.command](arguments)
         print(answer.text, flush=True)
@@ -73,6 +77,32 @@ def _answer(arguments: argparse.Namespace) -> int:
     except commands.USER_ERRORS as error:
         return _complain(error)
     return FAILED if answer.has_failed else 0
+
+
+def _duckdb_query() -> object:
+    try:
+        from hanse.scenarios.sql import query
+    except ModuleNotFoundError as error:
+        return _missing(error, "sql")
+    return query
+
+
+def _dask_connected() -> object:
+    try:
+        from hanse.scenarios.dask_executor import connected
+    except ModuleNotFoundError as error:
+        return _missing(error, "dask")
+    return connected
+
+
+def _missing(error: ModuleNotFoundError, extra: str) -> object:
+    """Return what complains, once it is called, of what an extra would have brought."""
+    message = f"{error.name} is not installed; pip install 'hanse[{extra}]' brings it"
+
+    def complain(*_: object) -> NoReturn:
+        raise OSError(message)
+
+    return complain
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -106,20 +136,40 @@ def build_parser() -> argparse.ArgumentParser:
     _add_execution(compare)
     _add_output(compare, "directory for tables, figures and page; default: results/NAME")
 
-    sweep = commands.add_parser("sweep", help="run regimes at every combination of settings")
+    sweep = commands.add_parser(
+        "sweep", help="run an experiment file, or regimes at every combination of settings"
+    )
     _add_scenario(sweep)
     sweep.add_argument("--regime", action="append", help="repeatable; default: the whole ladder")
     _add_execution(sweep)
+    sweep.set_defaults(seeds=None)  # an experiment file has seeds of its own
     _add_output(sweep, "directory for the tables; default: results/NAME-sweep")
 
     report = commands.add_parser("report", help="make the page of a comparison again")
     report.add_argument("directory", type=Path, help="what `hanse compare` wrote")
     report.add_argument("-o", "--output", type=Path, help="write only the page, to this file")
 
+    _add_questions(commands)
+
     commands.add_parser("selftest", help="check cases whose answer is known on paper")
 
     _add_machine(commands)
     return parser
+
+
+def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Describe what asks a result that is saved."""
+    sql = commands.add_parser("sql", help="ask a result a question in SQL")
+    sql.add_argument("directory", type=Path, help="what a command wrote")
+    sql.add_argument("query", help='such as "select measure, avg(value) from measures group by 1"')
+    sql.add_argument("--csv", action="store_true", help="answer as CSV")
+
+    diff = commands.add_parser("diff", help="say whether two results are the same, and where not")
+    diff.add_argument("one", type=Path, help="what a command wrote")
+    diff.add_argument("other", type=Path, help="what another wrote")
+    diff.add_argument(
+        "--rtol", type=float, default=0.0, help="numbers as near as this are the same; default: 0"
+    )
 
 
 def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:
@@ -193,6 +243,16 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         help="how many (20), which (0,1,5) or a range (0:20); default: 20",
     )
     parser.add_argument("-p", "--workers", type=_workers, help="default: as many as cores")
+    parser.add_argument(
+        "--executor",
+        choices=("pool", "serial", "dask"),
+        default="pool",
+        help="processes here (default), this process alone, or a Dask scheduler of yours",
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of Dask, such as tcp://host:8786")
+    parser.add_argument(
+        "--fresh", action="store_true", help="drop what an interrupted call has kept, begin again"
+    )
     parser.add_argument("--no-progress", action="store_true", help="no bar on stderr")
 
 

@@ -1,9 +1,5 @@
 """Commands: the one place that turns a parsed command line into runs and words."""
 
-import os
-import signal
-import sys
-import threading
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,31 +8,48 @@ from time import perf_counter
 from typing import Final
 
 from hanse.market.regime import Rung, ladder, named_rungs, regimes, variants
-from hanse.scenarios.cli import INTERRUPTED, INTERRUPTED_LINE
+from hanse.scenarios.batches import ExecutorBroken
+from hanse.scenarios.cli import DEFAULT_SEEDS
+from hanse.scenarios.command_runs import (
+    CommandError,
+    compile_engine,
+    kept_in,
+    note,
+    saved,
+    workers_of,
+)
+from hanse.scenarios.differ import differences_of, told_differences
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.experiment import Task, account, compare, kept, run_tasks, trace_digest
+from hanse.scenarios.experiment_file import is_experiment, read_experiment, with_arguments
+from hanse.scenarios.explore import explore
+from hanse.scenarios.integrity import ReplicationsRepeat
 from hanse.scenarios.numerals import short
 from hanse.scenarios.parameters import Parameter, near_miss, parameter, parameters
 from hanse.scenarios.plain_text import (
     columns,
+    experiment_text,
     failures_text,
     ladder_text,
+    outcomes_text,
     real_tasks_text,
     sweep_text,
 )
 from hanse.scenarios.report import PAGE, render, write_report
 from hanse.scenarios.results import Results, ResultsError, check_target
-from hanse.scenarios.run import warm_up
 from hanse.scenarios.scenario import Scenario, ScenarioError, load, names
 from hanse.scenarios.sweep import design, sweep
 from hanse.scenarios.traces import Trace, TraceError, read_trace
 
-
-class CommandError(ValueError):
-    """A name or a setting on the command line that does not exist."""
-
-
-USER_ERRORS: Final = (CommandError, ResultsError, ScenarioError, TraceError, OSError)
+USER_ERRORS: Final = (
+    CommandError,
+    ExecutorBroken,
+    ReplicationsRepeat,
+    ResultsError,
+    ScenarioError,
+    TraceError,
+    OSError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +91,10 @@ def show(arguments: Namespace) -> Answer:
 
 
 def validate(arguments: Namespace) -> Answer:
-    """Read a scenario file and draw one world of it."""
+    """Read a scenario file and draw one world of it; read an experiment file."""
+    if is_experiment(Path(arguments.file)):
+        experiment = with_arguments(read_experiment(Path(arguments.file)), arguments.settings)
+        return Answer(text=f"{arguments.file} is valid: {experiment_text(experiment)}")
     scenario = load(Path(arguments.file)).with_settings(arguments.settings)
     world = draw_world(scenario, 0)
     changed = [key for key, one in parameters().items() if scenario.values[key] != one.default]
@@ -95,7 +111,7 @@ def run_one(arguments: Namespace) -> Answer:
     if arguments.output is not None:
         check_target(arguments.output, force=arguments.force)
     draw_world(scenario, arguments.seed, trace=trace)  # what is wrong with it is bad input
-    _compile()
+    compile_engine()
     begun = perf_counter()
     tasks = [Task(keys={"scenario": scenario.name}, scenario=scenario, seed=arguments.seed)]
     outcomes = run_tasks(tasks, [rung], workers=1, progress=False, trace=trace)
@@ -103,9 +119,9 @@ def run_one(arguments: Namespace) -> Answer:
     manifest = account(scenario, tasks=tasks, regimes=[rung], outcomes=outcomes)
     manifest |= {"command": "run", "trace": trace_digest(trace)}
     results = Results(tables=tables, manifest=manifest)
-    _note(f"ran in {perf_counter() - begun:.2f} s")
+    note(f"ran in {perf_counter() - begun:.2f} s")
     if arguments.output is not None:
-        _note(f"tables: {results.save(arguments.output, force=arguments.force)}")
+        note(f"tables: {results.save(arguments.output, force=arguments.force)}")
     if "measures" not in tables:
         return Answer(text=failures_text(results), has_failed=True)
     rows = results.frame("measures")[["family", "measure", "value", "unit"]].to_numpy().tolist()
@@ -123,19 +139,22 @@ def compare_rungs(arguments: Namespace) -> Answer:
     output = arguments.output or Path("results") / scenario.name
     check_target(output, force=arguments.force)
     draw_world(scenario, arguments.seeds[0], trace=trace)  # what is wrong with it is bad input
-    _compile()
+    compile_engine()
     begun = perf_counter()
-    comparison = compare(
-        scenario,
-        seeds=arguments.seeds,
-        workers=arguments.workers,
-        progress=not arguments.no_progress,
-        trace=trace,
-    )
-    results = comparison.results
-    _note(_ran_text(results))
-    results.save(output, force=arguments.force, pages=render(results, workers=arguments.workers))
-    _note(f"page and tables made; {perf_counter() - begun:.1f} s in all")
+    with kept_in(output, arguments) as store, workers_of(arguments) as workers:
+        comparison = compare(
+            scenario,
+            seeds=arguments.seeds,
+            workers=workers,
+            progress=not arguments.no_progress,
+            trace=trace,
+            store=store,
+        )
+        results = comparison.results
+        note(_ran_text(results))
+        pages = render(results, workers=arguments.workers)
+        results = saved(results, output, store=store, force=arguments.force, pages=pages)
+    note(f"page and tables made; {perf_counter() - begun:.1f} s in all")
     head = (
         f"{scenario.title or scenario.name}: {len(arguments.seeds)} worlds, {len(ladder)} regimes. "
         "One point, not a headline.\nEach row is the paired difference from the row above, with "
@@ -147,6 +166,8 @@ def compare_rungs(arguments: Namespace) -> Answer:
 
 def sweep_settings(arguments: Namespace) -> Answer:
     """Run a full factorial, keep the tables, and tabulate the level of each measure."""
+    if is_experiment(Path(arguments.name)):
+        return _explore(arguments)
     settings = dict(_values(setting) for setting in arguments.settings)
     if not settings:
         raise CommandError("a sweep needs at least one --set key=a,b,c")
@@ -155,19 +176,47 @@ def sweep_settings(arguments: Namespace) -> Answer:
     check_target(output, force=arguments.force)
     rungs = [_rung(name) for name in arguments.regime] if arguments.regime else ladder
     design(scenario, settings)  # before anything compiles
-    _compile()
-    results = sweep(
-        scenario,
-        settings,
-        regimes=rungs,
-        seeds=arguments.seeds,
-        workers=arguments.workers,
-        progress=not arguments.no_progress,
-        trace=trace,
-    )
-    _note(_ran_text(results))
-    results.save(output, force=arguments.force)
+    compile_engine()
+    with kept_in(output, arguments) as store, workers_of(arguments) as workers:
+        results = sweep(
+            scenario,
+            settings,
+            regimes=rungs,
+            seeds=arguments.seeds or DEFAULT_SEEDS,
+            workers=workers,
+            progress=not arguments.no_progress,
+            trace=trace,
+            store=store,
+        )
+        note(_ran_text(results))
+        results = saved(results, output, store=store, force=arguments.force)
     return _answer(f"{sweep_text(results)}\n\ntables: {output}", results)
+
+
+def _explore(arguments: Namespace) -> Answer:
+    """Run an experiment file, keep the tables, and tabulate its outcomes."""
+    experiment = with_arguments(
+        read_experiment(Path(arguments.name)),
+        arguments.settings,
+        seeds=arguments.seeds,
+        regimes=arguments.regime,
+    )
+    trace = _trace(arguments)
+    output = arguments.output or Path("results") / experiment.name
+    check_target(output, force=arguments.force)
+    note(experiment_text(experiment))
+    compile_engine()
+    with kept_in(output, arguments) as store, workers_of(arguments) as workers:
+        results = explore(
+            experiment,
+            workers=workers,
+            progress=not arguments.no_progress,
+            trace=trace,
+            store=store,
+        )
+        note(_ran_text(results))
+        results = saved(results, output, store=store, force=arguments.force)
+    return _answer(f"{outcomes_text(results)}\n\ntables: {output}", results)
 
 
 def report(arguments: Namespace) -> Answer:
@@ -179,9 +228,30 @@ def report(arguments: Namespace) -> Answer:
     return Answer(text=f"page: {arguments.directory / PAGE}")
 
 
+def ask(arguments: Namespace) -> Answer:
+    """Answer a query over the tables of a result."""
+    answer = arguments.ask(arguments.directory, arguments.query).to_pandas()
+    if arguments.csv:
+        return Answer(text=answer.to_csv(index=False).rstrip("\n"))
+    numbers = [k for k, kind in enumerate(answer.dtypes) if kind.kind in "fiu"]
+    rows = [[str(cell) for cell in row] for row in answer.to_numpy(object).tolist()]
+    return Answer(text=columns([list(answer.columns), *rows], numbers=numbers))
+
+
+def compare_results(arguments: Namespace) -> Answer:
+    """Say whether two results are the same, and where not; the status says it, too."""
+    one, other = Results.load(arguments.one), Results.load(arguments.other)
+    found = differences_of(one, other, rtol=arguments.rtol)
+    near = f" within {arguments.rtol:g}" if arguments.rtol else ""
+    if not found:
+        return Answer(text=f"equivalent: {len(one.tables)} tables, every row the same{near}")
+    rows = [("where", "rows", "relative", "first"), *told_differences(found)]
+    return Answer(text=f"not equivalent{near}\n\n{columns(rows, numbers=(1, 2))}", has_failed=True)
+
+
 def check_answers(arguments: Namespace) -> Answer:
     """Check cases whose answer is known on paper, with the oracles that the parser was given."""
-    _compile()
+    compile_engine()
     checks = arguments.selftest()
     rows = [("check", "expected", "measured", "tolerance", "")]
     for one in checks:
@@ -202,8 +272,8 @@ def calibrate_machine(arguments: Namespace) -> Answer:
     output: Path | None = arguments.output
     if output is not None and output.exists() and not arguments.force:
         raise CommandError(f"{output} exists; --force replaces it")
-    _compile()
-    _note("measuring for about a minute")
+    compile_engine()
+    note("measuring for about a minute")
     measured = arguments.calibrate()
     text = f"{measured.machine}; in microseconds of CPU time\n\n"
     text += columns(measured.rows(), numbers=(1, 2))
@@ -239,28 +309,6 @@ def _values(setting: str) -> tuple[str, list[str]]:
     return key, [value.strip() for value in text.split(mark)]
 
 
-def _compile() -> None:
-    """Compile before anything is timed; an interrupt leaves at once.
-
-    As an exception it would be lost: it may strike in a callback of the compiler, which drops it.
-    """
-    if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGINT, _leave)
-        try:
-            seconds = warm_up()
-        finally:
-            signal.signal(signal.SIGINT, before)
-    else:
-        seconds = warm_up()
-    _note(f"compiled, or fetched what was compiled before, in {seconds:.1f} s")
-
-
-def _leave(*_: object) -> None:
-    sys.stderr.write(f"{INTERRUPTED_LINE}\n")
-    sys.stderr.flush()
-    os._exit(INTERRUPTED)
-
-
 def _ran_text(results: Results) -> str:
     told = results.manifest
     return f"{told['runs']} runs in {told['elapsed_s']} s on {told['workers']} workers"
@@ -289,10 +337,6 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _note(text: str) -> None:
-    sys.stderr.write(f"hanse: {text}\n")
-
-
 COMMANDS: Final[Mapping[str, Callable[[Namespace], Answer]]] = {
     "list": list_names,
     "show": show,
@@ -301,6 +345,8 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], Answer]]] = {
     "compare": compare_rungs,
     "sweep": sweep_settings,
     "report": report,
+    "sql": ask,
+    "diff": compare_results,
     "selftest": check_answers,
     "verify": show_verification,
     "calibrate": calibrate_machine,

@@ -4,45 +4,65 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from hashlib import blake2b
 from time import perf_counter
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from tqdm import tqdm
 
 from hanse.agents.world import World
 from hanse.market.geography import Geography
 from hanse.market.regime import Rung, ladder
+from hanse.scenarios.batches import Packed, run_batches
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
+from hanse.scenarios.executors import crew_for, told_workers
+from hanse.scenarios.integrity import Replications
 from hanse.scenarios.paired import INTERVAL, paired_cube, skipped_rungs
+from hanse.scenarios.parts import Collection, InMemory, Mark, names_of, pack, stacked
+from hanse.scenarios.plans import plan_of, trace_digest
 from hanse.scenarios.premiums import premium_table
-from hanse.scenarios.results import Cell, Results, collect, provenance, table_of
-from hanse.scenarios.run import RunResult, run_world
+from hanse.scenarios.progress import Progress
+from hanse.scenarios.results import Results, Shelf, provenance
 from hanse.scenarios.scenario import Scenario, describe_parameters
+from hanse.scenarios.store import Store
+from hanse.scenarios.tasks import Cell, Outcome, Task, lost_outcome, run_keys, run_task
 from hanse.scenarios.traces import Trace
-from hanse.scenarios.yardstick import measure_yardstick
+from hanse.scenarios.worker import run_batch
+
+__all__ = [
+    "Comparison",
+    "Outcome",
+    "Outcomes",
+    "Task",
+    "account",
+    "checked_seeds",
+    "compare",
+    "kept",
+    "run_task",
+    "run_tasks",
+    "trace_digest",
+]
+
+# The measure whose difference between the last rung and the first the bar shows.
+OUTCOME_OF_INTEREST: Final = "welfare_usd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One world to draw; `keys` lead every row of what runs on it."""
+class Outcomes:
+    """What became of the tasks of an experiment: parts in whatever order, and their schema."""
 
     keys: Mapping[str, Cell]
-    scenario: Scenario
-    seed: int
+    collection: Collection
 
+    def table(self, name: str, numbers: Iterable[int] | None = None) -> pa.Table | None:
+        """Put one table together in the order of the tasks, of all or of those numbered."""
+        return stacked(self.collection.parts(), name, numbers)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one task: the runs that ended, and a row for each that did not."""
-
-    runs: tuple[tuple[Mapping[str, Cell], RunResult], ...]
-    failures: tuple[Mapping[str, Cell], ...]
-    draw_s: float
-    reference_s: float = 0.0
+    def marks(self) -> list[Mark]:
+        """Return what is known of each task, in the order of the tasks."""
+        marks = [mark for part in self.collection.parts() for mark in part.marks]
+        return sorted(marks, key=lambda mark: mark.number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +96,10 @@ def compare(
     *,
     seeds: Iterable[int],
     regimes: Sequence[Rung] = ladder,
-    workers: int | None = None,
+    workers: object | None = None,
     progress: bool = False,
     trace: Trace | None = None,
+    store: Store | None = None,
 ) -> Comparison:
     """Walk the ladder on the same worlds, one world per seed.
 
@@ -86,7 +107,7 @@ def compare(
     ----------
     seeds : distinct and not negative; fewer than two give no interval.
     regimes : consecutive rungs; a gap would hide which change made the difference.
-    workers : where None, as many as there are cores.
+    workers, store : see `run_tasks`.
     """
     gap = skipped_rungs([rung.name for rung in regimes])
     if gap is not None:
@@ -96,7 +117,14 @@ def compare(
     begun = perf_counter()
     # Drawn once more, here: what is wrong with every world is the scenario's error, not a failure.
     world = draw_world(scenario, tasks[0].seed, trace=trace)
-    outcomes = run_tasks(tasks, regimes, workers=workers, progress=progress, trace=trace)
+    outcomes = run_tasks(
+        tasks,
+        regimes,
+        workers=workers,
+        progress=progress,
+        trace=trace,
+        store=store,
+    )
     tables = kept(tasks, regimes, outcomes) | {
         "regions": regions_table(world.geography),
         "premiums": premiums_table(world),
@@ -107,7 +135,7 @@ def compare(
         "command": "compare",
         "trace": trace_digest(trace),
         "interval": INTERVAL,
-        "workers": workers or available_workers(),
+        "workers": told_workers(workers),
         "elapsed_s": round(perf_counter() - begun, 3),
     }
     return Comparison(results=Results(tables=tables, manifest=manifest))
@@ -128,77 +156,84 @@ def run_tasks(
     tasks: Sequence[Task],
     regimes: Sequence[Rung],
     *,
-    workers: int | None,
+    workers: object | None,
     progress: bool,
     trace: Trace | None,
-) -> list[Outcome]:
-    """Run every regime on the world of every task, with a bar on stderr if wanted."""
-    work = partial(run_task, regimes=regimes, trace=trace)
-    with tqdm(total=len(tasks), unit="world", disable=not progress) as bar:
-        return run_in_order(work, tasks, workers=workers or available_workers(), on_done=bar.update)
+    store: Store | None = None,
+) -> Outcomes:
+    """Run every regime on the world of every task, with a bar on stderr if wanted.
+
+    Parameters
+    ----------
+    workers : how many processes, forked from this one; where None, as many as there are cores. Or
+        an executor with the interface of `concurrent.futures`, or a `distributed.Client`.
+    store : folder in which every batch is kept as it finishes, and from which to go on.
+
+    Raises
+    ------
+    ReplicationsRepeat
+        If two tasks are the same, or two seeds of a point drew the same world.
+    StoreError
+        If the store was begun for something else, is damaged, or has no room.
+    """
+    replications = Replications(tasks)
+    collection: Collection = InMemory()
+    if store is not None:
+        store.begin(plan_of(tasks, regimes, trace))
+        collection = store
+    outcomes = Outcomes(keys=run_keys(tasks[0], regimes[0]), collection=collection)
+    done = outcomes.marks()
+    for mark in done:
+        replications.check(mark)
+    left = sorted(set(range(len(tasks))) - {mark.number for mark in done})
+    work = partial(run_batch, regimes=regimes, trace=trace, watch=OUTCOME_OF_INTEREST)
+
+    def give_up(number: int, times: int) -> Packed:
+        outcome = lost_outcome(tasks[number], regimes=regimes, times=times)
+        part = pack([(number, outcome)], keys=outcomes.keys, watch=OUTCOME_OF_INTEREST)
+        return Packed(part=part, seconds=0.0)
+
+    crew = crew_for(work, tasks, workers=workers, n_waiting=len(left))
+    with Progress(len(tasks), regimes, is_shown=progress) as bar:
+        bar.take(done)
+        for answer in run_batches(crew, left, give_up=give_up):
+            part = collection.add(answer.part)
+            for mark in part.marks:
+                replications.check(mark)
+            bar.take(part.marks)
+    return outcomes
 
 
-def run_task(task: Task, *, regimes: Sequence[Rung], trace: Trace | None = None) -> Outcome:
-    """Draw one world and run the regimes on it; what goes wrong becomes a row."""
-    begun = perf_counter()
-    try:
-        world = draw_world(task.scenario, task.seed, trace=trace)
-        draw_s = perf_counter() - begun
-        yardstick = measure_yardstick(world)
-    except Exception as error:  # noqa: BLE001 - without a world or a yardstick no regime ran
-        rows = [_failure(task, rung, error) for rung in regimes]
-        return Outcome(runs=(), failures=tuple(rows), draw_s=perf_counter() - begun)
-    runs, failures, digest = [], [], world.digest()
-    for rung in regimes:
-        try:
-            run = run_world(world, rung.regime, name=rung.name, digest=digest, yardstick=yardstick)
-            runs.append((_keys(task, rung), run))
-        except Exception as error:  # noqa: BLE001 - the other rungs of this world still count
-            failures.append(_failure(task, rung, error))
-    return Outcome(
-        runs=tuple(runs),
-        failures=tuple(failures),
-        draw_s=draw_s,
-        reference_s=yardstick.seconds,
-    )
-
-
-def kept(
-    tasks: Sequence[Task], regimes: Sequence[Rung], outcomes: Sequence[Outcome]
-) -> dict[str, pa.Table]:
+def kept(tasks: Sequence[Task], regimes: Sequence[Rung], outcomes: Outcomes) -> Shelf:
     """Stack the tables of all runs, and add what ran, what failed, and the rungs in order."""
-    runs = [run for outcome in outcomes for run in outcome.runs]
-    failures = [row for outcome in outcomes for row in outcome.failures]
-    keys = _keys(tasks[0], regimes[0])
-    schema = {k: pa.int64() if isinstance(v, int) else pa.string() for k, v in keys.items()}
-    digests: list[Mapping[str, Cell]] = [{**k, "world_digest": r.world_digest} for k, r in runs]
+    assert len(outcomes.marks()) == len(tasks)
     rungs = [
         {"rung": rung.name, "title": rung.title, "change": rung.change, **rung.regime.parts()}
         for rung in regimes
     ]
-    return collect((k, result.tables) for k, result in runs) | {
-        "runs": table_of(digests, schema | {"world_digest": pa.string()}),
-        "failures": table_of(failures, schema | {"error": pa.string()}),
-        "rungs": pa.Table.from_pylist(rungs),
-    }
+    more = {"rungs": pa.Table.from_pylist(rungs)}
+    collection = outcomes.collection
+    if isinstance(collection, Store):
+        return Shelf(tables=more, files=collection.compact({}))
+    parts = collection.parts()
+    tables = {name: stacked(parts, name) for name in names_of(parts)}
+    return Shelf(tables=tables | more, files={})
 
 
 def account(
-    scenario: Scenario,
-    *,
-    tasks: Sequence[Task],
-    regimes: Sequence[Rung],
-    outcomes: Sequence[Outcome],
+    scenario: Scenario, *, tasks: Sequence[Task], regimes: Sequence[Rung], outcomes: Outcomes
 ) -> dict[str, object]:
-    """Say in the manifest what was asked, of which worlds, with which code, and what it cost."""
-    results = [result for outcome in outcomes for _, result in outcome.runs]
-    phase_s = {
-        "draw": sum(outcome.draw_s for outcome in outcomes),
-        "reference": sum(outcome.reference_s for outcome in outcomes),
-    }
-    for result in results:
-        for phase, seconds in result.seconds.items():
+    """Say in the manifest what was asked, of which worlds, with which code, and what it cost.
+
+    Under `phase_s` stands measured time, the sum over all workers.
+    """
+    phase_s: dict[str, float] = {}
+    for mark in outcomes.marks():
+        for phase, seconds in mark.seconds.items():
             phase_s[phase] = phase_s.get(phase, 0.0) + seconds
+    runs = outcomes.table("runs")
+    assert runs is not None
+    worlds = {_world_name(row): row["world_digest"] for row in runs.to_pylist()}
     return provenance() | {
         "scenario": {
             "name": scenario.name,
@@ -209,21 +244,11 @@ def account(
         "parameters": [asdict(parameter) for parameter in describe_parameters()],
         "seeds": sorted({task.seed for task in tasks}),
         "regimes": {rung.name: dict(rung.regime.parts()) for rung in regimes},
-        "runs": len(results),
-        "failures": sum(len(outcome.failures) for outcome in outcomes),
-        "worlds": {_world_name(keys): r.world_digest for o in outcomes for keys, r in o.runs},
+        "runs": runs.num_rows,
+        "failures": sum(mark.rows["failures"] for mark in outcomes.marks()),
+        "worlds": worlds,
         "phase_s": {phase: round(seconds, 3) for phase, seconds in phase_s.items()},
     }
-
-
-def trace_digest(trace: Trace | None) -> str | None:
-    """Name the trace that took the place of drawn arrivals by what it holds."""
-    if trace is None:
-        return None
-    state = blake2b(digest_size=16)
-    for column in (trace.arrival_us, trace.context_tokens, trace.generated_tokens):
-        state.update(column.tobytes())
-    return f"{trace.n_calls} calls, BLAKE2b-128 {state.hexdigest()}"
 
 
 def regions_table(geography: Geography) -> pa.Table:
@@ -248,11 +273,3 @@ def premiums_table(world: World) -> pa.Table:
 def _world_name(keys: Mapping[str, Cell]) -> str:
     point = f"point {keys['point']}, " if "point" in keys else ""
     return f"{point}seed {keys['seed']}"
-
-
-def _keys(task: Task, rung: Rung) -> dict[str, Cell]:
-    return {**task.keys, "regime": rung.name, "seed": task.seed}
-
-
-def _failure(task: Task, rung: Rung, error: Exception) -> dict[str, Cell]:
-    return {**_keys(task, rung), "error": f"{type(error).__name__}: {error}"}

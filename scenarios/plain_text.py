@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hanse.market.units import MICRO_USD_PER_USD
+from hanse.scenarios.experiment_file import Experiment
 from hanse.scenarios.figures import families, rung_titles
-from hanse.scenarios.numerals import change, level
+from hanse.scenarios.numerals import change, level, short
 from hanse.scenarios.paired import LADDER_MEASURES, WHOLE_LADDER, Estimate, estimates
 from hanse.scenarios.results import Results
 
@@ -54,6 +55,28 @@ def sweep_text(results: Results) -> str:
                 rows.append([*values, rung, family, *texts])
     first_number = len(settings) + 2
     return columns(rows, numbers=range(first_number, first_number + len(measures)))
+
+
+def experiment_text(experiment: Experiment) -> str:
+    """Say how much an experiment runs."""
+    design = experiment.design
+    return (
+        f"{experiment.n_runs:,} runs: {len(design.points):,} points ({design.method}), "
+        f"{len(experiment.seeds)} seeds, {len(experiment.rungs)} regimes"
+    )
+
+
+def outcomes_text(results: Results) -> str:
+    """Tabulate each outcome: its mean over points and seeds, and how points differ in it."""
+    if "outcomes" not in results.tables or not results.tables["outcomes"].num_rows:
+        return "no outcomes: name some in [outcomes], or read the table measures"
+    frame = results.frame("outcomes")
+    rows = [["outcome", "regime", "versus", "mean", "least point", "greatest point", "above 0"]]
+    for keys, some in frame.groupby(["outcome", "regime", "versus"], sort=False):
+        at = some.groupby("point")["value"].mean()
+        numbers = [short(float(x)) for x in (some["value"].mean(), at.min(), at.max())]
+        rows.append([*map(str, keys), *numbers, f"{(at > 0).mean():.0%} of points"])
+    return columns(rows, numbers=range(3, 7))
 
 
 def failures_text(results: Results) -> str:

@@ -10,7 +10,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -29,12 +29,37 @@ PACKAGES: Final = ("hanse", "numpy", "numba", "mesa", "scipy", "pandas", "pyarro
 # Tables that somebody will want to open in a spreadsheet.
 ALSO_AS_CSV: Final = ("differences", "levels", "failures")
 
-Cell = str | int | float
-Columns = Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
+# Rows that are written at once: whether a table comes whole or piece by piece, the same bytes.
+GROUP_ROWS: Final = 1 << 18
 
 
 class ResultsError(ValueError):
     """A directory is not a result, or must not be overwritten by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf(Mapping[str, pa.Table]):
+    """Tables by name, of which some lie in files and are read when they are asked for."""
+
+    tables: Mapping[str, pa.Table]
+    files: Mapping[str, Path]
+
+    def __getitem__(self, name: str) -> pa.Table:
+        if name in self.tables:
+            return self.tables[name]
+        return pq.read_table(self.files[name])
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.files
+        yield from (name for name in self.tables if name not in self.files)
+
+    def __len__(self) -> int:
+        return len({*self.files, *self.tables})
+
+    def __or__(self, more: Mapping[str, pa.Table]) -> "Shelf":
+        """Return the same tables and some more, which take the place of those of their name."""
+        files = {name: file for name, file in self.files.items() if name not in more}
+        return Shelf(tables={**self.tables, **more}, files=files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +110,23 @@ class Results:
     @classmethod
     def load(cls, path: Path) -> "Results":
         """Read a directory that `save` made."""
-        manifest = _manifest_of(path)
-        if manifest is None:
-            raise ResultsError(f"{path} is not a result of hanse: it has no manifest.json of ours")
+        manifest = check_result(path)
         files = sorted((path / "tables").glob("*.parquet"))
-        return cls(tables={f.stem: pq.read_table(f) for f in files}, manifest=manifest)
+        tables = {file.stem: _read(file) for file in files}
+        return cls(tables=tables, manifest=manifest)
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that a number can depend on."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def check_result(path: Path) -> dict[str, object]:
+    """Return the manifest of a result; `ResultsError` if the directory is none."""
+    manifest = _manifest_of(path)
+    if manifest is None:
+        raise ResultsError(f"{path} is not a result of hanse: it has no manifest.json of ours")
+    return manifest
 
 
 def check_target(path: Path, *, force: bool = False) -> Path:
@@ -110,20 +147,35 @@ def check_target(path: Path, *, force: bool = False) -> Path:
     return target
 
 
-def collect(
-    runs: Iterable[tuple[Mapping[str, Cell], Mapping[str, Columns]]],
-) -> dict[str, pa.Table]:
-    """Stack the tables of many runs, each row led by the keys of its run, in the order given."""
-    pieces: dict[str, list[pa.Table]] = {}
-    for keys, tables in runs:
-        for name, columns in tables.items():
-            pieces.setdefault(name, []).append(_keyed(keys, columns))
-    return {name: pa.concat_tables(parts).combine_chunks() for name, parts in pieces.items()}
+def write_in_groups(
+    pieces: Iterable[pa.Table], file: Path, schema: pa.Schema | None = None
+) -> None:
+    """Write a table that comes in pieces, a fixed number of rows at a time.
 
-
-def table_of(rows: list[Mapping[str, Cell]], schema: Mapping[str, pa.DataType]) -> pa.Table:
-    """Build a table from rows, with its columns even when there is no row."""
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=pa.schema(list(schema.items())))
+    Parameters
+    ----------
+    schema : for a table of which no piece comes.
+    """
+    writer: pq.ParquetWriter | None = None
+    held: list[pa.Table] = []
+    try:
+        for piece in pieces:
+            writer = writer or pq.ParquetWriter(file, piece.schema, compression="zstd")
+            held.append(piece)
+            while sum(table.num_rows for table in held) >= GROUP_ROWS:
+                table = pa.concat_tables(held)
+                writer.write_table(table.slice(0, GROUP_ROWS).combine_chunks())
+                held = [table.slice(GROUP_ROWS)]
+        if writer is None:
+            assert schema is not None, file
+            writer = pq.ParquetWriter(file, schema, compression="zstd")
+            held = [schema.empty_table()]
+        table = pa.concat_tables(held)
+        if table.num_rows or writer.schema is schema:
+            writer.write_table(table.combine_chunks())
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def provenance() -> dict[str, object]:
@@ -131,39 +183,33 @@ def provenance() -> dict[str, object]:
     return {
         "kind": KIND,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+        "versions": versions(),
         "commit": _git("rev-parse", "HEAD"),
         "commit_has_changes": bool(_git("status", "--porcelain")),
         "platform": f"{platform.system()} {platform.machine()}",
     }
 
 
-def _keyed(keys: Mapping[str, Cell], columns: Columns) -> pa.Table:
-    n_rows = len(next(iter(columns.values())))
-    arrays = {name: pa.repeat(pa.scalar(value), n_rows) for name, value in keys.items()}
-    return pa.table(arrays | {name: _array(values) for name, values in columns.items()})
-
-
-def _array(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> pa.Array:
-    match values.dtype.kind:
-        case "f":
-            return pa.array(values, pa.float64())
-        case "i" | "u":
-            return pa.array(values, pa.int64())
-        case "b":
-            return pa.array(values, pa.bool_())
-        case _:
-            return pa.array(values.tolist(), pa.string())
-
-
 def _write(results: Results, directory: Path) -> None:
     (directory / "tables").mkdir(parents=True)
-    for name, table in results.tables.items():
-        pq.write_table(table, directory / "tables" / f"{name}.parquet", compression="zstd")
+    for name in results.tables:
+        target = directory / "tables" / f"{name}.parquet"
+        file = results.tables.files.get(name) if isinstance(results.tables, Shelf) else None
+        if file is None:
+            write_in_groups([results.tables[name]], target)
+        else:
+            shutil.copyfile(file, target)
         if name in ALSO_AS_CSV:
-            table.to_pandas().to_csv(directory / f"{name}.csv", index=False)
+            results.frame(name).to_csv(directory / f"{name}.csv", index=False)
     text = json.dumps(results.manifest, indent=2, default=_plain)
     (directory / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _read(file: Path) -> pa.Table:
+    try:
+        return pq.read_table(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ResultsError(f"{file} is damaged: {error}") from error
 
 
 def _plain(value: object) -> object:

@@ -1,15 +1,15 @@
-"""Sweep: the one place for designs, a full factorial of settings over the same seeds."""
+"""Sweep: the one place where a design meets the same seeds at each of its points."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
 from time import perf_counter
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hanse.market.regime import Rung, ladder
-from hanse.scenarios.executors import available_workers
+from hanse.scenarios.designs import Design, full_factorial, texts_of
+from hanse.scenarios.executors import told_workers
 from hanse.scenarios.experiment import (
+    Outcomes,
     Task,
     account,
     checked_seeds,
@@ -20,18 +20,21 @@ from hanse.scenarios.experiment import (
 from hanse.scenarios.paired import INTERVAL, paired_cube
 from hanse.scenarios.results import Results
 from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.store import Store
+from hanse.scenarios.tasks import Cell
 from hanse.scenarios.traces import Trace
 
 
 def sweep(
     scenario: Scenario,
-    settings: Mapping[str, Sequence[object]],
+    settings: Mapping[str, Sequence[object]] | Design,
     *,
     regimes: Sequence[Rung] = ladder,
     seeds: Iterable[int],
-    workers: int | None = None,
+    workers: object | None = None,
     progress: bool = False,
     trace: Trace | None = None,
+    store: Store | None = None,
 ) -> Results:
     """Run the regimes at every combination of the settings, on the same seeds at each.
 
@@ -41,7 +44,9 @@ def sweep(
 
     Parameters
     ----------
-    settings : values by parameter, each as `--set` would take it.
+    settings : values by parameter, each as `--set` would take it; or a design, of which every
+        point is run.
+    workers, store : see `run_tasks`.
     """
     points, variants = design(scenario, settings)
     listed = checked_seeds(seeds)
@@ -51,25 +56,30 @@ def sweep(
         for seed in listed
     ]
     begun = perf_counter()
-    outcomes = run_tasks(tasks, regimes, workers=workers, progress=progress, trace=trace)
-    tables = kept(tasks, regimes, outcomes)
-    tables |= _by_point(
-        tables, n_points=len(points), rungs=[rung.name for rung in regimes], seeds=listed
+    outcomes = run_tasks(
+        tasks,
+        regimes,
+        workers=workers,
+        progress=progress,
+        trace=trace,
+        store=store,
     )
+    rungs = [rung.name for rung in regimes]
+    tables = kept(tasks, regimes, outcomes) | _by_point(outcomes, tasks, rungs=rungs, seeds=listed)
     manifest = account(scenario, tasks=tasks, regimes=regimes, outcomes=outcomes) | {
         "command": "sweep",
         "trace": trace_digest(trace),
         "interval": INTERVAL,
-        "settings": {key: [str(value) for value in values] for key, values in settings.items()},
-        "workers": workers or available_workers(),
+        "settings": texts_of(settings),
+        "workers": told_workers(workers),
         "elapsed_s": round(perf_counter() - begun, 3),
     }
     return Results(tables=tables | {"points": _points_table(points)}, manifest=manifest)
 
 
 def design(
-    scenario: Scenario, settings: Mapping[str, Sequence[object]]
-) -> tuple[list[dict[str, str]], list[Scenario]]:
+    scenario: Scenario, settings: Mapping[str, Sequence[object]] | Design
+) -> tuple[Sequence[Mapping[str, Cell]], list[Scenario]]:
     """Combine the settings into points, and the scenario at each; settings that go together may.
 
     Raises
@@ -77,34 +87,28 @@ def design(
     ScenarioError
         If a setting is not allowed, or no world fits a combination.
     """
-    for key, values in settings.items():
-        if not values:
-            raise ValueError(f"{key} needs at least one value to sweep over")
-    texts = [[str(value) for value in values] for values in settings.values()]
-    points = [dict(zip(settings, values, strict=True)) for values in product(*texts)]
-    variants = [
-        scenario.with_settings(f"{key}={value}" for key, value in point.items()) for point in points
-    ]
-    return points, variants
+    if isinstance(settings, Design):
+        return settings.cells(), list(settings.scenarios(scenario))
+    return full_factorial(scenario, settings)
 
 
-def _points_table(points: Sequence[Mapping[str, str]]) -> pa.Table:
-    columns = {key: pa.array([point[key] for point in points]) for key in points[0]}
+def _points_table(points: Sequence[Mapping[str, Cell]]) -> pa.Table:
+    keys = dict.fromkeys(key for point in points for key in point)
+    columns = {key: pa.array([point.get(key) for point in points]) for key in keys}
     return pa.table({"point": pa.array(range(len(points)), pa.int64())} | columns)
 
 
 def _by_point(
-    tables: Mapping[str, pa.Table], *, n_points: int, rungs: Sequence[str], seeds: Sequence[int]
+    outcomes: Outcomes, tasks: Sequence[Task], *, rungs: Sequence[str], seeds: Sequence[int]
 ) -> dict[str, pa.Table]:
-    """Form levels and differences at each point by itself."""
+    """Form levels and differences at each point by itself, with no more than a point in memory."""
+    numbers: dict[int, list[int]] = {}
+    for number, task in enumerate(tasks):
+        numbers.setdefault(int(task.keys["point"]), []).append(number)
     pieces: dict[str, list[pa.Table]] = {"levels": [], "differences": []}
-    for point in range(n_points):
-        here = {
-            name: tables[name].filter(pc.equal(tables[name]["point"], point))
-            for name in ("runs", "measures", "sync_cost")
-            if name in tables
-        }
-        cube = paired_cube(here, rungs, seeds)
+    for point, here in numbers.items():
+        tables = {name: outcomes.table(name, here) for name in ("runs", "measures", "sync_cost")}
+        cube = paired_cube({k: t for k, t in tables.items() if t is not None}, rungs, seeds)
         for name, table in (("levels", cube.levels()), ("differences", cube.differences())):
             column = pa.array([point] * table.num_rows, pa.int64())
             pieces[name].append(table.add_column(0, "point", column))

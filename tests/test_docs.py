@@ -11,6 +11,7 @@ import pytest
 
 from hanse.market.states import CAUSES, LABELS, OPERATIONS, STATES
 from hanse.scenarios.cli import build_parser
+from hanse.scenarios.experiment_file import is_experiment, read_experiment
 from hanse.scenarios.scenario import describe_parameters, load, names
 from tests.project_files import PROJECT, library_files, project_files
 
@@ -89,11 +90,12 @@ def test_parameters_on_a_page_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=str)
-def test_scenarios_on_a_page_load(page: Path, tmp_path: Path) -> None:
+def test_scenarios_and_experiments_on_a_page_load(page: Path, tmp_path: Path) -> None:
     for number, block in enumerate(blocks(page, "toml")):
         file = tmp_path / f"block-{number}.toml"
         file.write_text(block, encoding="utf-8")
-        assert load(file).question
+        asked = read_experiment(file) if is_experiment(file) else load(file)
+        assert asked.question
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from hanse.market.regime import ladder
 from hanse.scenarios.executors import run_in_order
 from hanse.scenarios.experiment import Comparison, compare
 from hanse.scenarios.paired import ALL, WHOLE_LADDER, Cube, interval, paired_cube
-from hanse.scenarios.results import collect
+from hanse.scenarios.parts import stack_runs
 from hanse.scenarios.scenario import ScenarioError, load
 from hanse.scenarios.sweep import design, sweep
 from tests.small_runs import broken_rung, tiny
@@ -49,7 +49,7 @@ def by_hand(welfare: dict[str, Sequence[float]], sync: dict[str, Sequence[float]
                 },
             }
             runs.append(({"regime": rung, "seed": seed}, tables))
-    return paired_cube(collect(runs), list(welfare), range(len(next(iter(welfare.values())))))
+    return paired_cube(stack_runs(runs), list(welfare), range(len(next(iter(welfare.values())))))
 
 
 def row(frame: pd.DataFrame, **keys: str) -> "pd.Series[float]":

@@ -8,6 +8,7 @@ import pytest
 
 from hanse.market.regime import ladder
 from hanse.scenarios.experiment import compare
+from hanse.scenarios.outcomes import outcome_table
 from hanse.scenarios.sweep import sweep
 from tests.project_files import PROJECT
 from tests.small_runs import tiny
@@ -24,6 +25,7 @@ def tables() -> Mapping[str, pa.Table]:
     """Run two rungs on tiny worlds, and sweep them over one parameter."""
     swept = sweep(tiny(), {"load.hold_share": [0]}, regimes=ladder[3:4], seeds=[0], workers=1)
     points = {"points": swept.tables["points"].drop_columns("load.hold_share")}
+    points["outcomes"] = outcome_table([], swept.frame("measures"))
     scenario = tiny().replace({"verification.real_share": 0.1})
     return points | dict(
         compare(scenario, seeds=[0], regimes=ladder[3:5], workers=1).results.tables

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hanse.scenarios.results import KIND, Results, ResultsError, collect
+from hanse.scenarios.parts import stack_runs
+from hanse.scenarios.results import KIND, Results, ResultsError
 
 
 def two_runs() -> Results:
@@ -22,7 +23,7 @@ def two_runs() -> Results:
         ({"scenario": "tiny", "regime": name, "seed": 3}, {"sample": columns})
         for name in ("central", "market")
     ]
-    return Results(tables=collect(runs), manifest={"kind": KIND, "command": "run"})
+    return Results(tables=stack_runs(runs), manifest={"kind": KIND, "command": "run"})
 
 
 def test_a_result_reads_back_with_the_same_types_and_values(tmp_path: Path) -> None:

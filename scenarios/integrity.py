@@ -1,0 +1,55 @@
+"""Integrity: the one place that proves replications distinct, and worlds the same for all regimes.
+
+Engines that draw from a generator of the process repeat replications without a word when workers
+are forked, and intervals shrink for no reason. Here a world says in a digest what was drawn for it,
+its seed left out; two seeds of one point with the same digest end the experiment.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from hanse.scenarios.parts import Mark
+from hanse.scenarios.tasks import Task
+
+
+class ReplicationsRepeat(ValueError):
+    """Two seeds drew the same world, so that the second adds nothing."""
+
+
+class Replications:
+    """What was drawn so far, at each point of a design.
+
+    Parameters
+    ----------
+    tasks : of the design, in order; two with the same keys and seed are refused at once.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._tasks = tasks
+        self._drawn: dict[tuple[str, str], int] = {}
+        seen: set[tuple[str, int]] = set()
+        for task in tasks:
+            place = (_point(task.keys), task.seed)
+            if place in seen:
+                raise ReplicationsRepeat(f"seed {task.seed} comes twice at {_told(task.keys)}")
+            seen.add(place)
+
+    def check(self, mark: Mark) -> None:
+        """Take in one world; raise `ReplicationsRepeat` if another seed of its point drew it."""
+        if not mark.luck:
+            return
+        task = self._tasks[mark.number]
+        before = self._drawn.setdefault((_point(task.keys), mark.luck), mark.number)
+        if before != mark.number:
+            raise ReplicationsRepeat(
+                f"seeds {self._tasks[before].seed} and {task.seed} drew the same world at "
+                f"{_told(task.keys)}: they are one replication, and an interval over both is false"
+            )
+
+
+def _point(keys: Mapping[str, object]) -> str:
+    return json.dumps(dict(keys), sort_keys=True)
+
+
+def _told(keys: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in keys.items())

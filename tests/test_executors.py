@@ -1,0 +1,240 @@
+"""Wherever tasks run, and whoever dies meanwhile, the bytes are the same and nothing is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache, partial
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from distributed import Client
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hanse.market.regime import ladder
+from hanse.scenarios.batches import DEATHS_MAX, ExecutorBroken, Packed, run_batches
+from hanse.scenarios.cli import main
+from hanse.scenarios.executors import ForkedCrew
+from hanse.scenarios.experiment import run_task
+from hanse.scenarios.parts import names_of, pack, stacked, unpack
+from hanse.scenarios.store import Store
+from hanse.scenarios.tasks import Outcome, Task, run_keys
+from tests.dask_on_loopback import Cluster, cluster
+from tests.small_runs import TINY, broken_rung, tiny
+from tests.sweep_to_kill import swept
+from tests.test_store import files_of, started, wait_for_parts
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Run the sweep in this process."""
+    return files_of(swept(Path(), workers=1).save(tmp_path_factory.mktemp("whole") / "done"))
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Start a scheduler and two workers in processes of their own."""
+    with cluster(tmp_path_factory.mktemp("dask")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_any_number_of_forks_gives_the_same_bytes(
+    workers: int, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    assert files_of(swept(tmp_path, workers=workers).save(tmp_path / "done")) == whole
+
+
+def test_the_callers_threads_and_processes_give_the_same_bytes(
+    whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        assert files_of(swept(tmp_path, workers=pool).save(tmp_path / "threads")) == whole
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        results = swept(tmp_path, workers=pool)
+        assert results.manifest["workers"] == "ProcessPoolExecutor"
+        assert files_of(results.save(tmp_path / "processes")) == whole
+
+
+def test_dask_gives_the_same_bytes(dask: Cluster, whole: dict[str, bytes], tmp_path: Path) -> None:
+    with Client(dask.address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+        with Store(tmp_path / "kept") as store:
+            results = swept(tmp_path, workers=client, store=store)
+        assert files_of(results.save(tmp_path / "done")) == whole
+
+
+def test_the_command_line_takes_a_scheduler(
+    dask: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["sweep", "baseline", *(w for s in TINY for w in ("--set", s)), "--regime", "market"]
+    words += ["--set", "load.hold_share=0,1", "--seeds", "2", "--no-progress", "-o"]
+    there = ["--executor", "dask", "--scheduler", dask.address]
+    assert main([*words, "there", *there]) == 0
+    assert main([*words, "here", "--executor", "serial"]) == 0
+    assert files_of(tmp_path / "there") == files_of(tmp_path / "here")
+
+
+def test_a_scheduler_that_nobody_runs_is_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["sweep", "baseline", "--set", "load.hold_share=0", "-o", "r", "--executor", "dask"]
+    assert main(words) == 2
+    assert "--executor dask needs --scheduler ADDRESS" in capsys.readouterr().err
+
+
+def test_a_dask_worker_that_is_killed_loses_nothing(
+    whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    with cluster(tmp_path / "dask") as own, Client(own.address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+        with Store(tmp_path / "kept") as store:
+            real, killed = store.add, []
+
+            def add(packed: bytes) -> object:
+                if not killed:
+                    own.workers[0].kill()
+                    killed.append(True)
+                return real(packed)
+
+            store.add = add  # type: ignore[method-assign, assignment]
+            results = swept(tmp_path, workers=client, store=store)
+        assert killed
+        assert files_of(results.save(tmp_path / "done")) == whole
+
+
+def test_a_forked_worker_that_is_killed_loses_nothing(
+    whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    process = started(tmp_path, "--pause", "0.1")
+    for n_parts in (1, 4):
+        wait_for_parts(tmp_path, n_parts)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("utf-8")
+        os.kill(int(children.split()[0]), signal.SIGKILL)
+    assert process.communicate()[0] == "done\n"
+    assert files_of(tmp_path / "done") == whole
+
+
+def test_workers_die_with_the_process_that_forked_them(tmp_path: Path) -> None:
+    process = started(tmp_path, "--pause", "30")
+    until = time.monotonic() + 60
+    listing = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(listing.read_text("utf-8").split()) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    time.sleep(0.5)
+    children = listing.read_text("utf-8").split()
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 5
+    while any(_is_alive(child) for child in children):
+        assert time.monotonic() < until, "a worker outlived its parent"
+        time.sleep(0.02)
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def deadly(batch: Sequence[tuple[int, int]]) -> Packed:
+    """Die at one task; answer every other with its numbers."""
+    if any(number == 5 for number, _ in batch):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Packed(part=bytes(number for number, _ in batch), seconds=0.001)
+
+
+def test_a_task_that_kills_its_worker_is_given_up_and_no_other() -> None:
+    given_up = []
+
+    def give_up(number: int, times: int) -> Packed:
+        given_up.append((number, times))
+        return Packed(part=bytes([number]), seconds=0.0)
+
+    crew = ForkedCrew(deadly, range(40), workers=2)
+    answers = list(run_batches(crew, range(40), give_up=give_up))
+    assert given_up == [(5, DEATHS_MAX)]
+    assert sorted(b"".join(answer.part for answer in answers)) == list(range(40))
+
+
+class Failing(Executor):
+    """An executor that breaks after some batches."""
+
+    def __init__(self, n_batches: int) -> None:
+        self._left = n_batches
+
+    def submit(self, work, /, *arguments, **named):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN002, ANN003, ANN201
+        if not self._left:
+            raise BrokenProcessPool("a child process terminated abruptly")
+        self._left -= 1
+        future: Future[object] = Future()
+        future.set_result(work(*arguments, **named))
+        return future
+
+
+def test_an_executor_that_breaks_is_named_and_another_goes_on(
+    whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    with Store(tmp_path / "kept") as store, pytest.raises(ExecutorBroken, match="terminated"):
+        swept(tmp_path, workers=Failing(3), store=store)
+    with Store(tmp_path / "kept") as store:
+        assert files_of(swept(tmp_path, store=store).save(tmp_path / "done")) == whole
+
+
+N_DRAWN = 6
+
+
+@cache
+def outcomes() -> list[tuple[int, Outcome]]:
+    """Run two regimes, of which one fails, on a few worlds."""
+    tasks = [Task(keys={"scenario": "tiny"}, scenario=tiny(), seed=k) for k in range(N_DRAWN)]
+    rungs = (ladder[0], broken_rung())
+    return [(k, run_task(task, regimes=rungs)) for k, task in enumerate(tasks)]
+
+
+@given(order=st.permutations(range(N_DRAWN)), cuts=st.sets(st.integers(1, N_DRAWN - 1)))
+@settings(max_examples=60)
+def test_batches_of_any_make_in_any_order_give_the_same_tables(
+    order: list[int], cuts: set[int]
+) -> None:
+    task = Task(keys={"scenario": "tiny"}, scenario=tiny(), seed=0)
+    packed = partial(pack, keys=run_keys(task, ladder[0]), watch="welfare_usd")
+    at_once = [unpack(packed(outcomes()))]
+    edges = [0, *sorted(cuts), N_DRAWN]
+    batches = [sorted(order[a:b]) for a, b in pairwise(edges)]
+    parts = [unpack(packed([outcomes()[k] for k in batch])) for batch in batches]
+    assert names_of(parts) == names_of(at_once)
+    for name in names_of(parts):
+        found, expected = stacked(parts, name), stacked(at_once, name)
+        assert found is not None
+        assert expected is not None
+        assert found.schema == expected.schema
+        assert found.to_pandas().equals(expected.to_pandas())  # one NaN is as good as another
+
+
+def test_a_worker_imports_only_what_a_run_needs() -> None:
+    code = "import sys, hanse.scenarios.worker; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    needless = {
+        "matplotlib",
+        "jinja2",
+        "distributed",
+        "duckdb",
+        "hanse.scenarios.report",
+        "hanse.scenarios.paired",
+    }
+    assert needless & set(said.stdout.split()) == set()

@@ -1,0 +1,49 @@
+"""Replications are proved distinct, and a sweep whose are not is refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from hanse.agents.world import World
+from hanse.market.regime import ladder
+from hanse.scenarios import tasks
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.experiment import Task, compare, run_tasks
+from hanse.scenarios.integrity import ReplicationsRepeat
+from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.tasks import luck_digest
+from hanse.scenarios.traces import Trace
+from tests.small_runs import tiny
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_seeds_that_draw_the_same_world_are_refused(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deaf(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> World:
+        """Draw as tools do that share one generator among forks: every third world is new."""
+        return replace(draw_world(scenario, seed % 3, trace=trace), seed=seed)
+
+    monkeypatch.setattr(tasks, "draw_world", deaf)
+    with pytest.raises(ReplicationsRepeat, match=r"seeds \d and \d drew the same world"):
+        compare(tiny(), seeds=range(4), regimes=ladder[:1], workers=workers)
+
+
+def test_the_digest_of_luck_leaves_the_seed_out_and_nothing_else() -> None:
+    world = draw_world(tiny(), 3)
+    assert luck_digest(replace(world, seed=4)) == luck_digest(world)
+    assert luck_digest(draw_world(tiny(), 4)) != luck_digest(world)
+    assert luck_digest(replace(world, horizon_us=world.horizon_us + 1)) != luck_digest(world)
+
+
+def test_a_design_that_names_a_world_twice_is_refused_before_anything_runs() -> None:
+    task = Task(keys={"scenario": "tiny"}, scenario=tiny(), seed=7)
+    with pytest.raises(ReplicationsRepeat, match="seed 7 comes twice at scenario tiny"):
+        run_tasks([task, task], ladder[:1], workers=1, progress=False, trace=None)
+
+
+def test_the_same_world_at_two_points_is_no_repetition() -> None:
+    both = [Task(keys={"scenario": "t", "point": k}, scenario=tiny(), seed=7) for k in (0, 1)]
+    outcomes = run_tasks(both, ladder[:1], workers=1, progress=False, trace=None)
+    lucks = [mark.luck for mark in outcomes.marks()]
+    assert lucks[0] == lucks[1] != ""
