@@ -171,6 +171,8 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, str], dict[str
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ScenarioError(f"{path.name} cannot be read: {error}") from error
+    if "experiment" in document:
+        raise ScenarioError(f"{path.name} is an experiment file, which hanse sweep runs")
     heading = {key: _heading(path, key, document.pop(key)) for key in _HEADINGS if key in document}
     values = _flatten(path, document)
     base = heading.pop("extends", None)

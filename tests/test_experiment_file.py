@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hanse.scenarios.cli import main
+from hanse.scenarios.cli import BAD_INPUT, main
 from hanse.scenarios.designs import make_design
 from hanse.scenarios.experiment_file import (
     Experiment,
@@ -282,3 +282,14 @@ def test_a_bad_experiment_is_one_line_and_status_2(
     said = capsys.readouterr()
     assert said.err == "hanse: error: bad.toml: design.n must be at least 2 for lhs, got 0\n"
     assert [path.name for path in tmp_path.iterdir()] == ["bad.toml"]
+
+
+@pytest.mark.parametrize("command", ["run", "compare", "show"])
+def test_what_runs_scenarios_says_which_command_runs_experiments(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "asked.toml"
+    file.write_text('[experiment]\nscenario = "baseline"\n', encoding="utf-8")
+    assert main([command, str(file)]) == BAD_INPUT
+    told = capsys.readouterr().err
+    assert told == "hanse: error: asked.toml is an experiment file, which hanse sweep runs\n"
