@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hanse.scenarios.cli import INTERRUPTED, INTERRUPTED_LINE
-from hanse.scenarios.results import Results
+from hanse.scenarios.results import Results, Shelf
 from hanse.scenarios.run import warm_up
 from hanse.scenarios.store import Store, naming_full_disks
 
@@ -53,7 +53,9 @@ def saved(
     with naming_full_disks(store.path):
         results.save(output, force=force, pages=pages)
     store.discard()
-    return Results.load(output)
+    tables = results.tables
+    is_at_hand = isinstance(tables, Shelf) and set(tables.files) <= set(tables.tables)
+    return results if is_at_hand else Results.load(output)
 
 
 @contextmanager
