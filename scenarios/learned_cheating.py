@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
+from hanse.market.columns import Rows
 from hanse.market.ledger import Ledger
 from hanse.market.regime import AUDITED_MARKET, Regime
 from hanse.market.states import CAUGHT, RIGHT, WRONG
@@ -57,12 +58,9 @@ def payoffs_of(ledger: Ledger, *, stake_multiple: float, saved_share: float) -> 
     that cost and is paid all the same, or loses its stake if it is caught. Only what is settled
     within the horizon counts, and only what pays anything.
     """
-    record = ledger.record[ledger.work]
-    record = record[(record["final_us"] >= 0) & (record["payment_micro_usd"] > 0)]
-    record = record[np.isin(record["outcome"], (RIGHT, WRONG, CAUGHT))]
-    reward = record["payment_micro_usd"] / MICRO_USD_PER_USD
-    busy = ledger.sink["busy_usd_per_us"][ledger.unit["sink"][record["unit"]]]
-    cost = busy * record["execution_us"]
+    record, reward, cost = _settled(ledger)
+    stands = np.isin(record["outcome"], (RIGHT, WRONG, CAUGHT))
+    record, reward, cost = record[stands], reward[stands], cost[stands]
     cheats, caught = record["is_wrong"] == 1, record["outcome"] == CAUGHT
     stake = stake_multiple * reward if ledger.has_stakes else np.zeros(len(reward))
     paid = np.where(caught, -stake, reward)
@@ -128,12 +126,18 @@ def deterring_probability(
 
     It is C / [d (S + R)] with the mean saving per USD of reward of all settled executions.
     """
+    _, reward, cost = _settled(ledger)
+    saving = saved_share * cost / reward
+    return float(saving.mean() / (detection * (stake_multiple + 1.0)))
+
+
+def _settled(ledger: Ledger) -> tuple[Rows, Floats, Floats]:
+    """Return the executions settled within the horizon that pay, their rewards and real costs."""
     record = ledger.record[ledger.work]
     record = record[(record["final_us"] >= 0) & (record["payment_micro_usd"] > 0)]
-    reward = record["payment_micro_usd"] / MICRO_USD_PER_USD
     busy = ledger.sink["busy_usd_per_us"][ledger.unit["sink"][record["unit"]]]
-    saving = saved_share * busy * record["execution_us"] / reward
-    return float(saving.mean() / (detection * (stake_multiple + 1.0)))
+    reward = record["payment_micro_usd"] / MICRO_USD_PER_USD
+    return record, reward, busy * record["execution_us"]
 
 
 def draw_learning(paths: Sequence[tuple[str, pd.DataFrame]]) -> Figure:

@@ -64,23 +64,25 @@ class RealTasks:
 
     Attributes
     ----------
-    table : a row per task, the same for the same seed.
+    table : a row per task, the same for the same seed; None where the world drew no stage.
     seconds : processor time of solvers, of those who checked, and of disputes; measured.
     """
 
-    table: Table
+    table: Table | None
     seconds: Mapping[str, float]
 
 
 def play_tasks(world: World, regime: Regime, ledger: Ledger) -> RealTasks:
     """Really execute those executions that a run has settled whose stages the world drew."""
+    seconds = dict.fromkeys(("real_solver", "real_checking", "real_dispute"), 0.0)
+    if not world.workload.stage_is_real.any():
+        return RealTasks(table=None, seconds=seconds)
     record = ledger.record
     settled = ledger.work[record["final_us"][ledger.work] >= 0]
     settled = settled[np.isin(record["outcome"][settled], (RIGHT, WRONG, CAUGHT))]
     chosen = settled[world.workload.stage_is_real[record["stage"][settled]]]
     checked = _is_checked(ledger, chosen)
     rows = []
-    seconds = dict.fromkeys(("real_solver", "real_checking", "real_dispute"), 0.0)
     for row, is_checked in zip(chosen.tolist(), checked.tolist(), strict=True):
         told, played = _play(world, regime, ledger, row=row, is_checked=is_checked)
         rows.append(told)
@@ -118,12 +120,12 @@ def _play(
     program = program_of(family)
     shape = _shape(world, ledger, row=row, program=program)
     protocol = protocol_of(world, regime, is_checked=is_checked)
-    cheats = bool(record["is_wrong"])
+    strategy = Strategy.LAZY if record["is_wrong"] else Strategy.HONEST
     name = f"{world.seed}/{stage}/{record['epoch']}".encode()
     played = play(
         protocol,
         Job(program=program, shape=shape),
-        Behaviour(solver=Strategy.LAZY if cheats else Strategy.HONEST),
+        Behaviour(solver=strategy),
         stake_micro_usd=round(world.terms.stake_multiple * shape.reward_micro_usd)
         if ledger.has_stakes
         else 0,
@@ -137,7 +139,7 @@ def _play(
         program.name,
         protocol.name,
         outcome.fidelity,
-        str(Strategy.LAZY if cheats else Strategy.HONEST),
+        str(strategy),
         is_checked,
         outcome.is_wrong,
         outcome.caught,

@@ -63,7 +63,7 @@ def run_world(
     measured = perf_counter()
     tables["receipts"] = sign_receipts(world, ledger)
     real = play_tasks(world, regime, ledger)
-    if world.workload.stage_is_real.any():
+    if real.table is not None:
         tables["real_tasks"] = real.table
     verified = perf_counter()
     release(model)
