@@ -106,10 +106,12 @@ class ForkedCrew:
         self._open()
 
     def stop(self, *, is_done: bool) -> None:
-        self._pool.shutdown(wait=is_done, cancel_futures=True)
         if not is_done:
             for process in self._context.born:
                 process.kill()
+        # Waiting is short, as the workers are idle or dead, and leaves no thread of the pool behind
+        # that the end of the interpreter would have to wait for.
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _open(self) -> None:
         self._context = _Remembering()
