@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from hanse.agents.control_layout import lay_out
+from hanse.agents.workload import Workload
 from hanse.agents.world import World
 from hanse.market.bits import pack
 from hanse.market.columns import LINK, OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
@@ -22,6 +23,7 @@ from hanse.market.regime import (
     Rule,
     Settlement,
 )
+from hanse.market.stage_graph import earliest_start_us, is_root, longest_rest_us, work_behind_us
 from hanse.market.terms import ON_FINALITY, Terms
 from hanse.market.units import (
     BYTES_PER_GB,
@@ -64,17 +66,19 @@ def _pack(world: World) -> Facts:
     """Pack what no regime changes; there are no control planes in it yet."""
     geography, workload, outages = world.geography, world.workload, world.outages
     legal, family, accelerator, signature = _signatures(world)
-    first = np.flatnonzero(workload.stage_ordinal == 0)
     offer, unit_offer = _offers(world)
     sinks = _sinks(world, offer)
     stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
+    root = np.flatnonzero(is_root(stage))
     deadline_us = workload.job_deadline_us[workload.stage_job]
     expiry_stage = np.argsort(deadline_us, kind="stable")
     nowhere = np.zeros((0, 0), np.int64)
     return Facts(
         stage=stage,
-        arrival_us=workload.job_arrival_us[workload.stage_job[first]],
-        arrival_stage=first.astype(np.int64),
+        predecessor=workload.edge_from.astype(np.int64),
+        successor=workload.edge_to[np.argsort(workload.edge_from, kind="stable")].astype(np.int64),
+        arrival_us=workload.job_arrival_us[workload.stage_job[root]],
+        arrival_stage=root.astype(np.int64),
         expiry_us=deadline_us[expiry_stage],
         expiry_stage=expiry_stage,
         attempt_temptation=workload.attempt_temptation,
@@ -179,11 +183,21 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
 
 
 def record_bound(world: World, regime: Regime) -> int:
-    """Bound the number of occupations: residual work, stages, audits and what catches redo."""
-    workload = world.workload
-    bound = world.fleet.n_nodes + workload.n_stages + 1
-    drawn = workload.attempt_audit < audit_probability(world.terms, regime)
-    return bound + 3 * int(drawn.sum())
+    """Bound the number of occupations: residual work, stages, audits and what catches redo.
+
+    A catch redoes its stage and at most all that stand behind it in its job. A stage that has used
+    all its luck may be caught again by the last of it, and audited by it however often it is redone.
+    """
+    workload, terms = world.workload, world.terms
+    job = workload.stage_job
+    n_before = np.arange(len(job)) - np.searchsorted(job, job)
+    n_behind = np.searchsorted(job, job, side="right") - np.arange(len(job)) - 1
+    is_drawn = workload.attempt_audit < audit_probability(terms, regime)
+    n_drawn, n_redos = is_drawn.sum(axis=0), 1 + terms.redo_limit
+    n_begun = 1 + terms.bounce_limit + n_redos * (1 + n_before)
+    runs_out = is_drawn[-1] & (n_begun > len(is_drawn))
+    n_anew = n_drawn * (2 + n_behind) + runs_out * (n_redos * (2 + n_behind) + n_begun)
+    return world.fleet.n_nodes + workload.n_stages + 1 + int(n_anew.sum())
 
 
 def audit_probability(terms: Terms, regime: Regime) -> float:
@@ -234,13 +248,7 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
     """Lay the facts of stages out in rows, block by block: what is filled stays in the cache."""
     workload, job = world.workload, world.workload.stage_job
     fact = np.zeros(workload.n_stages, STAGE_FACT)
-    stage = {
-        "index": np.arange(len(job)),
-        "follows": np.append(job[1:] == job[:-1], False)[: len(job)],
-        "rest_us": _rest(workload.stage_tool_us + workload.stage_work_us, job),
-        "rest_work_us": _rest(workload.stage_work_us, job),
-        "verifier_region": _audit_regions(world),
-    }
+    stage = _graph(workload) | {"verifier_region": _audit_regions(world)}
     latest_us = float(workload.job_deadline_us[job].max(initial=0))
     for begin in range(0, len(job), _ROWS_AT_ONCE):
         chosen = slice(begin, begin + _ROWS_AT_ONCE)
@@ -274,13 +282,11 @@ def _copy_job_facts(world: World, rows: Rows, *, job: Integers, signature: Integ
 def _copy_stage_facts(
     world: World, rows: Rows, *, chosen: slice, stage: Mapping[str, Integers]
 ) -> None:
-    workload, index = world.workload, stage["index"]
-    rows["next"] = np.where(stage["follows"], index + 1, -1)
-    rows["previous"] = np.where(workload.stage_ordinal[chosen] > 0, index - 1, -1)
+    workload = world.workload
     rows["tool_us"] = workload.stage_tool_us[chosen]
     rows["work_us"] = workload.stage_work_us[chosen]
-    for name in ("rest_us", "rest_work_us", "verifier_region"):
-        rows[name] = stage[name]
+    for name, column in stage.items():
+        rows[name] = column
     rows["input_bytes"] = workload.stage_input_bytes[chosen]
     rows["context_us"] = _context_us(workload.stage_context_tokens[chosen], world.terms)
     rows["holds"] = workload.stage_holds[chosen]
@@ -295,7 +301,8 @@ def _worthless_us(fact: Rows, latest_us: float, cheapest_usd_per_us: float) -> F
     np.divide(surplus, slope, out=last_age_us, where=slope > 0)
     last_age_us[surplus <= 0] = 0.0
     too_late_us = np.ceil(np.minimum(fact["job_arrival_us"] + last_age_us, _LONGEST_US))
-    start_us: Floats = np.minimum(too_late_us, fact["deadline_us"] + 1.0) - ahead_us
+    too_late_us = np.minimum(too_late_us, fact["deadline_us"] + 1.0)
+    start_us: Floats = np.where(fact["soonest_us"] < too_late_us, too_late_us - ahead_us, 0.0)
     return start_us
 
 
@@ -305,13 +312,25 @@ def _context_us(tokens: Integers, terms: Terms) -> Integers:
     return _whole(tokens / terms.context_tokens_per_gpu_s * US_PER_S)
 
 
-def _rest(us: Integers, job: Integers) -> Integers:
-    """Sum what comes after each stage in its job."""
-    if len(job) == 0:
-        return us
-    total = np.cumsum(us)
-    ends = np.append(np.flatnonzero(job[1:] != job[:-1]), len(job) - 1)
-    return np.repeat(total[ends], np.diff(ends, prepend=-1)) - total
+def _graph(workload: Workload) -> dict[str, Integers]:
+    """Say of each stage which edges lead to it and from it, and what its job has behind it."""
+    job, edge_from, edge_to = workload.stage_job, workload.edge_from, workload.edge_to
+    work_us, tool_us = workload.stage_work_us, workload.stage_tool_us
+    end_us = earliest_start_us(work_us, tool_us, edge_from, edge_to) + work_us
+    first = np.flatnonzero(np.diff(job, prepend=-1))
+    longest_us = np.zeros(workload.n_jobs, np.int64)
+    longest_us[job[first]] = np.maximum.reduceat(end_us, first) if len(first) else 0
+    n_in, n_out = (np.bincount(edge, minlength=len(job)) for edge in (edge_to, edge_from))
+    last_in, last_out = np.cumsum(n_in), np.cumsum(n_out)
+    return {
+        "first_input": last_in - n_in,
+        "last_input": last_in,
+        "first_output": last_out - n_out,
+        "last_output": last_out,
+        "rest_us": longest_rest_us(work_us, tool_us, edge_from, edge_to),
+        "rest_work_us": work_behind_us(job, work_us, edge_from, edge_to),
+        "soonest_us": workload.job_arrival_us[job] + longest_us[job],
+    }
 
 
 def _audit_regions(world: World) -> Integers:

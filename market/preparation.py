@@ -41,16 +41,49 @@ def prepare(
     """Work out the preparation of a stage in a region, with the caches as they are now.
 
     `commit` is the factor on the local part of a state commit: the attempt's own draw for the
-    real thing, one for an expectation.
+    real thing, one for an expectation. The context lies where the first of what the stage waits
+    for was done.
     """
-    fact = facts.stage[stage]
-    source = state.stage[stage]["input_region"]
+    fact, row = facts.stage[stage], state.stage[stage]
+    source = row["input_region"]
+    context_us = fact["context_us"]
     if source == region:
-        expired = state.stage[stage]["context_until_us"] < now_us
-        context_us = fact["context_us"] if expired else 0
-        return Preparation(0, 0, 0, 0, 0, context_us, 0, command_us, 0, 0.0)
-    link = facts.link[source, region]
-    buyer = fact["buyer"]
+        context_us = context_us if row["context_until_us"] < now_us else 0
+        if row["n_sources"] < 2:
+            return Preparation(0, 0, 0, 0, 0, context_us, 0, command_us, 0, 0.0)
+    if row["n_sources"] < 2:
+        way = _cross(facts, state, stage, source, region, fact["input_bytes"], now_us, commit)
+    else:
+        way = _cross_from_all(facts, state, stage, region, now_us, commit)
+    steps_us = way.lead_us
+    holds = fact["holds"] == 1
+    return Preparation(
+        way.identity_us,
+        way.policy_us,
+        way.state_us,
+        way.authority_us,
+        way.transfer_us,
+        context_us,
+        steps_us if holds else 0,
+        command_us + steps_us if holds else max(command_us, steps_us),
+        way.core_us,
+        way.egress_usd,
+    )
+
+
+@kernel
+def _cross(
+    facts: Facts,
+    state: State,
+    stage: int,
+    source: int,
+    region: int,
+    n_bytes: float,
+    now_us: int,
+    commit: float,
+) -> Preparation:
+    """Work out one crossing: its steps one after another, which `lead_us` adds up."""
+    link, buyer = facts.link[source, region], facts.stage[stage]["buyer"]
     is_known = state.credential_until_us[buyer, region] > now_us
     identity_us = link["identity_verify_us"] if is_known else link["identity_full_us"]
     core_us = link["cpu_cached_us"] if is_known else link["cpu_full_us"]
@@ -58,21 +91,62 @@ def prepare(
     jurisdiction = facts.region_jurisdiction[region]
     is_authorised = state.authority_until_us[buyer, jurisdiction] > now_us
     authority_us = 0 if is_authorised else link["authority_us"]
-    transfer_us = int(fact["input_bytes"] * link["transfer_us_per_byte"] + 0.5)
-    steps_us = identity_us + link["policy_us"] + state_us + authority_us + transfer_us
-    holds = fact["holds"] == 1
+    transfer_us = int(n_bytes * link["transfer_us_per_byte"] + 0.5)
     return Preparation(
         identity_us,
         link["policy_us"],
         state_us,
         authority_us,
         transfer_us,
-        fact["context_us"],
-        steps_us if holds else 0,
-        command_us + steps_us if holds else max(command_us, steps_us),
+        0,
+        0,
+        identity_us + link["policy_us"] + state_us + authority_us + transfer_us,
         core_us,
-        fact["input_bytes"] * link["egress_usd_per_byte"],
+        n_bytes * link["egress_usd_per_byte"],
     )
+
+
+@kernel
+def _cross_from_all(
+    facts: Facts, state: State, stage: int, region: int, now_us: int, commit: float
+) -> Preparation:
+    """Let the inputs of a stage that joins branches cross side by side, each from where it lies.
+
+    The time is that of the slowest crossing, and the steps are its own. Control work and egress are
+    those of all; none can use a proof that another is only obtaining.
+    """
+    first, core_us, egress_usd = facts.stage[stage]["first_input"], 0, 0.0
+    slowest = Preparation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)
+    for slot in range(first, first + state.stage[stage]["n_sources"]):
+        source = state.source[slot]["region"]
+        if source == region:
+            continue
+        n_bytes = _bytes_from(facts, state, stage, slot)
+        way = _cross(facts, state, stage, source, region, n_bytes, now_us, commit)
+        core_us += way.core_us
+        egress_usd += way.egress_usd
+        if way.lead_us > slowest.lead_us:
+            slowest = way
+    return Preparation(
+        slowest.identity_us,
+        slowest.policy_us,
+        slowest.state_us,
+        slowest.authority_us,
+        slowest.transfer_us,
+        0,
+        0,
+        slowest.lead_us,
+        core_us,
+        egress_usd,
+    )
+
+
+@kernel
+def _bytes_from(facts: Facts, state: State, stage: int, slot: int) -> float:
+    """Return what lies in one source of a joining stage: an equal part for each of its inputs."""
+    fact = facts.stage[stage]
+    share = state.source[slot]["n_inputs"] / (fact["last_input"] - fact["first_input"])
+    return float(fact["input_bytes"] * share)
 
 
 @kernel
@@ -97,11 +171,15 @@ def plan_steps(state: State, stage: int, ready: Preparation) -> None:
 
 @kernel
 def worth_usd(facts: Facts, stage: int, finish_us: int) -> float:
-    """Return v_j of a job whose last result would arrive then; zero after the deadline."""
+    """Return v_j of a job whose stage would lead to a last result then; zero after the deadline.
+
+    No result of the job as a whole is earlier than its longest path.
+    """
     fact = facts.stage[stage]
-    if finish_us > fact["deadline_us"]:
+    last_us = max(finish_us, fact["soonest_us"])
+    if last_us > fact["deadline_us"]:
         return 0.0
-    fall = fact["delay_usd_per_us"] * (finish_us - fact["job_arrival_us"])
+    fall = fact["delay_usd_per_us"] * (last_us - fact["job_arrival_us"])
     return float(max(0.0, fact["value_usd"] - fall))
 
 
@@ -161,16 +239,18 @@ def bound_nano_usd(
     fact, place = facts.stage[stage], facts.sink[sink]
     region, source = place["region"], state.stage[stage]["input_region"]
     lead_us = facts.command_us[state.stage[stage]["plane"], region]
-    busy_us, holding_us, crossing_usd = fact["work_us"], 0, 0.0
+    busy_us, holding_us, steps_us, crossing_usd = fact["work_us"], 0, 0, 0.0
     if source != region:
-        link = facts.link[source, region]
-        steps_us = min(link["identity_verify_us"], link["identity_full_us"]) + link["policy_us"]
-        steps_us += link["state_rtt_us"] + link["commit_us"]
-        steps_us += int(fact["input_bytes"] * link["transfer_us_per_byte"])
+        busy_us += fact["context_us"]
+    if state.stage[stage]["n_sources"] > 1:
+        steps_us = _least_steps_from_all_us(facts, state, stage, region)
+        crossing_usd = _egress_from_all_usd(facts, state, stage, region)
+    elif source != region:
+        steps_us = _least_steps_us(facts, source, region, fact["input_bytes"])
+        crossing_usd = fact["input_bytes"] * facts.link[source, region]["egress_usd_per_byte"]
+    if steps_us > 0:
         holding_us = steps_us * fact["holds"]
         lead_us = max(lead_us, steps_us) if holding_us == 0 else lead_us + steps_us
-        busy_us += fact["context_us"]
-        crossing_usd = fact["input_bytes"] * link["egress_usd_per_byte"]
     finish_us = now_us + lead_us + busy_us + fact["rest_us"]
     worth = worth_usd(facts, stage, finish_us + facts.link[region, fact["origin"]]["delivery_us"])
     if rules.rule == POSTED_RULE:
@@ -179,3 +259,36 @@ def bound_nano_usd(
         cost = place["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
         cost += place["held_usd_per_us"] * holding_us
     return int((worth - crossing_usd - cost) * NANO_USD_PER_USD) + _ROUNDINGS
+
+
+@kernel
+def _least_steps_us(facts: Facts, source: int, region: int, n_bytes: float) -> int:
+    """Bound the steps of a crossing from below: nobody has to be recognised anew."""
+    link = facts.link[source, region]
+    steps_us = min(link["identity_verify_us"], link["identity_full_us"]) + link["policy_us"]
+    steps_us += link["state_rtt_us"] + link["commit_us"]
+    return int(steps_us + int(n_bytes * link["transfer_us_per_byte"]))
+
+
+@kernel
+def _least_steps_from_all_us(facts: Facts, state: State, stage: int, region: int) -> int:
+    """Bound the time that the inputs of a joining stage take to cross, side by side."""
+    first, steps_us = facts.stage[stage]["first_input"], 0
+    for slot in range(first, first + state.stage[stage]["n_sources"]):
+        source = state.source[slot]["region"]
+        if source != region:
+            n_bytes = _bytes_from(facts, state, stage, slot)
+            steps_us = max(steps_us, _least_steps_us(facts, source, region, n_bytes))
+    return steps_us
+
+
+@kernel
+def _egress_from_all_usd(facts: Facts, state: State, stage: int, region: int) -> float:
+    """Add up the egress of the inputs of a joining stage that have to leave their regions."""
+    first, egress_usd = facts.stage[stage]["first_input"], 0.0
+    for slot in range(first, first + state.stage[stage]["n_sources"]):
+        source = state.source[slot]["region"]
+        if source != region:
+            usd_per_byte = facts.link[source, region]["egress_usd_per_byte"]
+            egress_usd += _bytes_from(facts, state, stage, slot) * usd_per_byte
+    return egress_usd

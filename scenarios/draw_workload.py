@@ -10,7 +10,7 @@ from dataclasses import fields
 import numpy as np
 
 from hanse.agents.fleet import Fleet
-from hanse.agents.workload import Workload
+from hanse.agents.workload import Workload, chain_edges
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT, UNRESTRICTED, Law
 from hanse.market.units import US_PER_HOUR, US_PER_S, Flags, Floats, Integers
@@ -41,6 +41,7 @@ def draw_workload(
     tape, family = _merged(draw_tapes(scenario, seed, trace))
     is_stage = np.arange(STAGES_MAX) < tape.n_stages[:, None]
     stage_job, stage_ordinal = np.nonzero(is_stage)
+    edge_from, edge_to = chain_edges(stage_ordinal)
     n_jobs, n_stages = len(family), len(stage_job)
     n_buyers = scenario.count("load.buyers")
     buyer_region = pick(stream(seed, "buyer.region").random(n_buyers), geography.demand_weight)
@@ -64,6 +65,8 @@ def draw_workload(
         job_delay_usd_per_s=_delay_usd_per_s(scenario, tape, family=family, value_usd=value_usd),
         stage_job=stage_job,
         stage_ordinal=stage_ordinal,
+        edge_from=edge_from,
+        edge_to=edge_to,
         stage_work_us=tape.work_us[is_stage],
         stage_input_bytes=tape.input_bytes[is_stage],
         stage_context_tokens=tape.context_tokens[is_stage],
