@@ -50,7 +50,7 @@ N_REGIONS_MAX: Final = 4
 N_NODES_MAX: Final = 10
 N_JOBS_MAX: Final = 24
 N_STAGES_MAX: Final = 6
-PAYMENTS_MAX: Final = 2_000
+PAYMENTS_MAX: Final = 20_000
 HORIZON_US: Final = 120_000_000
 
 HUB: Final = replace(CENTRAL, ranking=Ranking.FIFO)
