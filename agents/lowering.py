@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from hanse.agents.control_layout import lay_out
-from hanse.agents.workload import Workload
+from hanse.agents.lowered_graph import lower_edges, lower_paths
 from hanse.agents.world import World
 from hanse.market.bits import pack
 from hanse.market.columns import LINK, OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
@@ -23,7 +23,6 @@ from hanse.market.regime import (
     Rule,
     Settlement,
 )
-from hanse.market.stage_graph import earliest_start_us, is_root, longest_rest_us, work_behind_us
 from hanse.market.terms import ON_FINALITY, Terms
 from hanse.market.units import (
     BYTES_PER_GB,
@@ -69,16 +68,19 @@ def _pack(world: World) -> Facts:
     offer, unit_offer = _offers(world)
     sinks = _sinks(world, offer)
     stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
-    root = np.flatnonzero(is_root(stage))
+    edges = lower_edges(workload)
+    root = np.flatnonzero(edges.first_input[1:] == edges.first_input[:-1])
     deadline_us = workload.job_deadline_us[workload.stage_job]
     expiry_stage = np.argsort(deadline_us, kind="stable")
     nowhere = np.zeros((0, 0), np.int64)
     return Facts(
         stage=stage,
-        predecessor=workload.edge_from.astype(np.int64),
-        successor=workload.edge_to[np.argsort(workload.edge_from, kind="stable")].astype(np.int64),
+        predecessor=edges.predecessor,
+        first_input=edges.first_input,
+        successor=edges.successor,
+        first_output=edges.first_output,
         arrival_us=workload.job_arrival_us[workload.stage_job[root]],
-        arrival_stage=root.astype(np.int64),
+        arrival_stage=root,
         expiry_us=deadline_us[expiry_stage],
         expiry_stage=expiry_stage,
         attempt_temptation=workload.attempt_temptation,
@@ -188,16 +190,20 @@ def record_bound(world: World, regime: Regime) -> int:
     A catch redoes its stage and at most all that stand behind it in its job. A stage that has used
     all its luck may be caught again by the last of it, and audited by it however often it is redone.
     """
-    workload, terms = world.workload, world.terms
-    job = workload.stage_job
-    n_before = np.arange(len(job)) - np.searchsorted(job, job)
-    n_behind = np.searchsorted(job, job, side="right") - np.arange(len(job)) - 1
-    is_drawn = workload.attempt_audit < audit_probability(terms, regime)
-    n_drawn, n_redos = is_drawn.sum(axis=0), 1 + terms.redo_limit
-    n_begun = 1 + terms.bounce_limit + n_redos * (1 + n_before)
-    runs_out = is_drawn[-1] & (n_begun > len(is_drawn))
-    n_anew = n_drawn * (2 + n_behind) + runs_out * (n_redos * (2 + n_behind) + n_begun)
-    return world.fleet.n_nodes + workload.n_stages + 1 + int(n_anew.sum())
+    workload, terms, n_anew = world.workload, world.terms, 0
+    if regime.audits is not Audits.NONE:
+        job, index = workload.stage_job, np.arange(workload.n_stages)
+        first = np.flatnonzero(np.diff(job, prepend=-1))
+        n_of_job = np.diff(first, append=len(job))
+        n_before = index - np.repeat(first, n_of_job)
+        n_behind = np.repeat(n_of_job, n_of_job) - n_before - 1
+        is_drawn = workload.attempt_audit < audit_probability(terms, regime)
+        n_redos = 1 + terms.redo_limit
+        n_begun = 1 + terms.bounce_limit + n_redos * (1 + n_before)
+        runs_out = is_drawn[-1] & (n_begun > len(is_drawn))
+        n_caught = is_drawn.sum(axis=0) + runs_out * n_redos
+        n_anew = int((n_caught * (2 + n_behind) + runs_out * n_begun).sum())
+    return world.fleet.n_nodes + workload.n_stages + 1 + n_anew
 
 
 def audit_probability(terms: Terms, regime: Regime) -> float:
@@ -248,7 +254,7 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
     """Lay the facts of stages out in rows, block by block: what is filled stays in the cache."""
     workload, job = world.workload, world.workload.stage_job
     fact = np.zeros(workload.n_stages, STAGE_FACT)
-    stage = _graph(workload) | {"verifier_region": _audit_regions(world)}
+    stage = lower_paths(workload) | {"verifier_region": _audit_regions(world)}
     latest_us = float(workload.job_deadline_us[job].max(initial=0))
     for begin in range(0, len(job), _ROWS_AT_ONCE):
         chosen = slice(begin, begin + _ROWS_AT_ONCE)
@@ -310,27 +316,6 @@ def _context_us(tokens: Integers, terms: Terms) -> Integers:
     if terms.context_tokens_per_gpu_s <= 0:
         return np.zeros(len(tokens), np.int64)
     return _whole(tokens / terms.context_tokens_per_gpu_s * US_PER_S)
-
-
-def _graph(workload: Workload) -> dict[str, Integers]:
-    """Say of each stage which edges lead to it and from it, and what its job has behind it."""
-    job, edge_from, edge_to = workload.stage_job, workload.edge_from, workload.edge_to
-    work_us, tool_us = workload.stage_work_us, workload.stage_tool_us
-    end_us = earliest_start_us(work_us, tool_us, edge_from, edge_to) + work_us
-    first = np.flatnonzero(np.diff(job, prepend=-1))
-    longest_us = np.zeros(workload.n_jobs, np.int64)
-    longest_us[job[first]] = np.maximum.reduceat(end_us, first) if len(first) else 0
-    n_in, n_out = (np.bincount(edge, minlength=len(job)) for edge in (edge_to, edge_from))
-    last_in, last_out = np.cumsum(n_in), np.cumsum(n_out)
-    return {
-        "first_input": last_in - n_in,
-        "last_input": last_in,
-        "first_output": last_out - n_out,
-        "last_output": last_out,
-        "rest_us": longest_rest_us(work_us, tool_us, edge_from, edge_to),
-        "rest_work_us": work_behind_us(job, work_us, edge_from, edge_to),
-        "soonest_us": workload.job_arrival_us[job] + longest_us[job],
-    }
 
 
 def _audit_regions(world: World) -> Integers:

@@ -76,9 +76,10 @@ def _n_intervals(facts: Facts, rules: Rules) -> int:
     """
     if rules.shares_books == 0:
         return 0
-    job, n_stages = facts.stage["job"], len(facts.stage)
-    n_before = np.arange(n_stages) - np.searchsorted(job, job)
-    n_begun = int(np.maximum(1, n_before).sum()) + n_stages
+    n_stages, first = len(facts.stage), np.flatnonzero(np.diff(facts.stage["job"], prepend=-1))
+    n_of_job = np.diff(first, append=n_stages)
+    # Of n stages, one stands behind one other, one behind two, and so on.
+    n_begun = 2 * n_stages + int((n_of_job * (n_of_job - 1)).sum()) // 2
     return 64 + n_stages * (1 + rules.bounce_limit) + n_begun * (1 + rules.redo_limit)
 
 

@@ -21,10 +21,6 @@ STAGE_FACT: Final = np.dtype(
         ("job", "i4"),
         ("family", "i2"),
         ("signature", "i2"),
-        ("first_input", "i4"),
-        ("last_input", "i4"),
-        ("first_output", "i4"),
-        ("last_output", "i4"),
         ("origin", "i2"),
         ("buyer", "i4"),
         ("first_party", "i4"),
@@ -68,7 +64,6 @@ STAGE: Final = np.dtype(
         ("open_position", "i4"),
         ("input_region", "i2"),
         ("n_sources", "i2"),
-        ("is_behind", "i2"),
         ("context_until_us", "i8"),
         ("unit", "i4"),
         ("record", "i4"),
@@ -88,6 +83,7 @@ STAGE: Final = np.dtype(
         ("data_core_us", "i8"),
         ("egress_usd", "f8"),
         ("lapse_cause", "i2"),
+        ("is_behind", "i2"),
         ("audit_end_us", "i8"),
     ],
     align=True,
@@ -202,8 +198,8 @@ PAYMENT: Final = np.dtype([(name, "i8") for name in _PAYMENT_FIELDS])
 class Facts(NamedTuple):
     """What no decision can change; built once per world and regime.
 
-    A stage waits for `predecessor` from its `first_input` to its `last_input`, exclusive, and
-    `successor` from its `first_output` to its `last_output` wait for it; both in rising order.
+    A stage waits for `predecessor` from its `first_input` to that of the next, exclusive, and
+    `successor` from its `first_output` to that of the next wait for it; both in rising order.
     `watches` says which regions a plane has in view, and `scope` the same in bits of sinks.
     `passes_to` has a row for the first plane of a request: where it goes on if it finds no unit.
     The outages of a plane's site stand from `first_outage` of the plane's region to that of the
@@ -212,7 +208,9 @@ class Facts(NamedTuple):
 
     stage: Rows
     predecessor: Integers
+    first_input: Integers
     successor: Integers
+    first_output: Integers
     arrival_us: Integers
     arrival_stage: Integers
     expiry_us: Integers

@@ -47,11 +47,11 @@ def delivered(facts: Facts, rules: Rules, state: State, stage: int) -> None:
 @kernel
 def _complete(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     """Complete a stage; what waited for it alone is away at its tool now, and ready after that."""
-    row, fact, now_us = state.stage[stage], facts.stage[stage], state.clock[NOW]
+    row, now_us = state.stage[stage], state.clock[NOW]
     row["status"] = COMPLETE
     row["done_us"] = now_us
     enter(rules, state, stage, DONE)
-    for edge in range(fact["first_output"], fact["last_output"]):
+    for edge in range(facts.first_output[stage], facts.first_output[stage + 1]):
         successor = facts.successor[edge]
         if not is_complete_before(facts, state, successor):
             continue

@@ -105,7 +105,7 @@ def _rebuild_us(facts: Facts, terms: Terms, can_use: Flags) -> Floats:
     stage = facts.stage
     way_us = facts.link["delivery_us"][:, stage["origin"]].T
     gap_us = np.where(can_use, way_us, np.iinfo(np.int64).max // 2).min(axis=1) + stage["tool_us"]
-    is_lost = is_root(stage) | (gap_us > terms.context_ttl_us)
+    is_lost = is_root(facts) | (gap_us > terms.context_ttl_us)
     runs = can_use.any(axis=1)
     return np.where(is_lost & runs, stage["context_us"], 0).astype(float)
 
@@ -140,7 +140,7 @@ def _crossings(facts: Facts, can_use: Flags) -> tuple[Floats, Floats, Floats]:
     stage, link = facts.stage, facts.link
     index = np.arange(len(stage))
     stays = can_use[index, stage["origin"]]
-    forced = is_root(stage) & ~stays & can_use.any(axis=1)
+    forced = is_root(facts) & ~stays & can_use.any(axis=1)
     core_us = np.zeros((len(stage), len(OPERATIONS)))
     commit_us = np.zeros(len(stage))
     first_us = np.zeros(int(stage["buyer"].max(initial=0)) + 1)

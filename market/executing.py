@@ -46,7 +46,7 @@ def become_ready(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     row, fact, now_us = state.stage[stage], facts.stage[stage], state.clock[NOW]
     if row["status"] != NOT_READY:
         return
-    if fact["first_input"] < fact["last_input"]:
+    if facts.first_input[stage] < facts.first_input[stage + 1]:
         last_us = last_before_us(facts, state, stage)
         if last_us < 0 or last_us + fact["tool_us"] != now_us:
             return
@@ -187,10 +187,10 @@ def _hand_on(facts: Facts, rules: Rules, state: State, stage: int, region: int) 
     row["executed_us"] = now_us
     row["is_delivered"] = row["is_final"] = 0
     enter(rules, state, stage, DELIVERING)
-    for edge in range(fact["first_output"], fact["last_output"]):
+    for edge in range(facts.first_output[stage], facts.first_output[stage + 1]):
         after = facts.successor[edge]
         # Of all that a stage waits for, the first has its context.
-        if facts.predecessor[facts.stage[after]["first_input"]] == stage:
+        if facts.predecessor[facts.first_input[after]] == stage:
             state.stage[after]["input_region"] = region
             state.stage[after]["context_until_us"] = now_us + rules.context_ttl_us
     coin = facts.attempt_audit[row["attempt"], stage]

@@ -204,7 +204,7 @@ def _job_work_us(facts: Facts) -> Integers:
 def _path_us(facts: Facts) -> Integers:
     """Return how long after its job's arrival each stage can end at the soonest."""
     fact = facts.stage
-    n_inputs = fact["last_input"] - fact["first_input"]
+    n_inputs = np.diff(facts.first_input)
     work_us, tool_us = fact["work_us"].copy(), fact["tool_us"].copy()
     edge_to = np.repeat(np.arange(len(fact)), n_inputs)
     return earliest_start_us(work_us, tool_us, facts.predecessor, edge_to) + work_us
@@ -267,7 +267,7 @@ def _first_crossing(facts: Facts, stage: Integers, sink: Integers) -> tuple[Inte
     the unit is, so nothing is certain of them.
     """
     fact, region = facts.stage[stage], facts.sink["region"][sink]
-    crosses = is_root(fact) & (region != fact["origin"])
+    crosses = is_root(facts)[stage] & (region != fact["origin"])
     link = facts.link[fact["origin"], region]
     steps_us = np.minimum(link["identity_verify_us"], link["identity_full_us"])
     steps_us = steps_us + link["policy_us"] + link["state_rtt_us"]

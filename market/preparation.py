@@ -115,7 +115,7 @@ def _cross_from_all(
     The time is that of the slowest crossing, and the steps are its own. Control work and egress are
     those of all; none can use a proof that another is only obtaining.
     """
-    first, core_us, egress_usd = facts.stage[stage]["first_input"], 0, 0.0
+    first, core_us, egress_usd = facts.first_input[stage], 0, 0.0
     slowest = Preparation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)
     for slot in range(first, first + state.stage[stage]["n_sources"]):
         source = state.source[slot]["region"]
@@ -144,9 +144,9 @@ def _cross_from_all(
 @kernel
 def _bytes_from(facts: Facts, state: State, stage: int, slot: int) -> float:
     """Return what lies in one source of a joining stage: an equal part for each of its inputs."""
-    fact = facts.stage[stage]
-    share = state.source[slot]["n_inputs"] / (fact["last_input"] - fact["first_input"])
-    return float(fact["input_bytes"] * share)
+    n_inputs = facts.first_input[stage + 1] - facts.first_input[stage]
+    share = state.source[slot]["n_inputs"] / n_inputs
+    return float(facts.stage[stage]["input_bytes"] * share)
 
 
 @kernel
@@ -273,7 +273,7 @@ def _least_steps_us(facts: Facts, source: int, region: int, n_bytes: float) -> i
 @kernel
 def _least_steps_from_all_us(facts: Facts, state: State, stage: int, region: int) -> int:
     """Bound the time that the inputs of a joining stage take to cross, side by side."""
-    first, steps_us = facts.stage[stage]["first_input"], 0
+    first, steps_us = facts.first_input[stage], 0
     for slot in range(first, first + state.stage[stage]["n_sources"]):
         source = state.source[slot]["region"]
         if source != region:
@@ -285,7 +285,7 @@ def _least_steps_from_all_us(facts: Facts, state: State, stage: int, region: int
 @kernel
 def _egress_from_all_usd(facts: Facts, state: State, stage: int, region: int) -> float:
     """Add up the egress of the inputs of a joining stage that have to leave their regions."""
-    first, egress_usd = facts.stage[stage]["first_input"], 0.0
+    first, egress_usd = facts.first_input[stage], 0.0
     for slot in range(first, first + state.stage[stage]["n_sources"]):
         source = state.source[slot]["region"]
         if source != region:

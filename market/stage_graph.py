@@ -6,7 +6,7 @@ order in which stages can run, and edges sorted by (end, start) come in that ord
 
 import numpy as np
 
-from hanse.market.columns import Facts, Rows, State
+from hanse.market.columns import Facts, State
 from hanse.market.kernels import kernel
 from hanse.market.states import COMPLETE
 from hanse.market.units import Flags, Integers
@@ -43,6 +43,27 @@ def _push_forward(
         before, after = edge_from[edge], edge_to[edge]
         at_us = start_us[before] + work_us[before] + tool_us[after]
         start_us[after] = max(start_us[after], at_us)
+
+
+def longest_of_job_us(job: Integers, end_us: Integers) -> Integers:
+    """Return of each stage by when the last of its job can end at the soonest.
+
+    `end_us` is what `earliest_start_us` and the work add up to.
+    """
+    longest_us = end_us.copy()
+    _spread(job, longest_us)
+    return longest_us
+
+
+@kernel
+def _spread(job: Integers, longest_us: Integers) -> None:
+    """Let each stage have the greatest number of its job."""
+    for stage in range(1, len(job)):
+        if job[stage] == job[stage - 1]:
+            longest_us[stage] = max(longest_us[stage], longest_us[stage - 1])
+    for stage in range(len(job) - 2, -1, -1):
+        if job[stage] == job[stage + 1]:
+            longest_us[stage] = longest_us[stage + 1]
 
 
 def longest_rest_us(
@@ -133,17 +154,16 @@ def _add_behind(
             edge += 1
 
 
-def is_root(fact: Rows) -> Flags:
+def is_root(facts: Facts) -> Flags:
     """Say of each stage whether it waits for no other of its job."""
-    waits_for_none: Flags = fact["first_input"] == fact["last_input"]
+    waits_for_none: Flags = facts.first_input[1:] == facts.first_input[:-1]
     return waits_for_none
 
 
 @kernel
 def is_complete_before(facts: Facts, state: State, stage: int) -> bool:
     """Say whether all that a stage waits for is complete."""
-    fact = facts.stage[stage]
-    for edge in range(fact["first_input"], fact["last_input"]):
+    for edge in range(facts.first_input[stage], facts.first_input[stage + 1]):
         if state.stage[facts.predecessor[edge]]["status"] != COMPLETE:
             return False
     return True
@@ -152,8 +172,8 @@ def is_complete_before(facts: Facts, state: State, stage: int) -> bool:
 @kernel
 def last_before_us(facts: Facts, state: State, stage: int) -> int:
     """Return when the last of what a stage waits for was complete, or -1 if some of it is not."""
-    fact, last_us = facts.stage[stage], 0
-    for edge in range(fact["first_input"], fact["last_input"]):
+    last_us = 0
+    for edge in range(facts.first_input[stage], facts.first_input[stage + 1]):
         before = state.stage[facts.predecessor[edge]]
         if before["status"] != COMPLETE:
             return -1
@@ -179,9 +199,9 @@ def mark_behind(facts: Facts, state: State, stage: int) -> int:
     job, after = facts.stage[stage]["job"], stage + 1
     state.stage[stage]["is_behind"] = 1
     while after < len(facts.stage) and facts.stage[after]["job"] == job:
-        row, fact = state.stage[after], facts.stage[after]
+        row = state.stage[after]
         row["is_behind"] = 0
-        for edge in range(fact["first_input"], fact["last_input"]):
+        for edge in range(facts.first_input[after], facts.first_input[after + 1]):
             before = facts.predecessor[edge]
             if before >= stage and state.stage[before]["is_behind"] == 1:
                 row["is_behind"] = 1
@@ -196,11 +216,10 @@ def note_sources(facts: Facts, state: State, stage: int) -> None:
     What it waits for is complete: each lies where the unit is that has done it. A stage that waits
     for one other has its `input_region` alone, and no list.
     """
-    fact, row, count = facts.stage[stage], state.stage[stage], 0
-    first = fact["first_input"]
-    if fact["last_input"] - first < 2:
+    first, last, count = facts.first_input[stage], facts.first_input[stage + 1], 0
+    if last - first < 2:
         return
-    for edge in range(first, fact["last_input"]):
+    for edge in range(first, last):
         region = facts.unit[state.stage[facts.predecessor[edge]]["unit"]]["region"]
         slot = first
         while slot < first + count and state.source[slot]["region"] != region:
@@ -209,4 +228,4 @@ def note_sources(facts: Facts, state: State, stage: int) -> None:
             state.source[slot]["region"], state.source[slot]["n_inputs"] = region, 0
             count += 1
         state.source[slot]["n_inputs"] += 1
-    row["n_sources"] = count
+    state.stage[stage]["n_sources"] = count
