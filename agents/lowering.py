@@ -187,8 +187,8 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
 def record_bound(world: World, regime: Regime) -> int:
     """Bound the number of occupations: residual work, stages, audits and what catches redo.
 
-    A catch redoes its stage and at most all that stand behind it in its job. A stage that has used
-    all its luck may be caught again by the last of it, and audited by it however often it is redone.
+    A catch redoes its stage and at most all that stand behind it in its job. What has used up its
+    luck may be caught again by the last of it, and audited by that however often it is redone.
     """
     workload, terms, n_anew = world.workload, world.terms, 0
     if regime.audits is not Audits.NONE:

@@ -41,49 +41,34 @@ def prepare(
     """Work out the preparation of a stage in a region, with the caches as they are now.
 
     `commit` is the factor on the local part of a state commit: the attempt's own draw for the
-    real thing, one for an expectation. The context lies where the first of what the stage waits
-    for was done.
+    real thing, one for an expectation.
     """
-    fact, row = facts.stage[stage], state.stage[stage]
-    source = row["input_region"]
-    context_us = fact["context_us"]
-    if source == region:
-        context_us = context_us if row["context_until_us"] < now_us else 0
-        if row["n_sources"] < 2:
-            return Preparation(0, 0, 0, 0, 0, context_us, 0, command_us, 0, 0.0)
-    if row["n_sources"] < 2:
-        way = _cross(facts, state, stage, source, region, fact["input_bytes"], now_us, commit)
-    else:
-        way = _cross_from_all(facts, state, stage, region, now_us, commit)
-    steps_us = way.lead_us
-    holds = fact["holds"] == 1
-    return Preparation(
-        way.identity_us,
-        way.policy_us,
-        way.state_us,
-        way.authority_us,
-        way.transfer_us,
-        context_us,
-        steps_us if holds else 0,
-        command_us + steps_us if holds else max(command_us, steps_us),
-        way.core_us,
-        way.egress_usd,
-    )
+    if state.stage[stage]["n_sources"] > 1:
+        return _prepare_from_all(facts, state, stage, region, command_us, now_us, commit)
+    source, n_bytes = state.stage[stage]["input_region"], facts.stage[stage]["input_bytes"]
+    return _prepare_from(facts, state, stage, source, region, n_bytes, command_us, now_us, commit)
 
 
 @kernel
-def _cross(
+def _prepare_from(
     facts: Facts,
     state: State,
     stage: int,
     source: int,
     region: int,
     n_bytes: float,
+    command_us: int,
     now_us: int,
     commit: float,
 ) -> Preparation:
-    """Work out one crossing: its steps one after another, which `lead_us` adds up."""
-    link, buyer = facts.link[source, region], facts.stage[stage]["buyer"]
+    """Work out the preparation if all inputs, and the context with them, lie in one region."""
+    fact = facts.stage[stage]
+    if source == region:
+        expired = state.stage[stage]["context_until_us"] < now_us
+        context_us = fact["context_us"] if expired else 0
+        return Preparation(0, 0, 0, 0, 0, context_us, 0, command_us, 0, 0.0)
+    link = facts.link[source, region]
+    buyer = fact["buyer"]
     is_known = state.credential_until_us[buyer, region] > now_us
     identity_us = link["identity_verify_us"] if is_known else link["identity_full_us"]
     core_us = link["cpu_cached_us"] if is_known else link["cpu_full_us"]
@@ -92,61 +77,63 @@ def _cross(
     is_authorised = state.authority_until_us[buyer, jurisdiction] > now_us
     authority_us = 0 if is_authorised else link["authority_us"]
     transfer_us = int(n_bytes * link["transfer_us_per_byte"] + 0.5)
+    steps_us = identity_us + link["policy_us"] + state_us + authority_us + transfer_us
+    holds = fact["holds"] == 1
     return Preparation(
         identity_us,
         link["policy_us"],
         state_us,
         authority_us,
         transfer_us,
-        0,
-        0,
-        identity_us + link["policy_us"] + state_us + authority_us + transfer_us,
+        fact["context_us"],
+        steps_us if holds else 0,
+        command_us + steps_us if holds else max(command_us, steps_us),
         core_us,
         n_bytes * link["egress_usd_per_byte"],
     )
 
 
 @kernel
-def _cross_from_all(
-    facts: Facts, state: State, stage: int, region: int, now_us: int, commit: float
+def _prepare_from_all(
+    facts: Facts, state: State, stage: int, region: int, command_us: int, now_us: int, commit: float
 ) -> Preparation:
     """Let the inputs of a stage that joins branches cross side by side, each from where it lies.
 
-    The time is that of the slowest crossing, and the steps are its own. Control work and egress are
-    those of all; none can use a proof that another is only obtaining.
+    Each of what the stage waits for hands on an equal part of its input. The time is that of the
+    slowest crossing, and the steps are its own. Control work and egress are those of all; none can
+    use a proof that another is only obtaining. The context lies where the first of what the stage
+    waits for was done.
     """
-    first, core_us, egress_usd = facts.first_input[stage], 0, 0.0
-    slowest = Preparation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)
-    for slot in range(first, first + state.stage[stage]["n_sources"]):
-        source = state.source[slot]["region"]
+    fact, row, first = facts.stage[stage], state.stage[stage], facts.first_input[stage]
+    n_inputs, slowest_us, core_us, egress_usd = facts.first_input[stage + 1] - first, -1, 0, 0.0
+    slowest = Preparation(0, 0, 0, 0, 0, 0, 0, command_us, 0, 0.0)
+    for slot in range(first, first + row["n_sources"]):
+        source, share = state.source[slot]["region"], state.source[slot]["n_inputs"] / n_inputs
         if source == region:
             continue
-        n_bytes = _bytes_from(facts, state, stage, slot)
-        way = _cross(facts, state, stage, source, region, n_bytes, now_us, commit)
+        n_bytes = fact["input_bytes"] * share
+        way = _prepare_from(
+            facts, state, stage, source, region, n_bytes, command_us, now_us, commit
+        )
         core_us += way.core_us
         egress_usd += way.egress_usd
-        if way.lead_us > slowest.lead_us:
-            slowest = way
+        steps_us = way.identity_us + way.policy_us + way.state_us + way.authority_us
+        steps_us += way.transfer_us
+        if steps_us > slowest_us:
+            slowest, slowest_us = way, steps_us
+    is_kept = row["input_region"] == region and row["context_until_us"] >= now_us
     return Preparation(
         slowest.identity_us,
         slowest.policy_us,
         slowest.state_us,
         slowest.authority_us,
         slowest.transfer_us,
-        0,
-        0,
+        0 if is_kept else fact["context_us"],
+        slowest.holding_us,
         slowest.lead_us,
         core_us,
         egress_usd,
     )
-
-
-@kernel
-def _bytes_from(facts: Facts, state: State, stage: int, slot: int) -> float:
-    """Return what lies in one source of a joining stage: an equal part for each of its inputs."""
-    n_inputs = facts.first_input[stage + 1] - facts.first_input[stage]
-    share = state.source[slot]["n_inputs"] / n_inputs
-    return float(facts.stage[stage]["input_bytes"] * share)
 
 
 @kernel
@@ -171,15 +158,11 @@ def plan_steps(state: State, stage: int, ready: Preparation) -> None:
 
 @kernel
 def worth_usd(facts: Facts, stage: int, finish_us: int) -> float:
-    """Return v_j of a job whose stage would lead to a last result then; zero after the deadline.
-
-    No result of the job as a whole is earlier than its longest path.
-    """
+    """Return v_j of a job whose last result would arrive then; zero after the deadline."""
     fact = facts.stage[stage]
-    last_us = max(finish_us, fact["soonest_us"])
-    if last_us > fact["deadline_us"]:
+    if finish_us > fact["deadline_us"]:
         return 0.0
-    fall = fact["delay_usd_per_us"] * (last_us - fact["job_arrival_us"])
+    fall = fact["delay_usd_per_us"] * (finish_us - fact["job_arrival_us"])
     return float(max(0.0, fact["value_usd"] - fall))
 
 
@@ -216,7 +199,8 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
         + fact["rest_us"]
     )
     crossing_usd = ready.core_us * rules.core_usd_per_us + ready.egress_usd
-    worth = worth_usd(facts, stage, finish_us) - crossing_usd
+    # The job as a whole is not done before its longest path: no branch is worth more for being short.
+    worth = worth_usd(facts, stage, max(finish_us, fact["soonest_us"])) - crossing_usd
     cost = (
         facts.sink[sink]["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
         + facts.sink[sink]["held_usd_per_us"] * ready.holding_us
@@ -235,22 +219,21 @@ def bound_nano_usd(
 
     It only falls with time, so a sink where it is not above zero needs no more quotes as long as
     the inputs stay where they are. What a posted price takes is bounded by the lowest of the sink.
+    The crossings of a stage that joins branches are left out, which makes its bound a wider one.
     """
     fact, place = facts.stage[stage], facts.sink[sink]
     region, source = place["region"], state.stage[stage]["input_region"]
     lead_us = facts.command_us[state.stage[stage]["plane"], region]
-    busy_us, holding_us, steps_us, crossing_usd = fact["work_us"], 0, 0, 0.0
-    if source != region:
-        busy_us += fact["context_us"]
-    if state.stage[stage]["n_sources"] > 1:
-        steps_us = _least_steps_from_all_us(facts, state, stage, region)
-        crossing_usd = _egress_from_all_usd(facts, state, stage, region)
-    elif source != region:
-        steps_us = _least_steps_us(facts, source, region, fact["input_bytes"])
-        crossing_usd = fact["input_bytes"] * facts.link[source, region]["egress_usd_per_byte"]
-    if steps_us > 0:
+    busy_us, holding_us, crossing_usd = fact["work_us"], 0, 0.0
+    if source != region and state.stage[stage]["n_sources"] < 2:
+        link = facts.link[source, region]
+        steps_us = min(link["identity_verify_us"], link["identity_full_us"]) + link["policy_us"]
+        steps_us += link["state_rtt_us"] + link["commit_us"]
+        steps_us += int(fact["input_bytes"] * link["transfer_us_per_byte"])
         holding_us = steps_us * fact["holds"]
         lead_us = max(lead_us, steps_us) if holding_us == 0 else lead_us + steps_us
+        busy_us += fact["context_us"]
+        crossing_usd = fact["input_bytes"] * link["egress_usd_per_byte"]
     finish_us = now_us + lead_us + busy_us + fact["rest_us"]
     worth = worth_usd(facts, stage, finish_us + facts.link[region, fact["origin"]]["delivery_us"])
     if rules.rule == POSTED_RULE:
@@ -259,36 +242,3 @@ def bound_nano_usd(
         cost = place["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
         cost += place["held_usd_per_us"] * holding_us
     return int((worth - crossing_usd - cost) * NANO_USD_PER_USD) + _ROUNDINGS
-
-
-@kernel
-def _least_steps_us(facts: Facts, source: int, region: int, n_bytes: float) -> int:
-    """Bound the steps of a crossing from below: nobody has to be recognised anew."""
-    link = facts.link[source, region]
-    steps_us = min(link["identity_verify_us"], link["identity_full_us"]) + link["policy_us"]
-    steps_us += link["state_rtt_us"] + link["commit_us"]
-    return int(steps_us + int(n_bytes * link["transfer_us_per_byte"]))
-
-
-@kernel
-def _least_steps_from_all_us(facts: Facts, state: State, stage: int, region: int) -> int:
-    """Bound the time that the inputs of a joining stage take to cross, side by side."""
-    first, steps_us = facts.first_input[stage], 0
-    for slot in range(first, first + state.stage[stage]["n_sources"]):
-        source = state.source[slot]["region"]
-        if source != region:
-            n_bytes = _bytes_from(facts, state, stage, slot)
-            steps_us = max(steps_us, _least_steps_us(facts, source, region, n_bytes))
-    return steps_us
-
-
-@kernel
-def _egress_from_all_usd(facts: Facts, state: State, stage: int, region: int) -> float:
-    """Add up the egress of the inputs of a joining stage that have to leave their regions."""
-    first, egress_usd = facts.first_input[stage], 0.0
-    for slot in range(first, first + state.stage[stage]["n_sources"]):
-        source = state.source[slot]["region"]
-        if source != region:
-            usd_per_byte = facts.link[source, region]["egress_usd_per_byte"]
-            egress_usd += _bytes_from(facts, state, stage, slot) * usd_per_byte
-    return egress_usd
