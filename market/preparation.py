@@ -199,7 +199,7 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
         + fact["rest_us"]
     )
     crossing_usd = ready.core_us * rules.core_usd_per_us + ready.egress_usd
-    # The job as a whole is not done before its longest path: no branch is worth more for being short.
+    # No job is done before its longest path: a branch is not worth more for being short.
     worth = worth_usd(facts, stage, max(finish_us, fact["soonest_us"])) - crossing_usd
     cost = (
         facts.sink[sink]["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
