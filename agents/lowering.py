@@ -226,22 +226,23 @@ def _whole(us: Floats) -> Integers:
 
 
 def _signatures(world: World) -> tuple[Flags, Integers, Integers, Integers]:
-    """Group jobs that law and accounts treat alike.
+    """Group stages that law, bonds to a region, class and accounts treat alike.
 
-    Return the legal regions, family and accelerator class of each group, and the group of each job.
+    Return the admitted regions, family and accelerator class of each group, and the group of each
+    stage.
     """
     workload, law = world.workload, world.law
-    n_classes = len(world.fleet.accelerator_class)
-    masks, mask_of = np.unique(
-        law.may_serve.reshape(-1, law.may_serve.shape[-1]), axis=0, return_inverse=True
-    )
-    place = workload.job_data_class * law.may_serve.shape[1] + workload.job_origin
-    mask = mask_of.reshape(-1)[place]
-    key = (workload.job_family * n_classes + workload.job_class) * len(masks) + mask
-    unique, group = _distinct(key, len(workload.family) * n_classes * len(masks))
-    family = unique // len(masks) // n_classes
-    accelerator = unique // len(masks) % n_classes
-    return masks[unique % len(masks)], family, accelerator, group
+    n_classes, n_regions = len(world.fleet.accelerator_class), law.may_serve.shape[-1]
+    masks, mask_of = np.unique(law.may_serve.reshape(-1, n_regions), axis=0, return_inverse=True)
+    place = workload.job_data_class * n_regions + workload.job_origin
+    job, bond = workload.stage_job, workload.stage_region + 1
+    mask = mask_of.reshape(-1)[place][job]
+    shape = (len(workload.family), n_classes, len(masks), n_regions + 1)
+    parts = (workload.job_family[job], workload.stage_class, mask, bond)
+    unique, group = _distinct(np.ravel_multi_index(parts, shape), math.prod(shape))
+    family, accelerator, mask, bond = np.unravel_index(unique, shape)
+    admits = np.vstack([np.ones(n_regions, bool), np.eye(n_regions, dtype=bool)])[bond]
+    return masks[mask] & admits, family, accelerator, group
 
 
 def _distinct(key: Integers, n_keys: int) -> tuple[Integers, Integers]:
@@ -254,12 +255,16 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
     """Lay the facts of stages out in rows, block by block: what is filled stays in the cache."""
     workload, job = world.workload, world.workload.stage_job
     fact = np.zeros(workload.n_stages, STAGE_FACT)
-    stage = lower_paths(workload) | {"verifier_region": _audit_regions(world)}
+    stage = lower_paths(workload) | {
+        "signature": signature,
+        "accelerator": workload.stage_class,
+        "verifier_region": _audit_regions(world),
+    }
     latest_us = float(workload.job_deadline_us[job].max(initial=0))
     for begin in range(0, len(job), _ROWS_AT_ONCE):
         chosen = slice(begin, begin + _ROWS_AT_ONCE)
         rows = fact[chosen]
-        _copy_job_facts(world, rows, job=job[chosen], signature=signature)
+        _copy_job_facts(world, rows, job=job[chosen])
         _copy_stage_facts(
             world, rows, chosen=chosen, stage={name: of[chosen] for name, of in stage.items()}
         )
@@ -267,16 +272,14 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
     return fact
 
 
-def _copy_job_facts(world: World, rows: Rows, *, job: Integers, signature: Integers) -> None:
+def _copy_job_facts(world: World, rows: Rows, *, job: Integers) -> None:
     workload = world.workload
     rows["job"] = job
     for name, column in (
-        ("signature", signature),
         ("family", workload.job_family),
         ("origin", workload.job_origin),
         ("buyer", workload.job_buyer),
         ("first_party", workload.job_first_party),
-        ("accelerator", workload.job_class),
         ("value_usd", workload.job_value_usd),
         ("job_arrival_us", workload.job_arrival_us),
         ("deadline_us", workload.job_deadline_us),
@@ -331,7 +334,7 @@ def _audit_regions(world: World) -> Integers:
     job = workload.stage_job
     # Many stages share a place and a law: each combination is looked up once.
     shape = (len(world.law.may_serve), n_regions, n_classes, n_regions)
-    asked = (workload.job_data_class[job], origin, workload.job_class[job], seat)
+    asked = (workload.job_data_class[job], origin, workload.stage_class, seat)
     key, of_stage = _distinct(np.ravel_multi_index(asked, shape), math.prod(shape))
     data_class, home, accelerator, place = np.unravel_index(key, shape)
     lawful = world.law.may_serve[data_class, home] & stocked[accelerator]

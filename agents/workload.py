@@ -22,11 +22,13 @@ class Workload:
     job_first_party : owner whose own job this is, or -1.
     job_data_class : `hanse.market.jurisdictions.UNRESTRICTED` or `RESIDENT`.
     job_value_usd : worth of a right result on arrival; it falls by `job_delay_usd_per_s`.
-    stage_work_us : accelerator time of the payload.
     edge_from, edge_to : shape (n_edges,), stages: the second waits for the first. An edge joins
         stages of one job, the first of lower index; they are sorted by (edge_to, edge_from), and
         each stands once.
     stage_ordinal : index of a stage within its job.
+    stage_class : accelerator class that the stage asks for.
+    stage_region : the one region that the stage is bound to, or -1; the law binds it as well.
+    stage_work_us : accelerator time of the payload.
     stage_input_bytes : what must move if the stage runs elsewhere than its inputs lie; of several
         stages that it waits for, each hands on an equal part.
     stage_context_tokens : context to rebuild if the stage runs elsewhere than the first of those
@@ -57,7 +59,6 @@ class Workload:
     job_origin: Integers
     job_buyer: Integers
     job_first_party: Integers
-    job_class: Integers
     job_data_class: Integers
     job_value_usd: Floats
     job_delay_usd_per_s: Floats
@@ -65,6 +66,8 @@ class Workload:
     stage_ordinal: Integers
     edge_from: Integers
     edge_to: Integers
+    stage_class: Integers
+    stage_region: Integers
     stage_work_us: Integers
     stage_input_bytes: Integers
     stage_context_tokens: Integers

@@ -12,14 +12,16 @@ import numpy as np
 
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT, Law
-from hanse.market.units import Flags, Floats
-from hanse.scenarios.scenario import Scenario
+from hanse.market.units import Flags, Floats, Integers
+from hanse.scenarios.scenario import ANYWHERE, Scenario
 from hanse.scenarios.tables import (
     jurisdiction_index,
     read_jurisdictions,
     read_regions,
     read_round_trips,
+    region_index,
 )
+from hanse.scenarios.tapes import ANY
 
 _ANYWHERE = ("free", "accountability", "comparable", "conditional")
 _ADEQUATE = ("EU", "EEA", "adequate", "DPF")
@@ -57,6 +59,13 @@ def law_of(scenario: Scenario) -> Law:
     may_leave = _may_leave(scenario.text("law.export_rule"))
     may_serve[RESIDENT] = may_leave[own[:, None], own[None, :]]
     return Law(may_serve=may_serve)
+
+
+def class_regions(scenario: Scenario) -> Integers:
+    """Return the one region that has each accelerator class, or `ANY`."""
+    words = scenario.words("fleet.class_regions")
+    home = np.array([ANY if word == ANYWHERE else region_index(word) for word in words])
+    return np.broadcast_to(home, len(scenario.words("fleet.classes")))
 
 
 def _may_leave(rule: str) -> Flags:

@@ -102,7 +102,7 @@ def work_and_audits_stay_where_law_and_class_allow(run: Finished) -> bool:
     data_class, origin = workload.job_data_class[job], workload.job_origin[job]
     is_lawful = run.world.law.may_serve[data_class, origin, region]
     accelerator = run.ledger.sink["accelerator"][run.ledger.unit["sink"][rows["unit"]]]
-    return bool(is_lawful.all() and (accelerator == workload.job_class[job]).all())
+    return bool(is_lawful.all() and (accelerator == workload.stage_class[rows["stage"]]).all())
 
 
 def the_states_of_a_stage_add_up_to_its_time_since_readiness(run: Finished) -> bool:

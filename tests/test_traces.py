@@ -30,7 +30,7 @@ def test_a_trace_starts_at_zero_and_keeps_its_gaps(tmp_path: Path) -> None:
     assert trace.arrival_us.tolist() == [0, 4_314_579]
     assert trace.context_tokens.tolist() == [374, 396]
     assert trace.generated_tokens.tolist() == [44, 109]
-    assert trace.n_calls == 2
+    assert trace.n_jobs == 2
 
 
 def test_columns_may_stand_in_any_order_beside_others(tmp_path: Path) -> None:
@@ -118,6 +118,6 @@ def test_real_traces_have_their_published_statistics(
     trace = read_trace(ORIGINS / f"AzureLLMInferenceTrace_{name}_2023.csv")
     measured = statistics_of(trace)
     half_digit = [0.005, 0.05 if name == "code" else 0.005, 0.005, 0.005, 0.005, 0.005]
-    assert trace.n_calls == n_calls
+    assert trace.n_jobs == n_calls
     for value, expected, tolerance in zip(measured.values(), published, half_digit, strict=True):
         assert abs(value - expected) <= tolerance * 1.01
