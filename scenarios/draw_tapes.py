@@ -81,7 +81,7 @@ def draw_model_calls(scenario: Scenario, seed: int, trace: Trace | None = None) 
     A job has one call, or two with a tool between them.
     """
     if trace is None:
-        kinds = [_draw_kind(scenario, seed, kind) for kind in _KINDS]
+        kinds = [draw_kind(scenario, seed, kind) for kind in _KINDS]
         arrival_us = np.concatenate([instants for instants, _ in kinds])
         context, generated = (
             np.concatenate([getattr(tokens, part) for _, tokens in kinds])
@@ -168,7 +168,7 @@ def draw_durations(scenario: Scenario, rng: np.random.Generator, n_jobs: int) ->
     return rng.lognormal(mu, scenario.number("load.batch_duration_sigma"), n_jobs)
 
 
-def _draw_kind(scenario: Scenario, seed: int, kind: str) -> tuple[Integers, Tokens]:
+def draw_kind(scenario: Scenario, seed: int, kind: str) -> tuple[Integers, Tokens]:
     """Draw the calls of one kind: when they come, and the tokens of up to two calls of each job."""
     horizon_s = scenario.number("measurement.horizon_s")
     share = scenario.number("load.conversation_share")

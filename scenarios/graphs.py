@@ -198,9 +198,10 @@ def _joined(
     layers: _Layers, layer: Integers, *, rank: Integers, joining: Integers
 ) -> tuple[Integers, Integers]:
     """Return the edges of the stages that follow every open end before them, (from, to)."""
-    begins = layers.leads | (layers.link != Link.AFTER_EACH)
+    begins = layers.leads | (layers.link == Link.AFTER_ALL)
     stretch = np.cumsum(begins) - 1
-    going_on = np.where(np.append(begins[1:], True), 0, np.append(layers.width[1:], 0))
+    goes_on = np.where(layers.link == Link.AFTER_PAIRS, np.roll(layers.width, 1), layers.width)
+    going_on = np.append(np.where(begins, 0, goes_on)[1:], 0)
     end = np.flatnonzero(rank >= going_on[layer])
     n_ends = np.bincount(stretch[layer[end]], minlength=len(layers.job) + 1)
     first_end = np.cumsum(n_ends) - n_ends
