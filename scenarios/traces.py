@@ -129,7 +129,7 @@ def _table_of(name: str, header: Sequence[str]) -> _Table:
     if not missing:
         return nearest
     found = ", ".join(header) or "nothing"
-    if not _likeness(nearest, header):
+    if not any(column in header for column in nearest.columns):
         known = "; ".join(f"{table.title}: {', '.join(table.columns)}" for table in _TABLES)
         raise TraceError(
             f"{name} has no column {missing[0]} (its header has {found}), "

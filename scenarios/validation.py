@@ -122,22 +122,24 @@ def _draw_per_hour(scenario: Scenario, seed: int) -> Integers:
 
 def measured(sample: Sample) -> dict[str, float]:
     """Return every statistic of a sample by its name."""
-    numbers = _of_arrivals("conversation", sample.conversation_us)
-    numbers |= _of_arrivals("code", sample.code_us)
-    numbers |= _of_tokens("conversation", sample.conversation)
-    numbers |= _of_tokens("code", sample.code) | _of_tokens("long calls", sample.long)
-    return numbers | _of_calls(sample) | _of_batch(sample) | _of_demand(sample)
+    numbers = gap_statistics("conversation", sample.conversation_us)
+    numbers |= gap_statistics("code", sample.code_us)
+    numbers |= token_statistics("conversation", sample.conversation)
+    numbers |= token_statistics("code", sample.code) | token_statistics("long calls", sample.long)
+    return numbers | call_statistics(sample) | _of_batch(sample) | _of_demand(sample)
 
 
-def _of_arrivals(kind: str, instants: Integers) -> dict[str, float]:
-    counts = np.bincount(instants // _MINUTE_US, minlength=60)
+def gap_statistics(kind: str, instants: Integers) -> dict[str, float]:
+    """Measure how unevenly calls of a kind come."""
+    counts = np.bincount(instants // _MINUTE_US)
     return {
         f"{kind}: variation of gaps": _cv(instants),
         f"{kind}: variance over mean of calls per minute": counts.var() / counts.mean(),
     }
 
 
-def _of_tokens(kind: str, tokens: Tokens) -> dict[str, float]:
+def token_statistics(kind: str, tokens: Tokens) -> dict[str, float]:
+    """Measure prompts and answers of a kind."""
     numbers: dict[str, float] = {}
     for part, column in (("prompt", tokens.context), ("answer", tokens.generated)):
         numbers |= {
@@ -149,7 +151,8 @@ def _of_tokens(kind: str, tokens: Tokens) -> dict[str, float]:
     return numbers
 
 
-def _of_calls(sample: Sample) -> dict[str, float]:
+def call_statistics(sample: Sample) -> dict[str, float]:
+    """Measure how many calls a job makes, and how long tools take."""
     calls, wait_s = sample.calls, sample.tool_s
     return {
         "calls per job: one, share": float((calls == 1).mean()),
@@ -160,16 +163,21 @@ def _of_calls(sample: Sample) -> dict[str, float]:
     }
 
 
-def _of_batch(sample: Sample) -> dict[str, float]:
-    duration_s = sample.duration_s
+def duration_statistics(duration_s: Floats) -> dict[str, float]:
+    """Measure the durations of batch jobs, before any cap."""
     return {
-        "batch: variation of gaps": _cv(sample.batch_us),
         "batch: deviation of log duration": float(np.log(duration_s).std()),
         "batch: median duration, s": float(np.median(duration_s)),
         "batch: mean duration, s": float(duration_s.mean()),
         "batch: longest 1 %, share of time": _top_percent_share(duration_s),
-        "batch: jobs of one unit, share": float((sample.units == 1).mean()),
     }
+
+
+def _of_batch(sample: Sample) -> dict[str, float]:
+    return {
+        "batch: variation of gaps": _cv(sample.batch_us),
+        "batch: jobs of one unit, share": float((sample.units == 1).mean()),
+    } | duration_statistics(sample.duration_s)
 
 
 def _of_demand(sample: Sample) -> dict[str, float]:
