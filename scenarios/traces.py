@@ -125,20 +125,20 @@ def _parse(name: str, lines: Iterator[list[str]]) -> Trace:
 def _table_of(name: str, header: Sequence[str]) -> _Table:
     """Find the kind of table that has these columns; name what the nearest one lacks."""
     nearest = max(_TABLES, key=lambda table: _likeness(table, header))
-    missing = [column for column in nearest.columns if column not in header]
-    if not missing:
-        return nearest
     found = ", ".join(header) or "nothing"
     if not any(column in header for column in nearest.columns):
         known = "; ".join(f"{table.title}: {', '.join(table.columns)}" for table in _TABLES)
         raise TraceError(
-            f"{name} has no column {missing[0]} (its header has {found}), "
+            f"{name} has no column {next(iter(_TABLES[0].columns))} (its header has {found}), "
             f"nor is it any other table that can be replayed ({known})"
         )
-    raise TraceError(
-        f"{name} has no column {missing[0]}{near_miss(missing[0], header)} "
-        f"(its header has {found}; read as {nearest.title})"
-    )
+    for column in nearest.columns:
+        if column not in header:
+            raise TraceError(
+                f"{name} has no column {column}{near_miss(column, header)} "
+                f"(its header has {found}; read as {nearest.title})"
+            )
+    return nearest
 
 
 def _likeness(table: _Table, header: Sequence[str]) -> float:

@@ -78,8 +78,8 @@ def statistics_table(scenario: Scenario) -> str:
     frame = workload_statistics(scenario)
     head = ("| statistic | role | published | drawn | source |", "|---|---|---|---|---|")
     rows = [
-        f"| {one.statistic} | {one.role} | {_published(one)} | {short(drawn)} ± {error:.1g} "
-        f"| {one.source} |"
+        f"| {one.statistic} | {one.role} | {_published(one)} "
+        f"| {short(drawn)} ± {_one_digit(error)} | {one.source} |"
         for one, drawn, error in zip(read_statistics(), frame["drawn"], frame["error"], strict=True)
     ]
     return "\n".join([*head, *rows]) + "\n"
@@ -190,6 +190,10 @@ def _of_demand(sample: Sample) -> dict[str, float]:
         "day: busiest hour over mean": float(per_hour.max()),
         "day: quietest hour over mean": float(per_hour.min()),
     }
+
+
+def _one_digit(number: float) -> str:
+    return f"{float(f'{number:.0e}'):,g}"
 
 
 def _published(one: Statistic) -> str:

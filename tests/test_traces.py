@@ -191,7 +191,7 @@ def test_philly_arrivals_are_brought_in_order_and_take_drawn_durations(tmp_path:
     [
         (
             ("timestamp,input_length,output_length", "0,1,1"),
-            "no column timestamp_ms; did you mean 'timestamp'? (its header has timestamp, input_len",
+            "no column timestamp_ms; did you mean 'timestamp'? (its header has timestamp,",
         ),
         (
             ("name,num_gpu,creation_time,deletion_time", "a,1,0,9"),
