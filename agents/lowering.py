@@ -240,7 +240,8 @@ def _signatures(world: World) -> tuple[Flags, Integers, Integers, Integers]:
     shape = (len(workload.family), n_classes, len(masks), n_regions + 1)
     parts = (workload.job_family[job], workload.stage_class, mask, bond)
     unique, group = _distinct(np.ravel_multi_index(parts, shape), math.prod(shape))
-    family, accelerator, mask, bond = np.unravel_index(unique, shape)
+    # Copies, because the engine is compiled for columns without gaps.
+    family, accelerator, mask, bond = map(np.ascontiguousarray, np.unravel_index(unique, shape))
     admits = np.vstack([np.ones(n_regions, bool), np.eye(n_regions, dtype=bool)])[bond]
     return masks[mask] & admits, family, accelerator, group
 
