@@ -9,6 +9,7 @@ import numpy as np
 
 from hanse.agents.control_layout import lay_out
 from hanse.agents.lowered_graph import lower_edges, lower_paths
+from hanse.agents.signatures import distinct, group_stages
 from hanse.agents.world import World
 from hanse.market.bits import pack
 from hanse.market.columns import LINK, OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
@@ -64,7 +65,7 @@ def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -
 def _pack(world: World) -> Facts:
     """Pack what no regime changes; there are no control planes in it yet."""
     geography, workload, outages = world.geography, world.workload, world.outages
-    legal, family, accelerator, signature = _signatures(world)
+    legal, family, accelerator, signature = group_stages(world)
     offer, unit_offer = _offers(world)
     sinks = _sinks(world, offer)
     stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
@@ -225,33 +226,6 @@ def _whole(us: Floats) -> Integers:
     return np.rint(us).astype(np.int64)
 
 
-def _signatures(world: World) -> tuple[Flags, Integers, Integers, Integers]:
-    """Group stages that law, bonds to a region, class and accounts treat alike.
-
-    Return the admitted regions, family and accelerator class of each group, and the group of each
-    stage.
-    """
-    workload, law = world.workload, world.law
-    n_classes, n_regions = len(world.fleet.accelerator_class), law.may_serve.shape[-1]
-    masks, mask_of = np.unique(law.may_serve.reshape(-1, n_regions), axis=0, return_inverse=True)
-    place = workload.job_data_class * n_regions + workload.job_origin
-    job, bond = workload.stage_job, workload.stage_region + 1
-    mask = mask_of.reshape(-1)[place][job]
-    shape = (len(workload.family), n_classes, len(masks), n_regions + 1)
-    parts = (workload.job_family[job], workload.stage_class, mask, bond)
-    unique, group = _distinct(np.ravel_multi_index(parts, shape), math.prod(shape))
-    # Copies, because the engine is compiled for columns without gaps.
-    family, accelerator, mask, bond = map(np.ascontiguousarray, np.unravel_index(unique, shape))
-    admits = np.vstack([np.ones(n_regions, bool), np.eye(n_regions, dtype=bool)])[bond]
-    return masks[mask] & admits, family, accelerator, group
-
-
-def _distinct(key: Integers, n_keys: int) -> tuple[Integers, Integers]:
-    """Return the keys below `n_keys` that occur, in order, and which of them each one is."""
-    occurs = np.bincount(key, minlength=n_keys) > 0
-    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[key]
-
-
 def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: float) -> Rows:
     """Lay the facts of stages out in rows, block by block: what is filled stays in the cache."""
     workload, job = world.workload, world.workload.stage_job
@@ -336,7 +310,7 @@ def _audit_regions(world: World) -> Integers:
     # Many stages share a place and a law: each combination is looked up once.
     shape = (len(world.law.may_serve), n_regions, n_classes, n_regions)
     asked = (workload.job_data_class[job], origin, workload.stage_class, seat)
-    key, of_stage = _distinct(np.ravel_multi_index(asked, shape), math.prod(shape))
+    key, of_stage = distinct(np.ravel_multi_index(asked, shape), math.prod(shape))
     data_class, home, accelerator, place = np.unravel_index(key, shape)
     lawful = world.law.may_serve[data_class, home] & stocked[accelerator]
     distance = np.where(lawful, world.geography.rtt_ms[place], np.inf)

@@ -221,7 +221,7 @@ def _workers(text: str) -> int:
 def _add_scenario(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="scenario of the library, or a TOML file")
     _add_settings(parser)
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="replay model calls from here")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="replay jobs from here")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ audit is done in the region of origin.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -42,23 +43,21 @@ def draw_workload(
 ) -> Workload:
     """Draw buyers, jobs sorted by arrival, their stages, and the luck of each attempt."""
     tapes = draw_tapes(scenario, seed, trace)
-    names = tuple(tapes)
     tape, family = _merged(tapes)
-    n_jobs, n_stages = len(family), len(tape.work_us)
-    stage_job = np.repeat(np.arange(n_jobs), tape.n_stages)
-    first = np.cumsum(tape.n_stages) - tape.n_stages
+    n_jobs = len(family)
     n_buyers = scenario.count("load.buyers")
     buyer_region = pick(stream(seed, "buyer.region").random(n_buyers), geography.demand_weight)
     buyer = pick(stream(seed, "job.buyer").random(n_jobs), buyer_shares(scenario))
     data_class = _draw_data_class(scenario, seed, n_jobs)
-    job_class = _draw_class(scenario, seed, n_jobs)
-    value_usd = _draw_value(
-        scenario, seed, tape=tape, multiple=_per_family(scenario, "value_multiple", names)[family]
+    multiple, delay_share = (
+        np.array([scenario.number(f"load.{name}_{key}") for name in tapes])[family]
+        for key in ("value_multiple", "delay_share")
     )
-    may_verify = allowed_verifiers(law, verifier_region)
-    drawn_verifier = stream(seed, "stage.verifier").integers(len(verifier_region), size=n_stages)
+    value_usd = _draw_value(scenario, seed, tape=tape, multiple=multiple)
+    stage_job = np.repeat(np.arange(n_jobs), tape.n_stages)
+    may_verify = allowed_verifiers(law, verifier_region)[data_class, buyer_region[buyer]]
     return Workload(
-        family=names,
+        family=tuple(tapes),
         buyer_region=buyer_region,
         job_family=family,
         job_arrival_us=tape.arrival_us,
@@ -68,33 +67,45 @@ def draw_workload(
         job_first_party=_draw_first_party(scenario, seed, fleet=fleet, n_jobs=n_jobs),
         job_data_class=data_class,
         job_value_usd=value_usd,
-        job_delay_usd_per_s=_delay_usd_per_s(
-            tape, value_usd, share=_per_family(scenario, "delay_share", names)[family]
-        ),
+        job_delay_usd_per_s=_delay_usd_per_s(tape, value_usd, share=delay_share),
         stage_job=stage_job,
-        stage_ordinal=np.arange(n_stages) - first[stage_job],
-        stage_class=np.where(tape.accelerator == ANY, job_class[stage_job], tape.accelerator),
-        stage_region=tape.region,
-        stage_work_us=tape.work_us,
-        stage_input_bytes=tape.input_bytes,
-        stage_context_tokens=tape.context_tokens,
-        stage_tool_us=tape.tool_us,
-        edge_from=tape.edge_from,
-        edge_to=tape.edge_to,
-        stage_holds=_draw_flags(
-            scenario, seed, "stage.holds", key="load.hold_share", size=n_stages
-        ),
-        stage_verifier=may_verify[
-            data_class[stage_job], buyer_region[buyer][stage_job], drawn_verifier
-        ],
-        stage_is_sampled=_draw_sample(scenario, seed, n_stages),
-        stage_is_real=_draw_real(scenario, seed, n_stages),
-        attempt_temptation=draw_coins(scenario, seed, "temptation", n_stages=n_stages),
-        attempt_audit=draw_coins(scenario, seed, "audit", n_stages=n_stages),
-        attempt_commit=draw_commit_factors(scenario, seed, n_stages),
-        attempt_service=draw_service_factors(scenario, seed, n_stages),
-        attempt_way=draw_way_factors(scenario, seed, n_stages),
+        **_draw_stages(scenario, seed, tape, stage_job=stage_job, may_verify=may_verify),
     )
+
+
+def _draw_stages(
+    scenario: Scenario, seed: int, tape: Tape, *, stage_job: Integers, may_verify: Integers
+) -> dict[str, Any]:
+    """Return the columns of stages and edges, and draw what no family draws for itself.
+
+    Parameters
+    ----------
+    may_verify : shape (n_jobs, n_verifiers), who verifies a job's stages instead of whom.
+    """
+    n_stages, first = len(stage_job), np.cumsum(tape.n_stages) - tape.n_stages
+    drawn_class = _draw_class(scenario, seed, len(tape.n_stages))[stage_job]
+    drawn_verifier = stream(seed, "stage.verifier").integers(may_verify.shape[1], size=n_stages)
+    holds = _draw_flags(scenario, seed, "stage.holds", key="load.hold_share", size=n_stages)
+    return {
+        "stage_ordinal": np.arange(n_stages) - first[stage_job],
+        "edge_from": tape.edge_from,
+        "edge_to": tape.edge_to,
+        "stage_class": np.where(tape.accelerator == ANY, drawn_class, tape.accelerator),
+        "stage_region": tape.region,
+        "stage_work_us": tape.work_us,
+        "stage_input_bytes": tape.input_bytes,
+        "stage_context_tokens": tape.context_tokens,
+        "stage_tool_us": tape.tool_us,
+        "stage_holds": holds,
+        "stage_verifier": may_verify[stage_job, drawn_verifier],
+        "stage_is_sampled": _draw_sample(scenario, seed, n_stages),
+        "stage_is_real": _draw_real(scenario, seed, n_stages),
+        "attempt_temptation": draw_coins(scenario, seed, "temptation", n_stages=n_stages),
+        "attempt_audit": draw_coins(scenario, seed, "audit", n_stages=n_stages),
+        "attempt_commit": draw_commit_factors(scenario, seed, n_stages),
+        "attempt_service": draw_service_factors(scenario, seed, n_stages),
+        "attempt_way": draw_way_factors(scenario, seed, n_stages),
+    }
 
 
 def pick(chance: Floats, share: Floats) -> Integers:
@@ -166,10 +177,6 @@ def _delay_usd_per_s(tape: Tape, value_usd: Floats, *, share: Floats) -> Floats:
     """Return the rate at which the stated share of worth is gone at the deadline."""
     patience_s = (tape.deadline_us - tape.arrival_us) / US_PER_S
     return value_usd * share / patience_s
-
-
-def _per_family(scenario: Scenario, name: str, families: tuple[str, ...]) -> Floats:
-    return np.array([scenario.number(f"load.{family}_{name}") for family in families])
 
 
 def _draw_flags(scenario: Scenario, seed: int, name: str, *, key: str, size: int) -> Flags:
