@@ -1,4 +1,4 @@
-"""The one place for signatures: groups of stages that law, bonds, class and accounts treat alike."""
+"""The one place for signatures: groups of stages that law, bonds and accounts treat alike."""
 
 import math
 

@@ -7,6 +7,7 @@ them; a call may fail, and is then made again. Tools, retrievers and memories ta
 they are waits.
 """
 
+from collections.abc import Iterator
 from enum import IntEnum
 
 import numpy as np
@@ -61,19 +62,24 @@ def draw_workflows(scenario: Scenario, seed: int, n_jobs: int) -> Graphs:
     replan = scenario.number("load.agentic_replan_share")
     wanted = stream(seed, "agentic.rounds").geometric(1.0 - replan, n_jobs)
     rounds = np.minimum(wanted, np.maximum(calls // _TAIL_FROM, 1))
-    most = scenario.count("load.agentic_agents_max")
     rng = stream(seed, "agentic.agents")
+    agents_max = scenario.count("load.agentic_agents_max")
+    return lay_out(n_jobs, _steps(rng, calls, rounds, agents_max=agents_max))
+
+
+def _steps(
+    rng: np.random.Generator, calls: Integers, rounds: Integers, *, agents_max: int
+) -> Iterator[Step]:
+    """Yield the steps of each round; the calls that agents make are shared out over the rounds."""
     is_long = calls >= _TAIL_FROM
     for_agents = np.where(is_long, calls - 2 * rounds, 1)
-    steps: list[Step] = []
     for n in range(int(rounds.max(initial=0))):
         on = n < rounds
         share = np.where(on, for_agents // rounds + (n < for_agents % rounds), 0)
-        agents = rng.integers(1, most + 1, n_jobs)
-        steps.append(Step(role=Role.PLANNER, width=(on & (calls > 1)).astype(np.int64)))
-        steps.extend(threads(Role.AGENT, calls=share, side_by_side=agents))
-        steps.append(Step(role=Role.EVALUATOR, width=(on & is_long).astype(np.int64)))
-    return lay_out(n_jobs, steps)
+        agents = rng.integers(1, agents_max + 1, len(calls))
+        yield Step(role=Role.PLANNER, width=(on & (calls > 1)).astype(np.int64))
+        yield from threads(Role.AGENT, calls=share, side_by_side=agents)
+        yield Step(role=Role.EVALUATOR, width=(on & is_long).astype(np.int64))
 
 
 def draw_calls_per_job(scenario: Scenario, rng: np.random.Generator, n_jobs: int) -> Integers:

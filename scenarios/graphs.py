@@ -171,11 +171,19 @@ def longest_us(graphs: Graphs, us: Integers) -> Integers:
 
 
 def _layers(n_jobs: int, steps: Iterable[Step]) -> _Layers:
-    empty = np.zeros((0, 5), np.int64)
-    rows = [empty, *(_rows(number, step) for number, step in enumerate(steps))]
-    whole = np.concatenate(rows)
-    job, _, role, link, width = whole[np.lexsort((whole[:, 1], whole[:, 0]))].T
+    nothing = np.zeros(0, np.int64)
+    jobs, widths, kinds = [nothing], [nothing], [(0, 0)]
+    for step in steps:
+        takers = np.flatnonzero(step.width)
+        jobs.append(takers)
+        widths.append(step.width[takers])
+        kinds.append((step.role, step.link))
+    job = np.concatenate(jobs)
     assert len(job) == 0 or job.max() < n_jobs
+    # Steps come in order, so a stable sort by job leaves each job's steps in theirs.
+    order = job.argsort(kind="stable")
+    job, width = job[order], np.concatenate(widths)[order]
+    role, link = np.repeat(np.array(kinds), [len(takers) for takers in jobs], axis=0)[order].T
     return _Layers(
         job=job,
         role=role,
@@ -183,14 +191,6 @@ def _layers(n_jobs: int, steps: Iterable[Step]) -> _Layers:
         width=width,
         first=np.cumsum(width) - width,
         leads=np.diff(job, prepend=-1) != 0,
-    )
-
-
-def _rows(number: int, step: Step) -> Integers:
-    job = np.flatnonzero(step.width)
-    like = np.ones(len(job), np.int64)
-    return np.column_stack(
-        [job, like * number, like * step.role, like * step.link, step.width[job]]
     )
 
 
