@@ -39,7 +39,7 @@ class Role(IntEnum):
 
 def draw_agentic(scenario: Scenario, seed: int) -> Tape:
     """Draw workflows whose number of calls is one, two, or heavy-tailed from three on."""
-    arrival_us = draw_arrivals(scenario, seed, "agentic")
+    arrival_us = draw_arrivals(scenario, seed, "agentic", by_day=True)
     graphs = draw_workflows(scenario, seed, len(arrival_us))
     shape = (len(graphs.role),)
     tokens = draw_calls(scenario, seed, "long", name="agentic", shape=shape)

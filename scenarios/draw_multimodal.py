@@ -31,7 +31,7 @@ _BYTES_PER_MB: Final = 1e6
 
 def draw_multimodal(scenario: Scenario, seed: int) -> Tape:
     """Draw jobs of so many modalities each, which ones by chance."""
-    arrival_us = draw_arrivals(scenario, seed, "multimodal")
+    arrival_us = draw_arrivals(scenario, seed, "multimodal", by_day=True)
     n_jobs = len(arrival_us)
     graphs = _graphs(scenario, n_jobs)
     modality = _draw_modalities(scenario, seed, n_jobs)

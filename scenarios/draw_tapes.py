@@ -10,7 +10,6 @@ import numpy as np
 
 from hanse.market.units import BYTES_PER_GB, US_PER_S, Floats, Integers
 from hanse.scenarios.draw_agentic import draw_agentic
-from hanse.scenarios.draw_arrivals import daily_instants, renewal_instants
 from hanse.scenarios.draw_calls import (
     Tokens,
     call_bytes,
@@ -27,7 +26,6 @@ from hanse.scenarios.streams import stream
 from hanse.scenarios.tapes import (
     Stages,
     Tape,
-    cut_us,
     draw_arrivals,
     microseconds,
     patient_tape,
@@ -115,7 +113,7 @@ def draw_model_calls(scenario: Scenario, seed: int, trace: Trace | None = None) 
 def draw_inference(scenario: Scenario, seed: int, trace: Trace | None = None) -> Tape:
     """Draw jobs of one call each, with long prompts, or take them from a trace."""
     if trace is None:
-        arrival_us = draw_arrivals(scenario, seed, "inference")
+        arrival_us = draw_arrivals(scenario, seed, "inference", by_day=True)
         shape = (len(arrival_us),)
         tokens = draw_calls(scenario, seed, "long", name="inference", shape=shape)
     else:
@@ -170,23 +168,10 @@ def draw_durations(scenario: Scenario, rng: np.random.Generator, n_jobs: int) ->
 
 def draw_kind(scenario: Scenario, seed: int, kind: str) -> tuple[Integers, Tokens]:
     """Draw the calls of one kind: when they come, and the tokens of up to two calls of each job."""
-    horizon_s = scenario.number("measurement.horizon_s")
     share = scenario.number("load.conversation_share")
-    instants_s = renewal_instants(
-        stream(seed, f"{kind}.arrival"),
-        expected=scenario.number("load.model_calls") * (share if kind == _KINDS[0] else 1 - share),
-        cv=scenario.number(f"load.{kind}_arrival_cv"),
-        horizon_s=horizon_s,
-    )
-    if scenario.flag("load.daily_profile"):
-        instants_s = daily_instants(
-            instants_s,
-            horizon_s=horizon_s,
-            kappa=scenario.number("load.daily_kappa"),
-            peak_hour=scenario.number("load.daily_peak_hour"),
-        )
-    shape = (len(instants_s), 2)
-    return cut_us(instants_s), draw_calls(scenario, seed, kind, name=kind, shape=shape)
+    expected = scenario.number("load.model_calls") * (share if kind == _KINDS[0] else 1 - share)
+    arrival_us = draw_arrivals(scenario, seed, kind, expected=expected, by_day=True)
+    return arrival_us, draw_calls(scenario, seed, kind, name=kind, shape=(len(arrival_us), 2))
 
 
 def _within_horizon(scenario: Scenario, trace: Trace) -> Integers:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.market.units import US_PER_S, Floats, Integers
-from hanse.scenarios.draw_arrivals import renewal_instants
+from hanse.scenarios.draw_arrivals import daily_instants, renewal_instants
 from hanse.scenarios.graphs import Graphs, longest_us
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
@@ -101,16 +101,36 @@ def patient_tape(
     return tape_of(arrival_us, graphs, stages, patience_us=patience_us)
 
 
-def draw_arrivals(scenario: Scenario, seed: int, family: str) -> Integers:
-    """Draw when the jobs of a family arrive, by its expected number and variation of gaps."""
-    return cut_us(
-        renewal_instants(
-            stream(seed, f"{family}.arrival"),
-            expected=scenario.number(f"load.{family}_jobs"),
-            cv=scenario.number(f"load.{family}_arrival_cv"),
-            horizon_s=scenario.number("measurement.horizon_s"),
-        )
+def draw_arrivals(
+    scenario: Scenario,
+    seed: int,
+    family: str,
+    *,
+    expected: float | None = None,
+    by_day: bool = False,
+) -> Integers:
+    """Draw when the jobs of a family arrive, by its expected number and variation of gaps.
+
+    Parameters
+    ----------
+    expected : `load.FAMILY_jobs` if it is not given.
+    by_day : whether people ask for them, so that they follow the hours of the day if any do.
+    """
+    horizon_s = scenario.number("measurement.horizon_s")
+    instants_s = renewal_instants(
+        stream(seed, f"{family}.arrival"),
+        expected=scenario.number(f"load.{family}_jobs") if expected is None else expected,
+        cv=scenario.number(f"load.{family}_arrival_cv"),
+        horizon_s=horizon_s,
     )
+    if by_day and scenario.flag("load.daily_profile"):
+        instants_s = daily_instants(
+            instants_s,
+            horizon_s=horizon_s,
+            kappa=scenario.number("load.daily_kappa"),
+            peak_hour=scenario.number("load.daily_peak_hour"),
+        )
+    return cut_us(instants_s)
 
 
 def joined(tapes: Sequence[Tape]) -> tuple[Tape, Integers]:

@@ -154,6 +154,21 @@ def test_a_deadline_is_a_time_or_a_multiple_of_the_longest_path(family: str) -> 
     assert set((patient.deadline_us - patient.arrival_us).tolist()) == {10**12}
 
 
+@pytest.mark.parametrize(
+    ("family", "follows"),
+    [("inference", True), ("agentic", True), ("multimodal", True), ("hybrid", False)],
+)
+def test_what_people_ask_for_follows_the_hours_of_the_day(family: str, follows: bool) -> None:
+    day = {"measurement.horizon_s": 86_400, "load.daily_profile": True}
+    alone = {"load.model_calls": 0, "load.batch_jobs": 0}
+    work = draw_world(steady(family, 5_000).replace(day | alone), 1).workload
+    hour = work.job_arrival_us / 3.6e9
+    # Von Mises with kappa 0.9: the half day around 14 h has 0.758 of the arrivals.
+    share = 0.758 if follows else 0.5
+    is_by_day = (hour > 8) & (hour < 20)
+    assert within(is_by_day.mean(), share, share_error(share, len(hour)))
+
+
 # Inference.
 
 
