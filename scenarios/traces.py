@@ -16,7 +16,7 @@ Instants count from the first row, or where rows need not be in order from the e
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from itertools import pairwise
@@ -28,6 +28,7 @@ import numpy as np
 from hanse.market.units import US_PER_MS, US_PER_S, Integers
 from hanse.scenarios.parameters import near_miss
 
+_COLUMNS: Final = ("context_tokens", "generated_tokens", "n_units", "duration_us")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,6 +63,22 @@ class Trace:
     @property
     def n_jobs(self) -> int:
         return len(self.arrival_us)
+
+    def since(self, from_s: int) -> "Trace":
+        """Return the jobs that came from then on, with that instant as 0.
+
+        Raises
+        ------
+        TraceError
+            If none did.
+        """
+        from_us = from_s * US_PER_S
+        kept = self.arrival_us >= from_us
+        if not kept.any():
+            last_s = self.arrival_us[-1] / US_PER_S
+            raise TraceError(f"no job comes from {from_s} s on; the last comes at {last_s:.12g} s")
+        columns = {name: column[kept] for name in _COLUMNS if len(column := getattr(self, name))}
+        return replace(self, arrival_us=self.arrival_us[kept] - from_us, **columns)
 
 
 Cells = Sequence[int | None]

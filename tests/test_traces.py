@@ -186,6 +186,16 @@ def test_philly_arrivals_are_brought_in_order_and_take_drawn_durations(tmp_path:
     assert len(tape.edge_to) == 0
 
 
+def test_a_trace_may_begin_later(tmp_path: Path) -> None:
+    trace = read_trace(written(tmp_path, *PHILLY)).since(5)
+    assert trace.arrival_us.tolist() == [5_000_000, 15_500_000]
+    assert trace.n_units.tolist() == [1, 8]
+    calls = read_trace(written(tmp_path, *MOONCAKE)).since(1)
+    assert (calls.arrival_us.tolist(), calls.context_tokens.tolist()) == ([500_000], [20])
+    with pytest.raises(TraceError, match=r"no job comes from 2 s on; the last comes at 0\.5 s"):
+        calls.since(2)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
