@@ -282,7 +282,7 @@ def test_o13_without_contention_and_friction_a_job_takes_its_critical_path(
     drawn = small.build().workload
     rich = replace(
         drawn,
-        job_class=np.zeros(drawn.n_jobs, int),
+        stage_class=np.zeros(drawn.n_stages, int),
         job_data_class=np.zeros(drawn.n_jobs, int),
         job_origin=np.zeros(drawn.n_jobs, int),
         job_value_usd=np.full(drawn.n_jobs, 1e6),
