@@ -36,7 +36,8 @@ from hanse.market.states import N_STATES, N_WAITING_STATES
 from hanse.market.units import Integers
 
 
-def _book(n_requests: int, n_sinks: int, n_offers: int, n_units: int) -> BookColumns:
+def _book(facts: Facts, n_requests: int) -> BookColumns:
+    n_sinks, n_offers, n_units = len(facts.sink), len(facts.offer), len(facts.unit)
     return BookColumns(
         request=np.zeros(n_requests, np.int64),
         is_own=np.zeros(n_requests, np.int64),
@@ -112,8 +113,7 @@ def allocate(
     rows of the payment log are kept, or none.
     """
     n_stages, n_units, n_samples = len(facts.stage), len(facts.unit), len(facts.sample_us)
-    n_planes, n_regions = facts.command_us.shape
-    n_sinks, n_offers, depth = len(facts.sink), len(facts.offer), min(n_stages, BOOK_DEPTH)
+    (n_planes, n_regions), n_sinks = facts.command_us.shape, len(facts.sink)
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
         heap=np.empty(_n_events(facts, rules, n_records), EVENT),
@@ -131,7 +131,7 @@ def allocate(
         queue_next=np.full(ITEMS_PER_STAGE * n_stages + n_planes, -1, np.int32),
         seen=np.zeros((n_planes, n_units), np.uint8),
         visible=np.zeros((n_planes, n_words(n_units)), np.int64),
-        visible_offer=np.zeros((n_planes, n_offers), np.int64),
+        visible_offer=np.zeros((n_planes, len(facts.offer)), np.int64),
         visible_sink=np.zeros((n_planes, n_sinks), np.int64),
         open_sink=np.zeros((n_planes, n_words(n_sinks)), np.int64),
         option=np.zeros((n_stages, n_words(n_sinks)), np.int64),
@@ -153,8 +153,8 @@ def allocate(
         bound_stage=np.full(n_units, -1, np.int64),
         n_bound=np.zeros(_n_buyers(facts), np.int64),
         open_stage=np.zeros(n_stages, np.int64),
-        book=_book(depth, n_sinks, n_offers, n_units),
-        scratch=clearing_scratch(depth, n_sinks),
+        book=_book(facts, min(n_stages, BOOK_DEPTH)),
+        scratch=clearing_scratch(min(n_stages, BOOK_DEPTH), n_sinks),
         waiting=np.zeros((n_samples, len(facts.legal) * N_WAITING_STATES), np.int32),
         available=np.zeros((n_samples, n_sinks), np.int32),
         hidden=np.zeros((n_samples, n_sinks), np.float32),
