@@ -30,6 +30,7 @@ from hanse.market.columns import (
     Rules,
     State,
 )
+from hanse.market.crossing_columns import TALLY, CrossingState
 from hanse.market.events import EVENT
 from hanse.market.pools import pool
 from hanse.market.states import N_STATES, N_WAITING_STATES
@@ -99,6 +100,16 @@ def _never(facts: Facts, n_places: int) -> Integers:
     return np.full((_n_buyers(facts), n_places), -1, np.int64)
 
 
+def _crossing(facts: Facts, n_stages: int, n_regions: int) -> CrossingState:
+    return CrossingState(
+        tally=np.zeros(n_stages, TALLY),
+        session_until_us=_never(facts, n_regions),
+        capability_since_us=np.zeros(_n_buyers(facts), np.int64),
+        batch_until_us=np.full(n_regions, -1, np.int64),
+        pool_free_us=np.zeros(n_regions, np.int64),
+    )
+
+
 def _n_buyers(facts: Facts) -> int:
     return int(facts.stage["buyer"].max(initial=0)) + 1
 
@@ -111,9 +122,9 @@ def allocate(
     `n_records` bounds the executions (residual work, attempts and audits together); `n_payments`
     rows of the payment log are kept, or none.
     """
-    n_stages, n_units, n_samples = len(facts.stage), len(facts.unit), len(facts.sample_us)
-    n_planes, n_regions = facts.command_us.shape
-    n_sinks, n_offers, depth = len(facts.sink), len(facts.offer), min(n_stages, BOOK_DEPTH)
+    tables = (facts.stage, facts.unit, facts.sample_us, facts.sink, facts.offer)
+    n_stages, n_units, n_samples, n_sinks, n_offers = map(len, tables)
+    (n_planes, n_regions), depth = facts.command_us.shape, min(n_stages, BOOK_DEPTH)
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
         heap=np.empty(_n_events(facts, rules, n_records), EVENT),
@@ -149,6 +160,7 @@ def allocate(
         audit_next=np.full(n_stages, -1, np.int32),
         credential_until_us=_never(facts, n_regions),
         authority_until_us=_never(facts, int(facts.region_jurisdiction.max()) + 1),
+        crossing=_crossing(facts, n_stages, n_regions),
         recent=np.empty(_n_intervals(facts, rules), INTERVAL),
         bound_stage=np.full(n_units, -1, np.int64),
         n_bound=np.zeros(_n_buyers(facts), np.int64),
