@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Final
 
 import numpy as np
 
 from hanse.agents.control_layout import lay_out
+from hanse.agents.lower_crossings import crossing_facts, held_steps, links
 from hanse.agents.lowered_graph import lower_edges, lower_paths
 from hanse.agents.signatures import distinct, group_stages
 from hanse.agents.world import World
 from hanse.market.bits import pack
-from hanse.market.columns import LINK, OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
-from hanse.market.crossings import crossing_tables
+from hanse.market.columns import OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
 from hanse.market.regime import (
     Admission,
     Audits,
@@ -26,7 +25,6 @@ from hanse.market.regime import (
 )
 from hanse.market.terms import ON_FINALITY, Terms
 from hanse.market.units import (
-    BYTES_PER_GB,
     J_PER_KWH,
     US_PER_HOUR,
     US_PER_MS,
@@ -36,7 +34,6 @@ from hanse.market.units import (
     Integers,
 )
 
-_BITS_PER_BYTE: Final = 8
 _LONGEST_US: Final = float(1 << 52)
 _ROWS_AT_ONCE: Final = 4096
 
@@ -97,7 +94,8 @@ def _pack(world: World) -> Facts:
         signature_accelerator=accelerator,
         region_jurisdiction=geography.region_jurisdiction,
         command_us=nowhere,
-        link=_links(world),
+        link=links(world),
+        crossing=crossing_facts(world),
         plane_region=nowhere,
         stage_plane=nowhere,
         watches=nowhere.astype(bool),
@@ -121,19 +119,6 @@ def _admissible(legal: Flags, accelerator: Integers, sinks: Rows) -> Integers:
 def _narrow(factor: Floats) -> Floats:
     """Keep one column of factors that are drawn as one number for all stages."""
     return np.ascontiguousarray(factor[:, :1]) if factor.strides[1] == 0 else factor
-
-
-def _links(world: World) -> Rows:
-    """Tabulate what lies between two regions: the way of data, and the cost of crossing."""
-    geography = world.geography
-    link = np.zeros(geography.rtt_ms.shape, LINK)
-    tables = crossing_tables(geography, world.crossing)
-    for field in fields(tables):
-        link[field.name] = getattr(tables, field.name)
-    link["delivery_us"] = _whole(geography.rtt_ms * US_PER_MS / 2)
-    link["transfer_us_per_byte"] = _BITS_PER_BYTE / (geography.gbps * 1e9 / US_PER_S)
-    link["egress_usd_per_byte"] = (geography.egress_usd_per_gb / BYTES_PER_GB)[:, None]
-    return link
 
 
 def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int) -> Rules:
@@ -179,6 +164,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         saved_share=terms.saved_share,
         temptation_share=terms.temptation_share,
         core_usd_per_us=terms.core_usd_per_hour / US_PER_HOUR,
+        approval_usd=terms.approval_person_hours * terms.person_usd_per_hour,
         credential_ttl_us=terms.credential_ttl_us,
         authority_ttl_us=terms.authority_ttl_us,
         context_ttl_us=terms.context_ttl_us,
@@ -234,6 +220,7 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
         "signature": signature,
         "accelerator": workload.stage_class,
         "verifier_region": _audit_regions(world),
+        "holds": held_steps(world),
     }
     latest_us = float(workload.job_deadline_us[job].max(initial=0))
     for begin in range(0, len(job), _ROWS_AT_ONCE):
@@ -273,7 +260,6 @@ def _copy_stage_facts(
         rows[name] = column
     rows["input_bytes"] = workload.stage_input_bytes[chosen]
     rows["context_us"] = _context_us(workload.stage_context_tokens[chosen], world.terms)
-    rows["holds"] = workload.stage_holds[chosen]
 
 
 def _worthless_us(fact: Rows, latest_us: float, cheapest_usd_per_us: float) -> Floats:

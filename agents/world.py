@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from hanse.agents.crossing_draws import NO_DRAWS, CrossingDraws
 from hanse.agents.fleet import Fleet
 from hanse.agents.workload import Workload
 from hanse.market.crossings import CrossingCosts
@@ -56,6 +57,7 @@ class World:
     verifier_region: Integers
     sample_instant_us: Integers
     outages: Outages = NO_OUTAGES
+    crossing_draws: CrossingDraws = NO_DRAWS
 
     def digest(self) -> str:
         """Return a BLAKE2b-128 digest of every column and scalar, field names included."""

@@ -1,5 +1,7 @@
 """Allocating the state of one run; nothing is allocated after that."""
 
+from typing import Any
+
 import numpy as np
 
 from hanse.market.bits import n_words
@@ -30,6 +32,7 @@ from hanse.market.columns import (
     Rules,
     State,
 )
+from hanse.market.crossing_columns import TALLY, CrossingState
 from hanse.market.events import EVENT
 from hanse.market.pools import pool
 from hanse.market.states import N_STATES, N_WAITING_STATES
@@ -100,6 +103,21 @@ def _never(facts: Facts, n_places: int) -> Integers:
     return np.full((_n_buyers(facts), n_places), -1, np.int64)
 
 
+def _proofs(facts: Facts, n_stages: int, n_regions: int) -> dict[str, Any]:
+    """Return what crossings leave behind: what buyers have proved, and what is counted."""
+    return {
+        "credential_until_us": _never(facts, n_regions),
+        "authority_until_us": _never(facts, int(facts.region_jurisdiction.max()) + 1),
+        "crossing": CrossingState(
+            tally=np.zeros(n_stages, TALLY),
+            session_until_us=_never(facts, n_regions),
+            capability_since_us=np.zeros(_n_buyers(facts), np.int64),
+            batch_until_us=np.full(n_regions, -1, np.int64),
+            pool_free_us=np.zeros(n_regions, np.int64),
+        ),
+    }
+
+
 def _n_buyers(facts: Facts) -> int:
     return int(facts.stage["buyer"].max(initial=0)) + 1
 
@@ -147,8 +165,7 @@ def allocate(
         region=np.zeros(n_regions, REGION),
         audit_queue=np.zeros(n_sinks, AUDIT_QUEUE),
         audit_next=np.full(n_stages, -1, np.int32),
-        credential_until_us=_never(facts, n_regions),
-        authority_until_us=_never(facts, int(facts.region_jurisdiction.max()) + 1),
+        **_proofs(facts, n_stages, n_regions),
         recent=np.empty(_n_intervals(facts, rules), INTERVAL),
         bound_stage=np.full(n_units, -1, np.int64),
         n_bound=np.zeros(_n_buyers(facts), np.int64),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hanse.market.book_columns import BookColumns
 from hanse.market.clearing import ClearingScratch
+from hanse.market.crossing_columns import CrossingFacts, CrossingState
 from hanse.market.pools import Pool
 from hanse.market.units import Flags, Floats, Integers
 
@@ -90,22 +91,6 @@ STAGE: Final = np.dtype(
 )
 
 UNIT_FACT: Final = np.dtype([("region", "i8"), ("sink", "i8"), ("offer", "i8"), ("plane", "i8")])
-
-LINK: Final = np.dtype(
-    [
-        ("delivery_us", "i8"),
-        ("identity_full_us", "i8"),
-        ("identity_verify_us", "i8"),
-        ("policy_us", "i8"),
-        ("commit_us", "i8"),
-        ("state_rtt_us", "i8"),
-        ("authority_us", "i8"),
-        ("cpu_full_us", "i8"),
-        ("cpu_cached_us", "i8"),
-        ("transfer_us_per_byte", "f8"),
-        ("egress_usd_per_byte", "f8"),
-    ]
-)
 
 UNIT: Final = np.dtype([("is_busy", "i8"), ("record", "i8"), ("freed_entry", "i8")])
 
@@ -229,6 +214,7 @@ class Facts(NamedTuple):
     region_jurisdiction: Integers
     command_us: Integers
     link: Rows
+    crossing: CrossingFacts
     plane_region: Integers
     stage_plane: Integers
     watches: Flags
@@ -276,6 +262,7 @@ class Rules(NamedTuple):
     saved_share: float
     temptation_share: float
     core_usd_per_us: float
+    approval_usd: float
     credential_ttl_us: int
     authority_ttl_us: int
     context_ttl_us: int
@@ -330,6 +317,7 @@ class State(NamedTuple):
     audit_next: NDArray[np.int32]
     credential_until_us: Integers
     authority_until_us: Integers
+    crossing: CrossingState
     recent: Rows
     bound_stage: Integers
     n_bound: Integers

@@ -12,6 +12,7 @@ from hanse.market.states import (
     ACTIVE,
     AWAITING_VERIFICATION,
     CAUGHT,
+    CHEATED,
     COMPLETE,
     DELIVERING,
     DISCARDED,
@@ -93,11 +94,15 @@ def finalise(facts: Facts, rules: Rules, state: State, stage: int) -> None:
 
 @kernel
 def is_caught(facts: Facts, rules: Rules, state: State, stage: int) -> bool:
-    """Say whether a stage's result is there, and its audit finds it wrong."""
+    """Say whether a stage's result is there, and its audit finds it wrong.
+
+    Doing work again shows that it was not done, not that it ought not to have been done.
+    """
     row = state.stage[stage]
     if row["record"] < 0 or row["is_audited"] == 0:
         return False
-    if state.record[row["record"]]["outcome"] != WRONG:
+    record = state.record[row["record"]]
+    if record["outcome"] != WRONG or record["is_wrong"] != CHEATED:
         return False
     coin = facts.attempt_audit[row["attempt"], stage]
     return bool(coin < rules.audit_probability * rules.audit_detection)

@@ -23,6 +23,8 @@ from hanse.market.control_plane import (
     occupy,
     play_refreshes,
 )
+from hanse.market.crossing_renewal import cross
+from hanse.market.crossing_steps import total
 from hanse.market.debt_meter import CHECK, pay, pay_decision
 from hanse.market.events import FINAL, LAND, TICK, WAKE, of_epoch, schedule
 from hanse.market.gathering import add_pending, gather, remove_pending
@@ -323,29 +325,25 @@ def command(
     lock_us = 2 * facts.command_us[plane, fact["origin"]] if rules.escrow == 1 else 0
     command_us = way_us(facts, state, stage, region)
     leave_us = end_us + lock_us
-    commit = facts.attempt_commit[row["attempt"], stage]
-    ready = prepare(facts, state, stage, region, command_us, leave_us, commit)
+    ready = prepare(facts, state, stage, region, command_us, leave_us, 1)
     row["payment_micro_usd"] = _payment_micro_usd(facts, rules, state, k, unit)
     remove_pending(state, stage)
     enter(rules, state, stage, DISPATCHED)
     row["unit"], row["holding_us"] = unit, ready.holding_us
     row["escrow_us"] = leave_us
-    if ready.holding_us == 0:
-        row["data_core_us"] += ready.core_us
-        row["egress_usd"] += ready.egress_usd
+    cross(facts, state, stage, region, ready, leave_us, 0)
     # What has come back spends its second service in the state that it came back in.
     plan(state, stage, row["returning"] or IN_SERVICE, end_us - now_us)
     row["returning"] = 0
     plan(state, stage, AWAITING_SETTLEMENT, lock_us)
-    if ready.holding_us > 0:
-        row["land_us"] = leave_us + command_us
+    before_us = total(ready.before_us)
+    way_ends_us = ready.lead_us - ready.holding_us
+    row["land_us"] = leave_us + way_ends_us
+    if ready.holding_us > 0 and before_us == 0:
         plan(state, stage, DISPATCHED, command_us)
     else:
-        row["land_us"] = leave_us + ready.lead_us
-        plan_steps(state, stage, ready)
-        steps_us = ready.identity_us + ready.policy_us + ready.state_us
-        steps_us += ready.authority_us + ready.transfer_us
-        plan(state, stage, LANDING, ready.lead_us - steps_us)
+        plan_steps(state, stage, ready.before_us)
+        plan(state, stage, LANDING, way_ends_us - before_us)
     hold(facts, state, plane, unit, row["land_us"])
     bind(facts, rules, state, stage, unit)
     schedule(state, row["land_us"], LAND, of_epoch(stage, row["epoch"]))

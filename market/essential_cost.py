@@ -149,15 +149,17 @@ def _crossings(facts: Facts, can_use: Flags) -> tuple[Floats, Floats, Floats]:
         return core_us, commit_us, first_us
     from_home = link[stage["origin"][chosen]]
 
-    def least(name: str, less: str | None = None) -> Floats:
-        us = from_home[name] - (from_home[less] if less is not None else 0)
+    def least(us: Integers) -> Floats:
         lowest: Floats = np.where(can_use[chosen], us.astype(float), np.inf).min(axis=1)
         return lowest
 
-    core_us[chosen, IDENTITY] = least("identity_verify_us")
-    core_us[chosen, POLICY] = least("cpu_cached_us", "identity_verify_us")
-    commit_us[chosen] = least("state_rtt_us")
+    is_sure = facts.crossing.stage["is_sure"][chosen]
+    verify_us = from_home["identity_verify_core_us"]
+    core_us[chosen, IDENTITY] = least(verify_us)
+    core_us[chosen, POLICY] = least(from_home["policy_core_us"]) * (is_sure >> 1 & 1)
+    commit_us[chosen] = least(from_home["state_rtt_us"]) * (is_sure >> 2 & 1)
     anew = np.full(len(first_us), np.inf)
-    np.minimum.at(anew, stage["buyer"][chosen], least("cpu_full_us", "cpu_cached_us"))
+    to_prove_us = least(from_home["identity_full_core_us"] - verify_us)
+    np.minimum.at(anew, stage["buyer"][chosen], to_prove_us)
     first_us = np.where(np.isfinite(anew), np.maximum(0.0, anew), 0.0)
     return core_us, commit_us, first_us

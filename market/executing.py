@@ -2,9 +2,10 @@
 
 from hanse.market.auditing import end_audit, next_audit, start_audit
 from hanse.market.bits import add_member
-from hanse.market.clock import GENERATION, N_BOUNCES, NOW
+from hanse.market.clock import N_BOUNCES, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.completing import lapse, next_attempt, note_lock
+from hanse.market.crossing_renewal import cross, renew_caches
 from hanse.market.events import (
     AUDIT_ARRIVES,
     DELIVERED,
@@ -34,6 +35,7 @@ from hanse.market.states import (
     ON_CONTEXT,
     RIGHT,
     STALENESS,
+    UNCHECKED,
     WRONG,
 )
 from hanse.market.views import record_change
@@ -98,46 +100,30 @@ def _accept(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     row, fact, now_us = state.stage[stage], facts.stage[stage], state.clock[NOW]
     unit = row["unit"]
     region = facts.unit[unit]["region"]
-    commit = facts.attempt_commit[row["attempt"], stage]
-    ready = prepare(facts, state, stage, region, 0, now_us, commit)
+    ready = prepare(facts, state, stage, region, 0, now_us, 1)
     enter(rules, state, stage, EXECUTING)
     record = state.record[occupy_unit(facts, state, stage, unit)]
     plan(state, stage, ON_CONTEXT, ready.context_us)
     record["context_us"] = ready.context_us
     record["execution_us"] = fact["work_us"]
-    if row["holding_us"] > 0:
-        record["identity_us"], record["policy_us"] = ready.identity_us, ready.policy_us
-        record["state_us"], record["authority_us"] = ready.state_us, ready.authority_us
-        record["transfer_us"] = ready.transfer_us
-        plan_steps(state, stage, ready)
-        row["holding_us"] = ready.holding_us
-        row["data_core_us"] += ready.core_us
-        row["egress_usd"] += ready.egress_usd
+    row["holding_us"] = ready.holding_us
+    if ready.holding_us > 0:
+        record["identity_us"], record["policy_us"] = ready.held_us[0], ready.held_us[1]
+        record["state_us"], record["authority_us"] = ready.held_us[2], ready.held_us[3]
+        record["transfer_us"] = ready.held_us[4]
+        plan_steps(state, stage, ready.held_us)
         record["end_us"] = now_us + ready.holding_us
     record["end_us"] += ready.context_us + fact["work_us"]
     record["payment_micro_usd"] = row["payment_micro_usd"]
     record["escrow_us"] = row["escrow_us"]
     record["is_wrong"] = _is_tempted(facts, rules, state, stage)
-    _renew_caches(facts, rules, state, stage, region)
+    is_inadmissible = facts.crossing.stage[stage]["is_inadmissible"] == 1
+    if record["is_wrong"] == 0 and is_inadmissible and ready.way.unchecked > 0:
+        record["is_wrong"] = UNCHECKED
+    cross(facts, state, stage, region, ready, now_us, 1)
+    renew_caches(facts, rules, state, stage, region)
     record_change(facts, rules, state, unit, 0)
     schedule(state, record["end_us"], FINISH, unit)
-
-
-@kernel
-def _renew_caches(facts: Facts, rules: Rules, state: State, stage: int, region: int) -> None:
-    """Keep the credential and the authority token that a crossing has obtained."""
-    fact, now_us = facts.stage[stage], state.clock[NOW]
-    if state.stage[stage]["input_region"] == region and state.stage[stage]["n_sources"] < 2:
-        return
-    credential = state.credential_until_us[fact["buyer"]]
-    if credential[region] <= now_us:
-        credential[region] = now_us + rules.credential_ttl_us
-        state.clock[GENERATION] += 1
-    authority = state.authority_until_us[fact["buyer"]]
-    jurisdiction = facts.region_jurisdiction[region]
-    if authority[jurisdiction] <= now_us:
-        authority[jurisdiction] = now_us + rules.authority_ttl_us
-        state.clock[GENERATION] += 1
 
 
 @kernel
@@ -171,7 +157,7 @@ def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
             record["outcome"] = DISCARDED
             record["final_us"] = state.clock[NOW]
         else:
-            record["outcome"] = WRONG if record["is_wrong"] == 1 else RIGHT
+            record["outcome"] = WRONG if record["is_wrong"] > 0 else RIGHT
             _hand_on(facts, rules, state, stage, facts.unit[unit]["region"])
     waiting = next_audit(state, facts.unit[unit]["sink"])
     if waiting >= 0:

@@ -22,6 +22,7 @@ class FamilyCounts:
     jobs, done, lapsed : jobs in all, with all their results, and abandoned.
     executions_ended, wrong : executions that ended by the horizon; accepted and wrong.
     occupied_us, paid_micro_usd : planned occupation of all executions, and what it was to cost.
+    capability_uses, invalid_uses : crossings by a capability; of them those after it was revoked.
     open_value_usd : jobs that still run at the horizon, at their worth when done, to the share
         worked off: the mean over what of a job runs. Welfare counts the resources of that, and none
         of its value.
@@ -37,6 +38,8 @@ class FamilyCounts:
     paid_micro_usd: Integers
     bounces: Integers
     redos: Integers
+    capability_uses: Integers
+    invalid_uses: Integers
     open_value_usd: Floats
 
 
@@ -64,8 +67,14 @@ def count_by_family(ledger: Ledger, n_families: int) -> FamilyCounts:
         paid_micro_usd=of_work[_PAID],
         bounces=of_stage[_BOUNCES],
         redos=of_stage[_REDOS],
+        capability_uses=_by_family(family, ledger.tally["capability_uses"], n_families),
+        invalid_uses=_by_family(family, ledger.tally["invalid_uses"], n_families),
         open_value_usd=_open_value_usd(ledger, family, n_families),
     )
+
+
+def _by_family(family: Integers, count: Integers, n_families: int) -> Integers:
+    return np.bincount(family, count, n_families).astype(np.int64)
 
 
 @kernel

@@ -29,6 +29,7 @@ class Ledger:
     It knows no regime. `record` has a row per occupation of a unit, `stage` one per stage, with
     `time_us`, shape (n_stages, n_states), beside it. `work` are the rows of `record` that execute a
     stage: neither an audit nor residual work. Counts of events are whole-run totals.
+    `tally` counts what each stage's crossings came to, and `crossing` are the facts behind it.
     """
 
     horizon_us: int
@@ -45,6 +46,8 @@ class Ledger:
     debt: DebtMeter
     payment: Rows
     lock: Rows
+    crossing: Rows
+    tally: Rows
     legal: Flags
     signature_family: Integers
     signature_accelerator: Integers
@@ -100,6 +103,8 @@ def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
         debt=state.debt,
         payment=state.payment,
         lock=state.lock[: clock[N_LOCKS]],
+        crossing=facts.crossing.stage,
+        tally=state.crossing.tally,
         legal=facts.legal,
         signature_family=facts.signature_family,
         signature_accelerator=facts.signature_accelerator,

@@ -17,6 +17,7 @@ from hanse.market.states import (
     CONTEXT,
     CROSSING,
     DISCARDED,
+    ERROR,
     LABELS,
     LAPSED,
     ON_AUTHORITY,
@@ -25,12 +26,14 @@ from hanse.market.states import (
     ON_STATE,
     OPEN,
     OPERATIONS,
+    POLICY,
     RESIDUAL,
     RIGHT,
     ROUTING,
     STATE,
     STRATEGIC,
     TRANSFERRING,
+    UNCHECKED,
     VERIFICATION,
     WRONG,
 )
@@ -121,13 +124,13 @@ def _blame_execution(record: Rows, row: int, epoch: int, cause: int) -> tuple[in
 
     `epoch` is how often its stage has begun anew, `cause` why its job was abandoned, or `NONE`.
     """
-    outcome = record[row]["outcome"]
+    outcome, is_wrong = record[row]["outcome"], record[row]["is_wrong"]
     if outcome == RESIDUAL:
         return U, NONE, NONE
     if outcome == AUDIT:
         return C, VERIFICATION, AUDITING
-    if outcome in (WRONG, CAUGHT) or (outcome == OPEN and record[row]["is_wrong"] == 1):
-        return F, VERIFICATION, STRATEGIC
+    if outcome in (WRONG, CAUGHT) or (outcome == OPEN and is_wrong > 0):
+        return (F, POLICY, ERROR) if is_wrong == UNCHECKED else (F, VERIFICATION, STRATEGIC)
     discarded = outcome == DISCARDED or (outcome == OPEN and record[row]["epoch"] != epoch)
     if discarded and cause == NONE:
         return F, STATE, STRATEGIC

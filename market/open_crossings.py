@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from hanse.market.columns import Rows
+from hanse.market.crossings import ALL_STEPS
 from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.obligations import (
@@ -67,16 +68,15 @@ def _crossed(ledger: Ledger, work: Executions) -> tuple[_Crossed, Integers, Inte
     """
     released = np.empty(len(ledger.stage), np.int64)
     index = np.full(len(ledger.stage), -1)
-    released = released[: _list_released(ledger.stage_fact, ledger.time_us, released, index)]
+    own_us = ledger.time_us - _held_time_us(ledger)
+    released = released[: _list_released(ledger.stage_fact, own_us, released, index)]
     at = np.flatnonzero(index[work.stage] >= 0)
     of, lead_us = index[work.stage[at]], work.accepted_us[at] - work.left_us[at]
     in_vain_us = np.empty((len(released), len(_STEPS)), np.int64)
     released_us = np.empty((len(at), len(_STEPS)), np.int64)
     leads_us = np.bincount(of, lead_us, len(released)).astype(np.int64)
     accepted_us = np.empty_like(in_vain_us)
-    _accept(
-        ledger.stage, ledger.time_us, ledger.horizon_us, released, leads_us, accepted_us, in_vain_us
-    )
+    _accept(ledger.stage, own_us, ledger.horizon_us, released, leads_us, accepted_us, in_vain_us)
     _share_out(of, lead_us, leads_us, accepted_us, released_us)
     held = np.flatnonzero(work.is_held)
     held_us = np.column_stack([ledger.record[name][work.record[held]] for name in _HELD])
@@ -95,13 +95,26 @@ def _crossed(ledger: Ledger, work: Executions) -> tuple[_Crossed, Integers, Inte
     return crossed, released, in_vain_us
 
 
+def _held_time_us(ledger: Ledger) -> Integers:
+    """Return the part of stage time for which a unit was held, where only some steps hold it."""
+    held_us = np.zeros_like(ledger.time_us)
+    holds = ledger.stage_fact["holds"][ledger.record["stage"][ledger.work]]
+    record = ledger.record[ledger.work[(holds != 0) & (holds != ALL_STEPS)]]
+    at_us = record["accepted_us"].astype(np.int64)
+    for name, state in zip(_HELD, _STEPS, strict=True):
+        end_us = np.minimum(at_us + record[name], ledger.horizon_us)
+        np.add.at(held_us[:, state], record["stage"], end_us - at_us)
+        at_us = end_us
+    return np.minimum(held_us, ledger.time_us)
+
+
 @kernel
 def _list_released(fact: Rows, time_us: Integers, released: Integers, index: Integers) -> int:
     """List the stages that crossed without holding a unit, and index them; return how many."""
     count = 0
     for k in range(len(time_us)):
         crossed_us = time_us[k, ON_IDENTITY] + time_us[k, ON_STATE] + time_us[k, ON_AUTHORITY]
-        if crossed_us > 0 and fact[k]["holds"] == 0:
+        if crossed_us > 0 and fact[k]["holds"] != ALL_STEPS:
             released[count] = k
             index[k] = count
             count += 1
@@ -225,12 +238,14 @@ def _in_vain(ledger: Ledger, kind: int, stage: Integers, us: Integers) -> Part:
 def _under_way(ledger: Ledger, kind: int, step: int, on: _Commanded) -> list[Part]:
     """List what commands on their way have left open, and what they have done already.
 
-    Every crossing commits state; whether an approval is due only shows once it is asked for.
+    Every crossing commits state that is not monotone; whether an approval is due only shows once
+    it is asked for.
     """
     time_us = ledger.time_us[on.stage]
     own_us = time_us[:, _STEPS[step]]
     is_past = time_us[:, _STEPS[step] + 1 : LANDING + 1].sum(axis=1) > 0
-    is_due = on.crosses & ((own_us > 0) | (kind == REPLICA))
+    commits = (kind == REPLICA) & (ledger.crossing["is_sure"][on.stage] >> _STATE_STEP & 1 == 1)
+    is_due = on.crosses & ((own_us > 0) | commits)
     left_us = ledger.stage["escrow_us"][on.stage]
     done_us = left_us + time_us[:, ON_IDENTITY : _STEPS[step] + 1].sum(axis=1)
     # Of a stage that was commanded before, the times are those of all its commands.

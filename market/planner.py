@@ -269,8 +269,10 @@ def _first_crossing(facts: Facts, stage: Integers, sink: Integers) -> tuple[Inte
     fact, region = facts.stage[stage], facts.sink["region"][sink]
     crosses = is_root(facts)[stage] & (region != fact["origin"])
     link = facts.link[fact["origin"], region]
-    steps_us = np.minimum(link["identity_verify_us"], link["identity_full_us"])
-    steps_us = steps_us + link["policy_us"] + link["state_rtt_us"]
+    is_sure = facts.crossing.stage["is_sure"][stage].astype(np.int64)
+    steps_us = np.minimum(link["identity_verify_us"], link["identity_full_us"]) * (is_sure & 1)
+    steps_us = steps_us + link["policy_us"] * (is_sure >> 1 & 1)
+    steps_us += link["state_rtt_us"] * (is_sure >> 2 & 1)
     steps_us += np.floor(fact["input_bytes"] * link["transfer_us_per_byte"]).astype(np.int64)
     egress_usd = fact["input_bytes"] * link["egress_usd_per_byte"]
     return np.where(crosses, steps_us, 0), np.where(crosses, egress_usd, 0.0)

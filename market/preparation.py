@@ -5,135 +5,106 @@ from typing import Final, NamedTuple
 from hanse.market.bits import WORD_BITS
 from hanse.market.clock import GENERATION, NOW
 from hanse.market.columns import POSTED_RULE, Facts, Rules, State
+from hanse.market.crossing_steps import Five, held_part, total, uncovered, without
+from hanse.market.crossing_ways import Way, added, at_the_pace_of, least_way_us, way_between
+from hanse.market.crossings import ALL_STEPS
 from hanse.market.kernels import kernel
 from hanse.market.pools import borrow_row
 from hanse.market.stage_clock import plan
-from hanse.market.states import ON_AUTHORITY, ON_IDENTITY, ON_POLICY, ON_STATE, TRANSFERRING
+from hanse.market.states import ON_IDENTITY
 from hanse.market.units import NANO_USD_PER_USD
 
 # A quote rounds thrice to whole nano-USD, and an amount in floating point is right to far less.
 _ROUNDINGS: Final = 4
 
 
+_NOTHING: Final = (0, 0, 0, 0, 0)
+_NO_WAY: Final = Way(_NOTHING, 0, 0, 0, (0, 0, 0), 0.0, 0, 0, 0, 0)
+
+
 class Preparation(NamedTuple):
     """How one stage gets ready at one place.
 
-    `lead_us` runs from the moment the command leaves to the start of the rebuild or execution;
-    `holding_us` is the part of it during which the unit is held.
+    `before_us` are the steps of the crossing that need no unit, as the stage sees them, and
+    `held_us` those for which one is held. `lead_us` runs from the moment the command leaves to the
+    start of the rebuild or execution; `holding_us` is the part of it during which the unit is held.
     """
 
-    identity_us: int
-    policy_us: int
-    state_us: int
-    authority_us: int
-    transfer_us: int
+    way: Way
+    before_us: Five
+    held_us: Five
     context_us: int
     holding_us: int
     lead_us: int
-    core_us: int
-    egress_usd: float
 
 
 @kernel
 def prepare(
-    facts: Facts, state: State, stage: int, region: int, command_us: int, now_us: int, commit: float
-) -> Preparation:
-    """Work out the preparation of a stage in a region, with the caches as they are now.
-
-    `commit` is the factor on the local part of a state commit: the attempt's own draw for the
-    real thing, one for an expectation.
-    """
-    if state.stage[stage]["n_sources"] > 1:
-        return _prepare_from_all(facts, state, stage, region, command_us, now_us, commit)
-    source, n_bytes = state.stage[stage]["input_region"], facts.stage[stage]["input_bytes"]
-    return _prepare_from(facts, state, stage, source, region, n_bytes, command_us, now_us, commit)
-
-
-@kernel
-def _prepare_from(
     facts: Facts,
     state: State,
     stage: int,
-    source: int,
     region: int,
-    n_bytes: float,
     command_us: int,
     now_us: int,
-    commit: float,
+    is_real: int,
 ) -> Preparation:
-    """Work out the preparation if all inputs, and the context with them, lie in one region."""
-    fact = facts.stage[stage]
+    """Work out the preparation of a stage in a region, with the caches as they are now.
+
+    The context lies where the first of what the stage waits for was done.
+    """
+    row, fact = state.stage[stage], facts.stage[stage]
+    source = row["input_region"]
+    is_kept = source == region and row["context_until_us"] >= now_us
+    context_us = 0 if is_kept else fact["context_us"]
+    if row["n_sources"] > 1:
+        way = _way_from_all(facts, state, stage, region, now_us, is_real)
+        return _hold(facts, stage, way, context_us, command_us)
     if source == region:
-        expired = state.stage[stage]["context_until_us"] < now_us
-        context_us = fact["context_us"] if expired else 0
-        return Preparation(0, 0, 0, 0, 0, context_us, 0, command_us, 0, 0.0)
-    link = facts.link[source, region]
-    buyer = fact["buyer"]
-    is_known = state.credential_until_us[buyer, region] > now_us
-    identity_us = link["identity_verify_us"] if is_known else link["identity_full_us"]
-    core_us = link["cpu_cached_us"] if is_known else link["cpu_full_us"]
-    state_us = link["state_rtt_us"] + int(link["commit_us"] * commit + 0.5)
-    jurisdiction = facts.region_jurisdiction[region]
-    is_authorised = state.authority_until_us[buyer, jurisdiction] > now_us
-    authority_us = 0 if is_authorised else link["authority_us"]
-    transfer_us = int(n_bytes * link["transfer_us_per_byte"] + 0.5)
-    steps_us = identity_us + link["policy_us"] + state_us + authority_us + transfer_us
-    holds = fact["holds"] == 1
-    return Preparation(
-        identity_us,
-        link["policy_us"],
-        state_us,
-        authority_us,
-        transfer_us,
-        fact["context_us"],
-        steps_us if holds else 0,
-        command_us + steps_us if holds else max(command_us, steps_us),
-        core_us,
-        n_bytes * link["egress_usd_per_byte"],
-    )
+        return Preparation(_NO_WAY, _NOTHING, _NOTHING, context_us, 0, command_us)
+    n_bytes = fact["input_bytes"]
+    way = way_between(facts, state, stage, source, region, n_bytes, now_us, is_real)
+    return _hold(facts, stage, way, context_us, command_us)
 
 
 @kernel
-def _prepare_from_all(
-    facts: Facts, state: State, stage: int, region: int, command_us: int, now_us: int, commit: float
-) -> Preparation:
+def _way_from_all(
+    facts: Facts, state: State, stage: int, region: int, now_us: int, is_real: int
+) -> Way:
     """Let the inputs of a stage that joins branches cross side by side, each from where it lies.
 
     Each of what the stage waits for hands on an equal part of its input. The time is that of the
-    slowest crossing, and the steps are its own. Control work and egress are those of all; none can
-    use a proof that another is only obtaining. The context lies where the first of what the stage
-    waits for was done.
+    slowest crossing, and the steps are its own. Control work, egress and counts are those of all;
+    none can use a proof that another is only obtaining.
     """
-    fact, row, first = facts.stage[stage], state.stage[stage], facts.first_input[stage]
-    n_inputs, slowest_us, core_us, egress_usd = facts.first_input[stage + 1] - first, -1, 0, 0.0
-    slowest = Preparation(0, 0, 0, 0, 0, 0, 0, command_us, 0, 0.0)
-    for slot in range(first, first + row["n_sources"]):
+    first, n_bytes = facts.first_input[stage], facts.stage[stage]["input_bytes"]
+    n_inputs, slowest_us = facts.first_input[stage + 1] - first, -1
+    slowest = every = _NO_WAY
+    for slot in range(first, first + state.stage[stage]["n_sources"]):
         source, share = state.source[slot]["region"], state.source[slot]["n_inputs"] / n_inputs
         if source == region:
             continue
-        n_bytes = fact["input_bytes"] * share
-        way = _prepare_from(
-            facts, state, stage, source, region, n_bytes, command_us, now_us, commit
-        )
-        core_us += way.core_us
-        egress_usd += way.egress_usd
-        steps_us = way.identity_us + way.policy_us + way.state_us + way.authority_us
-        steps_us += way.transfer_us
-        if steps_us > slowest_us:
-            slowest, slowest_us = way, steps_us
-    is_kept = row["input_region"] == region and row["context_until_us"] >= now_us
-    return Preparation(
-        slowest.identity_us,
-        slowest.policy_us,
-        slowest.state_us,
-        slowest.authority_us,
-        slowest.transfer_us,
-        0 if is_kept else fact["context_us"],
-        slowest.holding_us,
-        slowest.lead_us,
-        core_us,
-        egress_usd,
-    )
+        way = way_between(facts, state, stage, source, region, n_bytes * share, now_us, is_real)
+        every = added(every, way)
+        if total(way.step_us) > slowest_us:
+            slowest, slowest_us = way, total(way.step_us)
+    return at_the_pace_of(slowest, every)
+
+
+@kernel
+def _hold(facts: Facts, stage: int, way: Way, context_us: int, command_us: int) -> Preparation:
+    """Part a crossing into what a unit is held for and what comes before it lands."""
+    fact, crossing = facts.stage[stage], facts.crossing
+    holds = int(fact["holds"])
+    cover_us = way.step_us[4] + crossing.execution_covers * (context_us + fact["work_us"])
+    seen = uncovered(way.step_us, crossing.overlap, cover_us)
+    held = held_part(seen, holds, crossing.hold_batch)
+    before = without(seen, held)
+    again_identity_us = way.again[0] * (holds & 1)
+    again_policy_us = way.again[1] * (holds >> 1 & 1)
+    held = (held[0] + again_identity_us, held[1] + again_policy_us, held[2], held[3], held[4])
+    holding_us = total(held)
+    lead_us = max(command_us, total(before)) + holding_us
+    return Preparation(way, before, held, context_us, holding_us, lead_us)
 
 
 @kernel
@@ -147,13 +118,10 @@ def way_us(facts: Facts, state: State, stage: int, region: int) -> int:
 
 
 @kernel
-def plan_steps(state: State, stage: int, ready: Preparation) -> None:
+def plan_steps(state: State, stage: int, steps_us: Five) -> None:
     """Put the preliminary operations and the transfer on the plan of a stage."""
-    plan(state, stage, ON_IDENTITY, ready.identity_us)
-    plan(state, stage, ON_POLICY, ready.policy_us)
-    plan(state, stage, ON_STATE, ready.state_us)
-    plan(state, stage, ON_AUTHORITY, ready.authority_us)
-    plan(state, stage, TRANSFERRING, ready.transfer_us)
+    for step in range(len(steps_us)):
+        plan(state, stage, ON_IDENTITY + step, steps_us[step])
 
 
 @kernel
@@ -188,7 +156,7 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
     region = facts.sink[sink]["region"]
     home = state.stage[stage]["plane"]
     lock_us = 2 * facts.command_us[home, fact["origin"]] if rules.escrow == 1 else 0
-    ready = prepare(facts, state, stage, region, facts.command_us[home, region], now_us, 1.0)
+    ready = prepare(facts, state, stage, region, facts.command_us[home, region], now_us, 0)
     busy_us = ready.context_us + fact["work_us"]
     finish_us = (
         now_us
@@ -198,7 +166,10 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
         + facts.link[region, fact["origin"]]["delivery_us"]
         + fact["rest_us"]
     )
-    crossing_usd = ready.core_us * rules.core_usd_per_us + ready.egress_usd
+    way = ready.way
+    core_us = way.identity_core_us + way.policy_core_us + way.authority_core_us + way.again[2]
+    crossing_usd = core_us * rules.core_usd_per_us + way.egress_usd
+    crossing_usd += way.approvals * rules.approval_usd
     # No job is done before its longest path: a branch is not worth more for being short.
     worth = worth_usd(facts, stage, max(finish_us, fact["soonest_us"])) - crossing_usd
     cost = (
@@ -227,10 +198,8 @@ def bound_nano_usd(
     busy_us, holding_us, crossing_usd = fact["work_us"], 0, 0.0
     if source != region and state.stage[stage]["n_sources"] < 2:
         link = facts.link[source, region]
-        steps_us = min(link["identity_verify_us"], link["identity_full_us"]) + link["policy_us"]
-        steps_us += link["state_rtt_us"] + link["commit_us"]
-        steps_us += int(fact["input_bytes"] * link["transfer_us_per_byte"])
-        holding_us = steps_us * fact["holds"]
+        steps_us = least_way_us(facts, stage, source, region, fact["input_bytes"])
+        holding_us = steps_us * (fact["holds"] == ALL_STEPS)
         lead_us = max(lead_us, steps_us) if holding_us == 0 else lead_us + steps_us
         busy_us += fact["context_us"]
         crossing_usd = fact["input_bytes"] * link["egress_usd_per_byte"]

@@ -77,6 +77,7 @@ CAUSES: Final = (
     "jurisdiction",
     "market friction",
     "rule",
+    "error",
 )
 (
     CROSSING,
@@ -89,7 +90,8 @@ CAUSES: Final = (
     JURISDICTION,
     FRICTION,
     RULE,
-) = range(10)
+    ERROR,
+) = range(11)
 
 # Why a unit waits, if it waits for a stage in this state: (operation, cause). The time of an
 # unmatched stage is split between RULE and STALENESS by how many idle units its plane cannot see.
@@ -122,6 +124,11 @@ CAUGHT: Final = 3
 DISCARDED: Final = 4
 AUDIT: Final = 5
 RESIDUAL: Final = 6
+
+# Why a result is wrong, in `is_wrong`: its solver cheated, or a policy check was skipped that would
+# have refused the stage.
+CHEATED: Final = 1
+UNCHECKED: Final = 3
 
 # What has become of a stage.
 NOT_READY: Final = 0

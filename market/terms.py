@@ -53,3 +53,5 @@ class Terms:
     authority_ttl_us: int
     context_ttl_us: int
     context_tokens_per_gpu_s: float
+    approval_person_hours: float = 0.0
+    person_usd_per_hour: float = 0.0

@@ -33,6 +33,8 @@ class Welfare:
     control_usd: Floats
     egress_usd: Floats
     capital_usd: Floats
+    person_usd: Floats
+    person_hours: Floats
     joules: Floats
     control_core_s: Floats
 
@@ -45,6 +47,7 @@ class Welfare:
             + self.control_usd
             + self.egress_usd
             + self.capital_usd
+            + self.person_usd
         )
 
     @property
@@ -74,6 +77,8 @@ def measure_welfare(
     np.add.at(hardware, occupancy.family[used], occupancy.unit_us[used] * rate)
     core_s = _control_core_s(ledger, terms, n_families)
     core_joules = core_s * terms.core_w
+    person_hours = _per_family(ledger, ledger.tally["approvals"], n_families)
+    person_hours *= terms.approval_person_hours
     mean_price = float(electricity_usd_per_kwh.mean()) / J_PER_KWH
     return Welfare(
         value_usd=_value_usd(ledger, n_families),
@@ -82,6 +87,8 @@ def measure_welfare(
         control_usd=core_s * terms.core_usd_per_hour / US_PER_HOUR * US_PER_S,
         egress_usd=_per_family(ledger, ledger.stage["egress_usd"], n_families),
         capital_usd=_capital_usd(ledger, terms, n_families),
+        person_usd=person_hours * terms.person_usd_per_hour,
+        person_hours=person_hours,
         joules=joules + core_joules,
         control_core_s=core_s,
     )

@@ -3,10 +3,10 @@
 import numpy as np
 
 from hanse.agents.world import Outages, World
-from hanse.market.crossings import CrossingCosts
 from hanse.market.geography import Geography, demand_median
 from hanse.market.terms import Terms
 from hanse.market.units import US_PER_S, Integers
+from hanse.scenarios.draw_crossings import crossing_of, draw_crossings
 from hanse.scenarios.draw_fleet import draw_fleet
 from hanse.scenarios.draw_place import geography_of, law_of
 from hanse.scenarios.draw_workload import draw_workload, pick
@@ -35,6 +35,15 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
     geography, law = geography_of(scenario), law_of(scenario)
     fleet = draw_fleet(scenario, seed)
     verifier_region = _draw_verifier_region(scenario, seed)
+    workload = draw_workload(
+        scenario,
+        seed,
+        geography=geography,
+        law=law,
+        fleet=fleet,
+        verifier_region=verifier_region,
+        trace=trace,
+    )
     return World(
         scenario=scenario.name,
         seed=seed,
@@ -42,39 +51,19 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
         geography=geography,
         law=law,
         fleet=fleet,
-        workload=draw_workload(
-            scenario,
-            seed,
-            geography=geography,
-            law=law,
-            fleet=fleet,
-            verifier_region=verifier_region,
-            trace=trace,
-        ),
+        workload=workload,
         crossing=crossing_of(scenario),
         terms=terms_of(scenario, geography),
         verifier_region=verifier_region,
         sample_instant_us=_draw_sample_instants(scenario, seed),
         outages=_draw_outages(scenario, seed, geography.n_regions),
-    )
-
-
-def crossing_of(scenario: Scenario) -> CrossingCosts:
-    """Return what a boundary crossing costs in this scenario."""
-    return CrossingCosts(
-        identity_full_us=scenario.number("crossing.identity_full_us"),
-        identity_verify_us=scenario.number("crossing.identity_verify_us"),
-        policy_base_us=scenario.number("crossing.policy_base_us"),
-        policy_rule_us=scenario.number("crossing.policy_rule_us"),
-        rule_dimensions=scenario.count("crossing.rule_dimensions"),
-        rule_levels=scenario.count("crossing.rule_levels"),
-        interaction_order=scenario.count("crossing.interaction_order"),
-        proxy_cpu_us=scenario.number("crossing.proxy_cpu_us"),
-        proxy_us=scenario.number("crossing.proxy_us"),
-        commit_us=scenario.number("crossing.commit_us"),
-        authority_round_trips=scenario.number("crossing.authority_round_trips"),
-        approval_us=scenario.microseconds("crossing.approval_s"),
-        round_trip_scale=scenario.number("crossing.round_trip_scale"),
+        crossing_draws=draw_crossings(
+            scenario,
+            seed,
+            n_regions=geography.n_regions,
+            n_stages=workload.n_stages,
+            n_buyers=len(workload.buyer_region),
+        ),
     )
 
 
@@ -120,6 +109,8 @@ def terms_of(scenario: Scenario, geography: Geography) -> Terms:
         authority_ttl_us=microseconds("crossing.authority_ttl_s"),
         context_ttl_us=microseconds("crossing.context_ttl_s"),
         context_tokens_per_gpu_s=number("crossing.context_tokens_per_gpu_s"),
+        approval_person_hours=number("crossing.approval_person_hours"),
+        person_usd_per_hour=number("resources.person_usd_per_hour"),
     )
 
 

@@ -34,6 +34,15 @@ def draw_commit_factors(scenario: Scenario, seed: int, n_stages: int) -> Floats:
     return _log_normal_factors(stream(seed, "attempt.commit"), shape, variance=np.log1p(cs2))
 
 
+def draw_approval_factors(scenario: Scenario, seed: int, n_stages: int) -> Floats:
+    """Draw log-normal factors on the time of an approval, mean 1; none at all without spread."""
+    sigma = scenario.number("crossing.approval_sigma")
+    if sigma == 0:
+        return np.ones((0, 0))
+    shape = attempt_shape(scenario, n_stages)
+    return _log_normal_factors(stream(seed, "attempt.approval"), shape, variance=sigma**2)
+
+
 def draw_way_factors(scenario: Scenario, seed: int, n_stages: int) -> Floats:
     """Draw log-normal factors on the ways of messages, mean 1; none at all without jitter."""
     sigma = scenario.number("control.jitter_sigma")

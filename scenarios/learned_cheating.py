@@ -25,7 +25,7 @@ from hanse.agents.world import World
 from hanse.market.columns import Rows
 from hanse.market.ledger import Ledger
 from hanse.market.regime import AUDITED_MARKET, Regime
-from hanse.market.states import CAUGHT, RIGHT, WRONG
+from hanse.market.states import CAUGHT, CHEATED, RIGHT, WRONG
 from hanse.market.units import MICRO_USD_PER_USD, Floats
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.scenario import Scenario
@@ -61,7 +61,7 @@ def payoffs_of(ledger: Ledger, *, stake_multiple: float, saved_share: float) -> 
     record, reward, cost = _settled(ledger)
     stands = np.isin(record["outcome"], (RIGHT, WRONG, CAUGHT))
     record, reward, cost = record[stands], reward[stands], cost[stands]
-    cheats, caught = record["is_wrong"] == 1, record["outcome"] == CAUGHT
+    cheats, caught = record["is_wrong"] == CHEATED, record["outcome"] == CAUGHT
     stake = stake_multiple * reward if ledger.has_stakes else np.zeros(len(reward))
     paid = np.where(caught, -stake, reward)
     left = (paid - np.where(cheats, (1.0 - saved_share) * cost, cost)) / reward

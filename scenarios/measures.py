@@ -183,6 +183,9 @@ def _jobs(measured: Measured, family: int) -> Rows:
         / max(1, int(counts.executions_ended[family])),
         ("bounces", "bounces"): float(counts.bounces[family]),
         ("redos", "redos"): float(counts.redos[family]),
+        ("capability_uses", "uses"): float(counts.capability_uses[family]),
+        ("invalid_uses", "uses"): float(counts.invalid_uses[family]),
+        ("person_hours", "h"): float(measured.welfare.person_hours[family]),
     }
 
 

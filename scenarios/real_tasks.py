@@ -17,7 +17,7 @@ import numpy as np
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.regime import Audits, Regime
-from hanse.market.states import AUDIT, CAUGHT, RIGHT, WRONG
+from hanse.market.states import AUDIT, CAUGHT, CHEATED, RIGHT, WRONG
 from hanse.market.units import MICRO_USD_PER_USD, Flags, Integers
 from hanse.scenarios.measures import Table
 from hanse.verification.plays import Job, Played
@@ -122,7 +122,7 @@ def _play(
     program = program_of(family)
     shape = _shape(world, ledger, row=row, program=program)
     protocol = protocol_of(world, regime, is_checked=is_checked)
-    strategy = Strategy.LAZY if record["is_wrong"] else Strategy.HONEST
+    strategy = Strategy.LAZY if record["is_wrong"] == CHEATED else Strategy.HONEST
     name = f"{world.seed}/{stage}/{record['epoch']}".encode()
     played = play(
         protocol,

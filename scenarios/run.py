@@ -9,7 +9,7 @@ from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.regime import Regime, ladder, regimes
-from hanse.market.states import CAUGHT
+from hanse.market.states import CAUGHT, CHEATED
 from hanse.market.units import Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.measures import Table, measure, tables_of
@@ -18,6 +18,7 @@ from hanse.scenarios.scenario import Scenario, load
 from hanse.scenarios.traces import Trace
 from hanse.scenarios.yardstick import Yardstick, measure_yardstick, with_losses
 from hanse.verification.audits import Claims, SignatureTally, sign_and_check
+from hanse.verification.border_checks import Uses, show_and_admit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +139,34 @@ def sign_receipts(world: World, ledger: Ledger) -> Table:
         "n_modelled": len(ended) - tally.n_signed,
         "n_audited": ledger.n_audits,
         "n_disputed": tally.n_disputed,
+        **_show_capabilities(world, ledger),
     }
     return {name: np.array([count]) for name, count in counts.items()}
+
+
+def _show_capabilities(world: World, ledger: Ledger) -> dict[str, int]:
+    """Really show the capabilities of sampled stages at the last border that each has crossed."""
+    is_shown = world.workload.stage_is_sampled & (ledger.tally["capability_uses"] > 0)
+    stage = np.flatnonzero(is_shown & (ledger.stage["record"] >= 0))
+    record = ledger.record[ledger.stage["record"][stage]]
+    fact, home = ledger.stage_fact[stage], world.geography.region_jurisdiction
+    tally = show_and_admit(
+        world.seed,
+        Uses(
+            task=stage,
+            buyer=fact["buyer"].astype(np.int64),
+            home=home[world.workload.buyer_region[fact["buyer"]]],
+            region=world.fleet.node_region[record["unit"]],
+            used_us=record["accepted_us"].astype(np.int64),
+            is_invalid=ledger.tally["invalid_uses"][stage] > 0,
+        ),
+        n_regions=world.geography.n_regions,
+    )
+    return {
+        "n_uses_shown": tally.n_shown,
+        "n_uses_admitted": tally.n_admitted,
+        "n_uses_found_later": tally.n_found_later,
+    }
 
 
 def _signed(world: World, ledger: Ledger, chosen: Integers) -> SignatureTally:
@@ -151,7 +178,7 @@ def _signed(world: World, ledger: Ledger, chosen: Integers) -> SignatureTally:
         started_us=row["accepted_us"].astype(np.int64),
         ended_us=row["end_us"].astype(np.int64),
         work_us=row["execution_us"].astype(np.int64),
-        is_right=row["is_wrong"] == 0,
+        is_right=row["is_wrong"] != CHEATED,
         is_disputed=row["outcome"] == CAUGHT,
     )
     return sign_and_check(world.seed, claims)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from hypothesis import strategies as st
 
+from hanse.agents.crossing_draws import CrossingDraws
 from hanse.agents.fleet import Fleet
 from hanse.agents.lowering import audit_probability
 from hanse.agents.model import ComputeMarket
@@ -18,7 +19,15 @@ from hanse.agents.workload import Workload, chain_edges
 from hanse.agents.world import World
 from hanse.market.clock import N_PAYMENTS
 from hanse.market.columns import Rows
-from hanse.market.crossings import CrossingCosts
+from hanse.market.crossings import (
+    ALL_STEPS,
+    EXECUTION_COVERS,
+    KINDS,
+    LAWS,
+    STEPS,
+    TRANSFER_COVERS,
+    CrossingCosts,
+)
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import Law
 from hanse.market.ledger import Ledger
@@ -231,6 +240,29 @@ def crossings(draw: st.DrawFn) -> CrossingCosts:
         commit_us=2_500.0,
         authority_round_trips=2.0,
         approval_us=draw(st.sampled_from([0, 3_000_000])),
+        **(draw(_mechanisms()) if draw(st.booleans()) else {}),
+    )
+
+
+def _mechanisms() -> st.SearchStrategy[dict[str, Any]]:
+    """Draw the mechanisms that crossings may have, each off or on."""
+    return st.fixed_dictionaries(
+        {
+            "law": st.sampled_from(LAWS),
+            "state_rule_us": st.sampled_from([0.0, 300.0]),
+            "participation": st.sampled_from([KINDS, KINDS[1:], KINDS[:3]]),
+            "identity_resume_us": st.sampled_from([500.0, 10.0]),
+            "session_ttl_us": st.sampled_from([0, 30_000_000]),
+            "capability_verify_us": st.just(150.0),
+            "capability_ttl_us": st.sampled_from([60_000_000, 5_000_000]),
+            "revocation_lag_us": st.sampled_from([0, 10_000_000]),
+            "revalidation_us": st.sampled_from([0, 700_000]),
+            "batch_window_us": st.sampled_from([0, 200_000]),
+            "pool_cores": st.sampled_from([0.0, 1e-3]),
+            "hold_batch": st.sampled_from([1, 3]),
+            "overlap": st.sampled_from([(), ("state",), STEPS[:4]]),
+            "overlap_with": st.sampled_from([TRANSFER_COVERS, EXECUTION_COVERS]),
+        }
     )
 
 
@@ -292,7 +324,7 @@ def build_world(size: Size, its_terms: Terms, crossing: CrossingCosts) -> World:
     """Draw the contents of a world of this size."""
     rng = np.random.default_rng(size.seed)
     n_attempts = its_terms.bounce_limit + 2 * its_terms.redo_limit + 3
-    return World(
+    world = World(
         scenario="small",
         seed=size.seed,
         horizon_us=HORIZON_US,
@@ -304,6 +336,32 @@ def build_world(size: Size, its_terms: Terms, crossing: CrossingCosts) -> World:
         terms=replace(its_terms, hub_region=size.seed % size.n_regions),
         verifier_region=rng.integers(0, size.n_regions, 3),
         sample_instant_us=(np.arange(16) * 2 + 1) * HORIZON_US // 32,
+    )
+    if crossing.capability_ttl_us == 0:
+        return world
+    return replace(world, crossing_draws=_draw_crossings(size, world.workload.n_stages))
+
+
+def _draw_crossings(size: Size, n_stages: int) -> CrossingDraws:
+    """Draw what matters at a crossing, from luck of its own: nothing else moves."""
+    rng = np.random.default_rng(size.seed + 10_000)
+    domain = rng.integers(0, 3, (3, N_REGIONS_MAX))[:, : size.n_regions]
+    revocation_us = np.sort(rng.integers(0, HORIZON_US, (4, 3)), axis=1)
+    has_capability = rng.random(4) < 0.5
+    coin = rng.random((n_stages, 4)) < 0.4
+    return CrossingDraws(
+        region_trust_domain=domain[0],
+        region_policy_domain=domain[1],
+        region_transport=domain[2],
+        stage_held_steps=rng.integers(0, ALL_STEPS + 1, n_stages),
+        stage_is_monotone=coin[:, 0],
+        stage_is_modal=coin[:, 1],
+        stage_skips_policy=coin[:, 2],
+        stage_is_inadmissible=coin[:, 3],
+        buyer_has_capability=has_capability,
+        revocation_buyer=np.repeat(np.arange(4), 3),
+        revocation_us=revocation_us.reshape(-1),
+        attempt_approval=np.ones((0, 0)),
     )
 
 

@@ -17,6 +17,7 @@ from hanse.market.states import (
     ACTIVE,
     AUDIT,
     CAUGHT,
+    CHEATED,
     COMPLETE,
     DISCARDED,
     EXECUTING,
@@ -276,9 +277,9 @@ def a_cheat_is_caught_where_its_coin_says_so(run: Finished) -> bool:
     terms, rows = run.world.terms, run.work[run.work["final_us"] >= 0]
     coin = run.world.workload.attempt_audit[rows["attempt"], rows["stage"]]
     is_found = coin < run.audit_probability * terms.audit_detection
-    was_caught, slipped = rows["outcome"] == CAUGHT, rows["outcome"] == WRONG
-    is_wrong = rows["is_wrong"] == 1
-    return bool((was_caught <= (is_found & is_wrong)).all() and not (slipped & is_found).any())
+    cheated = rows["is_wrong"] == CHEATED
+    was_caught, slipped = rows["outcome"] == CAUGHT, (rows["outcome"] == WRONG) & cheated
+    return bool((was_caught <= (is_found & cheated)).all() and not (slipped & is_found).any())
 
 
 def an_attempt_is_audited_at_most_once(run: Finished) -> bool:

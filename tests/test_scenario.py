@@ -52,6 +52,8 @@ def another_value(one: Parameter) -> Value:
         return not one.default
     if isinstance(one.default, str):
         return "jp-tyo" if one.key == "control.hub" else one.choices[-1]
+    if isinstance(one.default, tuple) and one.choices:
+        return one.choices[:1]
     if isinstance(one.default, tuple):
         return OTHER_LISTS.get(one.key) or tuple(0.4 * (n + 1) for n in range(len(one.default)))
     assert one.low is not None
@@ -125,6 +127,7 @@ BESIDE: dict[str, dict[str, Value]] = {
     "fleet.neocloud_usd_high": {"fleet.neocloud_usd_low": 0.0},
     "control.outages_per_day": {"measurement.horizon_s": 86_400.0},
     "control.outage_s": {"control.outages_per_day": 1_000.0},
+    "crossing.revocations_per_day": {"measurement.horizon_s": 86_400.0},
 }
 
 
