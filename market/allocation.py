@@ -25,12 +25,13 @@ from hanse.market.columns import (
     SOURCE,
     STAGE,
     UNIT,
-    DebtMeter,
     Facts,
     Rules,
     State,
 )
+from hanse.market.debt_columns import DebtMeter
 from hanse.market.events import EVENT
+from hanse.market.failure_columns import BREAKER, FAILURE, FailureState
 from hanse.market.pools import pool
 from hanse.market.states import N_STATES, N_WAITING_STATES
 from hanse.market.units import Integers
@@ -91,7 +92,17 @@ def _n_events(facts: Facts, rules: Rules, n_records: int) -> int:
     n_planes, n_units = len(facts.command_us), len(facts.unit)
     wakes = n_planes * (n_units + n_records) if rules.refresh_us == 0 else 0
     at_stages = 5 * len(facts.stage) + 2 * len(facts.predecessor) + n_records
-    return at_stages + n_units + 8 * n_planes + wakes + 64
+    breaks = 3 * len(facts.breakdown_unit)
+    return at_stages + n_units + 8 * n_planes + wakes + breaks + 64
+
+
+def _failures(facts: Facts, rules: Rules) -> FailureState:
+    """Bound the failures that clients notice: each takes a retry, or is the last of its stage."""
+    n_own, failure = len(facts.stage) // (1 + rules.failure.n_stale), rules.failure
+    shape = (_n_buyers(facts), len(facts.command_us)) if failure.breaker_failures > 0 else (0, 0)
+    return FailureState(
+        log=np.zeros(n_own * (1 + failure.retry_limit), FAILURE), breaker=np.zeros(shape, BREAKER)
+    )
 
 
 def _never(facts: Facts, n_places: int) -> Integers:
@@ -112,8 +123,7 @@ def allocate(
     rows of the payment log are kept, or none.
     """
     n_stages, n_units, n_samples = len(facts.stage), len(facts.unit), len(facts.sample_us)
-    n_planes, n_regions = facts.command_us.shape
-    n_sinks, n_offers, depth = len(facts.sink), len(facts.offer), min(n_stages, BOOK_DEPTH)
+    (n_planes, n_regions), n_sinks = facts.command_us.shape, len(facts.sink)
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
         heap=np.empty(_n_events(facts, rules, n_records), EVENT),
@@ -131,7 +141,7 @@ def allocate(
         queue_next=np.full(ITEMS_PER_STAGE * n_stages + n_planes, -1, np.int32),
         seen=np.zeros((n_planes, n_units), np.uint8),
         visible=np.zeros((n_planes, n_words(n_units)), np.int64),
-        visible_offer=np.zeros((n_planes, n_offers), np.int64),
+        visible_offer=np.zeros((n_planes, len(facts.offer)), np.int64),
         visible_sink=np.zeros((n_planes, n_sinks), np.int64),
         open_sink=np.zeros((n_planes, n_words(n_sinks)), np.int64),
         option=np.zeros((n_stages, n_words(n_sinks)), np.int64),
@@ -153,12 +163,13 @@ def allocate(
         bound_stage=np.full(n_units, -1, np.int64),
         n_bound=np.zeros(_n_buyers(facts), np.int64),
         open_stage=np.zeros(n_stages, np.int64),
-        book=_book(depth, n_sinks, n_offers, n_units),
-        scratch=clearing_scratch(depth, n_sinks),
+        book=_book(min(n_stages, BOOK_DEPTH), n_sinks, len(facts.offer), n_units),
+        scratch=clearing_scratch(min(n_stages, BOOK_DEPTH), n_sinks),
         waiting=np.zeros((n_samples, len(facts.legal) * N_WAITING_STATES), np.int32),
         available=np.zeros((n_samples, n_sinks), np.int32),
         hidden=np.zeros((n_samples, n_sinks), np.float32),
         debt=_debt(n_families),
         payment=np.zeros(n_payments, PAYMENT),
         lock=np.empty(n_stages * (1 + rules.bounce_limit) * rules.escrow, LOCK),
+        failure=_failures(facts, rules),
     )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from hanse.market.failure_terms import NOTHING_FAILS, FailureTerms
+
 ON_RECEIPT = "receipt"
 ON_FINALITY = "finality"
 
@@ -53,3 +55,4 @@ class Terms:
     authority_ttl_us: int
     context_ttl_us: int
     context_tokens_per_gpu_s: float
+    failures: FailureTerms = NOTHING_FAILS
