@@ -65,9 +65,8 @@ def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -
 
 def _pack(world: World) -> Facts:
     """Pack what no regime changes; there are no control planes in it yet."""
-    geography, workload, outages = world.geography, world.workload, world.outages
+    geography, workload, mishaps = world.geography, world.workload, checked_mishaps(world)
     legal, family, accelerator, signature = group_stages(world)
-    mishaps = checked_mishaps(world)
     offer, unit_offer = _offers(world)
     sinks = _sinks(world, offer)
     stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
@@ -107,9 +106,9 @@ def _pack(world: World) -> Facts:
         watches=nowhere.astype(bool),
         scope=nowhere,
         passes_to=nowhere,
-        first_outage=np.searchsorted(outages.region, np.arange(geography.n_regions + 1)),
-        outage_from_us=outages.from_us,
-        outage_until_us=outages.until_us,
+        first_outage=np.searchsorted(world.outages.region, np.arange(geography.n_regions + 1)),
+        outage_from_us=world.outages.from_us,
+        outage_until_us=world.outages.until_us,
         breakdown_unit=mishaps.breakdown_node,
         breakdown_from_us=mishaps.breakdown_from_us,
         breakdown_until_us=mishaps.breakdown_until_us,
