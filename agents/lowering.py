@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from hanse.agents.control_layout import lay_out
+from hanse.agents.failure_lowering import checked_mishaps, lower_failures, retried_bound
 from hanse.agents.lower_crossings import crossing_facts, held_steps, links
 from hanse.agents.lowered_graph import lower_edges, lower_paths
 from hanse.agents.signatures import distinct, group_stages
@@ -61,7 +62,7 @@ def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -
 
 def _pack(world: World) -> Facts:
     """Pack what no regime changes; there are no control planes in it yet."""
-    geography, workload, outages = world.geography, world.workload, world.outages
+    geography, workload, mishaps = world.geography, world.workload, checked_mishaps(world)
     legal, family, accelerator, signature = group_stages(world)
     offer, unit_offer = _offers(world)
     sinks = _sinks(world, offer)
@@ -86,6 +87,8 @@ def _pack(world: World) -> Facts:
         attempt_commit=workload.attempt_commit,
         attempt_service=_narrow(workload.attempt_service),
         attempt_way=workload.attempt_way,
+        attempt_error=mishaps.attempt_error,
+        attempt_backoff=mishaps.attempt_backoff,
         unit=_unit_facts(world, unit_offer),
         offer=offer,
         sink=sinks,
@@ -101,9 +104,12 @@ def _pack(world: World) -> Facts:
         watches=nowhere.astype(bool),
         scope=nowhere,
         passes_to=nowhere,
-        first_outage=np.searchsorted(outages.region, np.arange(geography.n_regions + 1)),
-        outage_from_us=outages.from_us,
-        outage_until_us=outages.until_us,
+        first_outage=np.searchsorted(world.outages.region, np.arange(geography.n_regions + 1)),
+        outage_from_us=world.outages.from_us,
+        outage_until_us=world.outages.until_us,
+        breakdown_unit=mishaps.breakdown_node,
+        breakdown_from_us=mishaps.breakdown_from_us,
+        breakdown_until_us=mishaps.breakdown_until_us,
         sample_us=world.sample_instant_us,
         admissible=_admissible(legal, accelerator, sinks),
     )
@@ -168,6 +174,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         credential_ttl_us=terms.credential_ttl_us,
         authority_ttl_us=terms.authority_ttl_us,
         context_ttl_us=terms.context_ttl_us,
+        failure=lower_failures(terms.failures, n_planes=n_planes),
     )
 
 
@@ -190,7 +197,7 @@ def record_bound(world: World, regime: Regime) -> int:
         runs_out = is_drawn[-1] & (n_begun > len(is_drawn))
         n_caught = is_drawn.sum(axis=0) + runs_out * n_redos
         n_anew = int((n_caught * (2 + n_behind) + runs_out * n_begun).sum())
-    return world.fleet.n_nodes + workload.n_stages + 1 + n_anew
+    return world.fleet.n_nodes + workload.n_stages + 1 + n_anew + retried_bound(world)
 
 
 def audit_probability(terms: Terms, regime: Regime) -> float:

@@ -16,6 +16,7 @@ from hanse.market.driver import finish_run, run_until
 from hanse.market.engine import start
 from hanse.market.ledger import Ledger, read_ledger
 from hanse.market.regime import Regime
+from hanse.market.stale import with_stale_rows
 from hanse.market.states import COMPLETE
 from hanse.market.units import US_PER_S
 
@@ -63,6 +64,7 @@ class ComputeMarket(mesa.Model):
         self.rules = lower_rules(
             world.terms, regime, horizon_us=world.horizon_us, n_planes=n_planes
         )
+        self.facts = with_stale_rows(self.facts, self.rules.failure.n_stale)
         self.state = allocate(
             self.facts,
             self.rules,

@@ -13,7 +13,7 @@ from hanse.market.crossings import CrossingCosts
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import Law
 from hanse.market.terms import Terms
-from hanse.market.units import Integers
+from hanse.market.units import Floats, Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,35 @@ class Outages:
 
 NO_OUTAGES: Final = Outages(
     region=np.zeros(0, np.int64), from_us=np.zeros(0, np.int64), until_us=np.zeros(0, np.int64)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mishaps:
+    """What will go wrong, whoever routes; all of it empty where nothing does.
+
+    Attributes
+    ----------
+    attempt_error : shape (n_attempts, n_stages), coins in [0, 1): an attempt whose coin lies below
+        the share of errors fails, after a part of its work that is uniform as well.
+    attempt_backoff : the same shape, coins by which waits before retries are shortened.
+    breakdown_node, breakdown_from_us, breakdown_until_us : when which nodes are down; those of one
+        node do not overlap.
+    """
+
+    attempt_error: Floats
+    attempt_backoff: Floats
+    breakdown_node: Integers
+    breakdown_from_us: Integers
+    breakdown_until_us: Integers
+
+
+NO_MISHAPS: Final = Mishaps(
+    attempt_error=np.zeros((0, 0)),
+    attempt_backoff=np.zeros((0, 0)),
+    breakdown_node=np.zeros(0, np.int64),
+    breakdown_from_us=np.zeros(0, np.int64),
+    breakdown_until_us=np.zeros(0, np.int64),
 )
 
 
@@ -58,6 +87,7 @@ class World:
     sample_instant_us: Integers
     outages: Outages = NO_OUTAGES
     crossing_draws: CrossingDraws = NO_DRAWS
+    mishaps: Mishaps = NO_MISHAPS
 
     def digest(self) -> str:
         """Return a BLAKE2b-128 digest of every column and scalar, field names included."""

@@ -27,13 +27,14 @@ from hanse.market.columns import (
     SOURCE,
     STAGE,
     UNIT,
-    DebtMeter,
     Facts,
     Rules,
     State,
 )
 from hanse.market.crossing_columns import TALLY, CrossingState
+from hanse.market.debt_columns import DebtMeter
 from hanse.market.events import EVENT
+from hanse.market.failure_columns import BREAKER, FAILURE, FailureState
 from hanse.market.pools import pool
 from hanse.market.states import N_STATES, N_WAITING_STATES
 from hanse.market.units import Integers
@@ -95,7 +96,17 @@ def _n_events(facts: Facts, rules: Rules, n_records: int) -> int:
     n_planes, n_units = len(facts.command_us), len(facts.unit)
     wakes = n_planes * (n_units + n_records) if rules.refresh_us == 0 else 0
     at_stages = 5 * len(facts.stage) + 2 * len(facts.predecessor) + n_records
-    return at_stages + n_units + 8 * n_planes + wakes + 64
+    breaks = 3 * len(facts.breakdown_unit)
+    return at_stages + n_units + 8 * n_planes + wakes + breaks + 64
+
+
+def _failures(facts: Facts, rules: Rules) -> FailureState:
+    """Bound the failures that clients notice: each takes a retry, or is the last of its stage."""
+    n_own, failure = len(facts.stage) // (1 + rules.failure.n_stale), rules.failure
+    shape = (_n_buyers(facts), len(facts.command_us)) if failure.breaker_failures > 0 else (0, 0)
+    return FailureState(
+        log=np.zeros(n_own * (1 + failure.retry_limit), FAILURE), breaker=np.zeros(shape, BREAKER)
+    )
 
 
 def _never(facts: Facts, n_places: int) -> Integers:
@@ -178,4 +189,5 @@ def allocate(
         debt=_debt(n_families),
         payment=np.zeros(n_payments, PAYMENT),
         lock=np.empty(n_stages * (1 + rules.bounce_limit) * rules.escrow, LOCK),
+        failure=_failures(facts, rules),
     )

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hanse.market.book_columns import BookColumns
 from hanse.market.clearing import ClearingScratch
 from hanse.market.crossing_columns import CrossingFacts, CrossingState
+from hanse.market.debt_columns import DebtMeter
+from hanse.market.failure_columns import FailureRules, FailureState
 from hanse.market.pools import Pool
 from hanse.market.units import Flags, Floats, Integers
 
@@ -56,6 +58,8 @@ STAGE: Final = np.dtype(
         ("bounces", "i2"),
         ("returning", "i2"),
         ("redos", "i2"),
+        ("retries", "i2"),
+        ("trouble", "i2"),
         ("plane", "i2"),
         ("passed_on", "i2"),
         ("is_pending", "i2"),
@@ -139,6 +143,7 @@ PLANE: Final = np.dtype(
         ("pending_first", "i8"),
         ("pending_last", "i8"),
         ("n_pending", "i8"),
+        ("n_queued", "i8"),
         ("queue_first", "i8"),
         ("queue_last", "i8"),
         ("tick_us", "i8"),
@@ -187,6 +192,7 @@ class Facts(NamedTuple):
     `successor` from its `first_output` to that of the next wait for it; both in rising order.
     `watches` says which regions a plane has in view, and `scope` the same in bits of sinks.
     `passes_to` has a row for the first plane of a request: where it goes on if it finds no unit.
+    `stage` has first the stages, then the rows of stale requests (`stale.py`), if there are any.
     The outages of a plane's site stand from `first_outage` of the plane's region to that of the
     next. A unit with a `plane` is for that plane alone.
     """
@@ -205,6 +211,8 @@ class Facts(NamedTuple):
     attempt_commit: Floats
     attempt_service: Floats
     attempt_way: Floats
+    attempt_error: Floats
+    attempt_backoff: Floats
     unit: Rows
     offer: Rows
     sink: Rows
@@ -223,6 +231,9 @@ class Facts(NamedTuple):
     first_outage: Integers
     outage_from_us: Integers
     outage_until_us: Integers
+    breakdown_unit: Integers
+    breakdown_from_us: Integers
+    breakdown_until_us: Integers
     sample_us: Integers
     admissible: Integers
 
@@ -266,6 +277,7 @@ class Rules(NamedTuple):
     credential_ttl_us: int
     authority_ttl_us: int
     context_ttl_us: int
+    failure: FailureRules
 
 
 class State(NamedTuple):
@@ -327,22 +339,10 @@ class State(NamedTuple):
     waiting: NDArray[np.int32]
     available: NDArray[np.int32]
     hidden: NDArray[np.float32]
-    debt: "DebtMeter"
+    debt: DebtMeter
     payment: Rows
     lock: Rows
-
-
-class DebtMeter(NamedTuple):
-    """What was paid of which obligations: totals, amount times age, and paths over the horizon.
-
-    First axis: the kinds of `debt_meter.py`; then (family, is_interest) or bins of the horizon, the
-    last of which takes what lies beyond.
-    """
-
-    total_us: Integers
-    area: Floats
-    accrued_us: Integers
-    paid_us: Integers
+    failure: FailureState
 
 
 REQUEST_ITEM: Final = 0

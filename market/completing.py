@@ -3,11 +3,13 @@
 from hanse.market.clock import N_CATCHES, N_LOCKS, N_REDOS, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.events import DELIVERED, EXPIRE, READY, REQUEST, of_epoch, schedule
+from hanse.market.failures import arm_timer, note_success
 from hanse.market.gathering import remove_pending
 from hanse.market.kernels import kernel
 from hanse.market.preparation import way_us
 from hanse.market.stage_clock import enter, open_stage
 from hanse.market.stage_graph import first_of_job, is_complete_before, mark_behind
+from hanse.market.stale import stale_row
 from hanse.market.states import (
     ACTIVE,
     AWAITING_VERIFICATION,
@@ -51,6 +53,7 @@ def _complete(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     row, now_us = state.stage[stage], state.clock[NOW]
     row["status"] = COMPLETE
     row["done_us"] = now_us
+    note_success(facts, rules, state, stage)
     enter(rules, state, stage, DONE)
     for edge in range(facts.first_output[stage], facts.first_output[stage + 1]):
         successor = facts.successor[edge]
@@ -147,6 +150,7 @@ def _redo(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         lapse(facts, rules, state, stage, STRATEGIC)
         return
     open_stage(state, stage)
+    arm_timer(rules, state, stage)
     now_us = state.clock[NOW]
     schedule(state, now_us, REQUEST, of_epoch(stage, row["epoch"]))
     if now_us >= facts.stage[stage]["deadline_us"]:
@@ -188,6 +192,10 @@ def expire(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     row = state.stage[stage]
     if row["status"] == ACTIVE and row["unit"] < 0:
         lapse(facts, rules, state, stage, RULE)
+    for ordinal in range(rules.failure.n_stale):
+        stale = stale_row(rules, state, stage, ordinal)
+        if state.stage[stale]["status"] == ACTIVE and state.stage[stale]["unit"] < 0:
+            lapse(facts, rules, state, stale, RULE)
 
 
 @kernel

@@ -4,9 +4,16 @@ A plane of capacity c has m = max(1, floor(c)) servers of speed c/m. Requests, c
 and verdicts wait in one first-come queue; refreshes go before what is waiting, as reports do.
 """
 
-from hanse.market.columns import ITEMS_PER_STAGE, NOT_QUEUED, Facts, Rules, State
+from hanse.market.columns import ITEMS_PER_STAGE, NOT_QUEUED, REQUEST_ITEM, Facts, Rules, State
 from hanse.market.events import SERVE, schedule
 from hanse.market.kernels import kernel
+
+
+@kernel
+def _is_request(state: State, item: int) -> int:
+    """Return 1 for an item that is a request, and 0 for a receipt, a verdict or a clearing."""
+    is_one = item % ITEMS_PER_STAGE == REQUEST_ITEM
+    return int(is_one and item < ITEMS_PER_STAGE * len(state.stage))
 
 
 @kernel
@@ -16,6 +23,7 @@ def enqueue(state: State, plane: int, item: int) -> None:
         return
     row = state.plane[plane]
     state.queue_next[item] = -1
+    row["n_queued"] += _is_request(state, item)
     if row["queue_last"] < 0:
         row["queue_first"] = item
     else:
@@ -28,6 +36,7 @@ def dequeue(state: State, plane: int) -> int:
     """Take the first item of a plane's queue."""
     row = state.plane[plane]
     item = row["queue_first"]
+    row["n_queued"] -= _is_request(state, item)
     row["queue_first"] = state.queue_next[item]
     state.queue_next[item] = NOT_QUEUED
     if row["queue_first"] < 0:

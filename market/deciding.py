@@ -34,7 +34,9 @@ from hanse.market.passing_on import next_plane, pass_on
 from hanse.market.posted_rule import route_posted
 from hanse.market.preparation import plan_steps, prepare, way_us
 from hanse.market.quotas import bind
+from hanse.market.retrying import is_refused
 from hanse.market.stage_clock import enter, plan
+from hanse.market.stale import request_item, row_of_item
 from hanse.market.states import (
     ACTIVE,
     AWAITING_CLEARING,
@@ -61,6 +63,8 @@ def arrive(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     if state.clock[NOW] >= facts.stage[stage]["deadline_us"]:
         lapse(facts, rules, state, stage, RULE)
         return
+    if is_refused(facts, rules, state, stage):
+        return
     plane = row["plane"]
     state.plane[plane]["new_messages"] += 1
     if rules.at_interval == 1:
@@ -69,7 +73,7 @@ def arrive(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         await_tick(rules, state, plane)
     else:
         enter(rules, state, stage, row["returning"] or QUEUED)
-        enqueue(state, plane, ITEMS_PER_STAGE * stage + REQUEST_ITEM)
+        enqueue(state, plane, request_item(rules, state, stage))
 
 
 @kernel
@@ -143,7 +147,7 @@ def serve(facts: Facts, rules: Rules, state: State, plane: int) -> bool:
             if begin_decision(facts, rules, state, plane, -1):
                 return True
         elif item % ITEMS_PER_STAGE == REQUEST_ITEM:
-            stage = item // ITEMS_PER_STAGE
+            stage = row_of_item(rules, state, item)
             is_active = state.stage[stage]["status"] == ACTIVE
             if is_active and begin_decision(facts, rules, state, plane, stage):
                 return True

@@ -10,6 +10,7 @@ import numpy as np
 
 from hanse.market.auditing import audit_arrives
 from hanse.market.bits import add_member
+from hanse.market.breaking import break_down, schedule_breakdowns
 from hanse.market.clock import (
     GENERATION,
     HEAP_SIZE,
@@ -36,16 +37,20 @@ from hanse.market.control_plane import enqueue, play_refreshes
 from hanse.market.deciding import arrive, finish_decision, reconsider, serve, tick
 from hanse.market.events import (
     AUDIT_ARRIVES,
+    BREAK,
     DELIVERED,
     EXPIRE,
     FINAL,
     FINISH,
     LAND,
+    NOTICE,
     READY,
     RECEIPT,
     REQUEST,
+    RETRY,
     SERVE,
     TICK,
+    TIMEOUT,
     VERDICT,
     WAKE,
     index_of,
@@ -58,8 +63,10 @@ from hanse.market.events import (
 )
 from hanse.market.executing import become_ready, finish, land
 from hanse.market.kernels import borrow, kernel
+from hanse.market.retrying import notice, retry, time_out
 from hanse.market.sampling import sample
 from hanse.market.stage_clock import book_time
+from hanse.market.stale import stale_of
 from hanse.market.states import RESIDUAL
 from hanse.market.units import Integers
 from hanse.market.views import may_command, show
@@ -109,6 +116,7 @@ def start(facts: Facts, state: State, free_from_us: Integers) -> None:
     state.unit["record"] = state.unit["freed_entry"] = -1
     state.queue_next[:] = state.audit_next[:] = NOT_QUEUED
     _place_residual_work(facts, state, free_from_us)
+    schedule_breakdowns(facts, state)
 
 
 @kernel
@@ -122,6 +130,7 @@ def _place_residual_work(facts: Facts, state: State, free_from_us: Integers) -> 
             record["outcome"] = RESIDUAL
             record["execution_us"] = record["end_us"] = free_from_us[unit]
             state.unit[unit]["is_busy"] = 1
+            state.unit[unit]["record"] = index
             schedule(state, free_from_us[unit], FINISH, unit)
         else:
             state.idle_units[facts.unit[unit]["sink"]] += 1
@@ -133,13 +142,21 @@ def _place_residual_work(facts: Facts, state: State, free_from_us: Integers) -> 
 
 
 @kernel
+def _row_of(rules: Rules, state: State, kind: int, index: int) -> int:
+    """Return which row an event reaches: the stage's, a stale request's, or -1 if none any more."""
+    if is_current(state, index):
+        return stage_of(index)
+    return stale_of(rules, state, index) if kind in (REQUEST, LAND) else -1
+
+
+@kernel
 def _serve_after(facts: Facts, rules: Rules, state: State, kind: int, index: int) -> bool:
     """Handle an event that concerns a control plane; true if a foreign router must decide."""
     plane = index
     if kind in (REQUEST, RECEIPT, VERDICT):
-        if not is_current(state, index):
+        stage = _row_of(rules, state, kind, index)
+        if stage < 0:
             return False
-        stage = stage_of(index)
         plane = state.stage[stage]["plane"]
         if kind == REQUEST:
             arrive(facts, rules, state, stage)
@@ -164,6 +181,12 @@ def _reach(facts: Facts, rules: Rules, state: State, kind: int, stage: int) -> N
         audit_arrives(facts, rules, state, stage)
     elif kind == LAND:
         land(facts, rules, state, stage)
+    elif kind == TIMEOUT:
+        time_out(facts, rules, state, stage)
+    elif kind == RETRY:
+        retry(facts, rules, state, stage)
+    elif kind == NOTICE:
+        notice(facts, rules, state, stage)
     else:
         finalise(facts, rules, state, stage)
 
@@ -177,9 +200,12 @@ def _happen(facts: Facts, rules: Rules, state: State, kind: int, index: int) -> 
         become_ready(facts, rules, state, index)
     elif kind == EXPIRE:
         expire(facts, rules, state, index)
-    elif kind in (DELIVERED, AUDIT_ARRIVES, LAND, FINAL):
-        if is_current(state, index):
-            _reach(facts, rules, state, kind, stage_of(index))
+    elif kind == BREAK:
+        break_down(facts, rules, state, index)
+    elif kind in (DELIVERED, AUDIT_ARRIVES, LAND, FINAL, NOTICE, TIMEOUT, RETRY):
+        stage = _row_of(rules, state, kind, index)
+        if stage >= 0:
+            _reach(facts, rules, state, kind, stage)
     else:
         return _serve_after(facts, rules, state, kind, index)
     return False

@@ -25,6 +25,10 @@ DELIVERED: Final = 1
 READY: Final = 2
 AUDIT_ARRIVES: Final = 3
 EXPIRE: Final = 4
+NOTICE: Final = 5
+TIMEOUT: Final = 6
+RETRY: Final = 7
+BREAK: Final = 8
 WAKE: Final = 32
 REQUEST: Final = 48
 TICK: Final = 49
@@ -106,13 +110,19 @@ _EPOCHS: Final = 1024
 def of_epoch(stage: int, epoch: int) -> int:
     """Return the index of an event that concerns one beginning of a stage, and no later one."""
     assert epoch < _EPOCHS, "a stage was begun anew too often"
-    return stage * _EPOCHS + epoch
+    return int(stage) * _EPOCHS + int(epoch)
 
 
 @kernel
 def stage_of(index: int) -> int:
     """Return the stage of such an event."""
     return index // _EPOCHS
+
+
+@kernel
+def epoch_of(index: int) -> int:
+    """Return the beginning of the stage that such an event concerns."""
+    return index % _EPOCHS
 
 
 @kernel

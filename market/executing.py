@@ -16,13 +16,18 @@ from hanse.market.events import (
     of_epoch,
     schedule,
 )
+from hanse.market.failure_columns import CALL_ERROR
+from hanse.market.failures import work_until_error
 from hanse.market.kernels import kernel
 from hanse.market.options import offer_options
 from hanse.market.preparation import plan_steps, prepare, way_us
 from hanse.market.records import occupy_unit
+from hanse.market.retrying import send_request, stop
 from hanse.market.stage_clock import enter, open_stage, plan
 from hanse.market.stage_graph import last_before_us, note_sources
+from hanse.market.stale import n_own, owner_of
 from hanse.market.states import (
+    ABANDONED,
     ACTIVE,
     AUDIT,
     BOUNCED,
@@ -30,6 +35,8 @@ from hanse.market.states import (
     DISCARDED,
     DISPATCHED,
     EXECUTING,
+    FAILED,
+    FAILS,
     IN_FLIGHT,
     NOT_READY,
     ON_CONTEXT,
@@ -62,8 +69,7 @@ def become_ready(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     offer_options(facts, state, stage)
     enter(rules, state, stage, IN_FLIGHT)
     open_stage(state, stage)
-    arrives_us = now_us + way_us(facts, state, stage, fact["origin"])
-    schedule(state, arrives_us, REQUEST, of_epoch(stage, row["epoch"]))
+    send_request(facts, rules, state, stage)
     if now_us >= fact["deadline_us"]:
         schedule(state, now_us, EXPIRE, stage)
 
@@ -102,10 +108,13 @@ def _accept(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     region = facts.unit[unit]["region"]
     ready = prepare(facts, state, stage, region, 0, now_us, 1)
     enter(rules, state, stage, EXECUTING)
-    record = state.record[occupy_unit(facts, state, stage, unit)]
+    index = occupy_unit(facts, state, stage, unit)
+    record = state.record[index]
     plan(state, stage, ON_CONTEXT, ready.context_us)
     record["context_us"] = ready.context_us
-    record["execution_us"] = fact["work_us"]
+    until_error_us = work_until_error(facts, rules, state, stage)
+    work_us = fact["work_us"] if until_error_us < 0 else until_error_us
+    record["execution_us"] = work_us
     row["holding_us"] = ready.holding_us
     if ready.holding_us > 0:
         record["identity_us"], record["policy_us"] = ready.held_us[0], ready.held_us[1]
@@ -113,17 +122,27 @@ def _accept(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         record["transfer_us"] = ready.held_us[4]
         plan_steps(state, stage, ready.held_us)
         record["end_us"] = now_us + ready.holding_us
-    record["end_us"] += ready.context_us + fact["work_us"]
+    record["end_us"] += ready.context_us + work_us
     record["payment_micro_usd"] = row["payment_micro_usd"]
     record["escrow_us"] = row["escrow_us"]
-    record["is_wrong"] = _is_tempted(facts, rules, state, stage)
-    is_inadmissible = facts.crossing.stage[stage]["is_inadmissible"] == 1
-    if record["is_wrong"] == 0 and is_inadmissible and ready.way.unchecked > 0:
-        record["is_wrong"] = UNCHECKED
+    record["is_wrong"] = FAILS
+    if until_error_us < 0:
+        record["is_wrong"] = _why_wrong(facts, rules, state, stage, ready.way.unchecked)
+    if stage >= n_own(rules, state):  # a stale request works in vain
+        record["stage"], record["outcome"] = owner_of(rules, state, stage), ABANDONED
     cross(facts, state, stage, region, ready, now_us, 1)
     renew_caches(facts, rules, state, stage, region)
     record_change(facts, rules, state, unit, 0)
     schedule(state, record["end_us"], FINISH, unit)
+
+
+@kernel
+def _why_wrong(facts: Facts, rules: Rules, state: State, stage: int, unchecked: int) -> int:
+    """Say why the result of a stage will be wrong: a cheat, or a check left out; 0 if it is not."""
+    is_cheat = _is_tempted(facts, rules, state, stage)
+    if is_cheat == 0 and unchecked > 0 and facts.crossing.stage[stage]["is_inadmissible"] == 1:
+        return UNCHECKED
+    return is_cheat
 
 
 @kernel
@@ -144,26 +163,41 @@ def _is_tempted(facts: Facts, rules: Rules, state: State, stage: int) -> int:
 def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
     """End an occupation: hand on the result, free the unit or give it to a waiting audit."""
     index = state.unit[unit]["record"]
+    if state.record[index]["end_us"] != state.clock[NOW] or state.unit[unit]["is_busy"] == 0:
+        return  # the unit broke down before
     state.unit[unit]["is_busy"] = 0
     state.idle_units[facts.unit[unit]["sink"]] += 1
     add_member(state.idle, unit)
-    if index >= 0:
-        record = state.record[index]
-        stage = record["stage"]
-        if record["outcome"] == AUDIT:
-            if record["epoch"] == state.stage[stage]["epoch"]:
-                end_audit(facts, rules, state, stage, record["accepted_us"])
-        elif record["epoch"] != state.stage[stage]["epoch"]:
-            record["outcome"] = DISCARDED
-            record["final_us"] = state.clock[NOW]
-        else:
-            record["outcome"] = WRONG if record["is_wrong"] > 0 else RIGHT
-            _hand_on(facts, rules, state, stage, facts.unit[unit]["region"])
+    if state.record[index]["stage"] >= 0:
+        _end_work(facts, rules, state, index)
     waiting = next_audit(state, facts.unit[unit]["sink"])
     if waiting >= 0:
         start_audit(facts, rules, state, waiting, unit)
     else:
         record_change(facts, rules, state, unit, 1)
+
+
+@kernel
+def _end_work(facts: Facts, rules: Rules, state: State, index: int) -> None:
+    """Say how an occupation by a stage ended: audited, in vain, failed, or with a result."""
+    record = state.record[index]
+    stage, region = record["stage"], facts.unit[record["unit"]]["region"]
+    is_current = record["epoch"] == state.stage[stage]["epoch"]
+    if record["outcome"] == AUDIT:
+        if is_current:
+            end_audit(facts, rules, state, stage, record["accepted_us"])
+        return
+    if record["outcome"] == ABANDONED or not is_current:
+        record["outcome"] = max(record["outcome"], DISCARDED)
+        record["final_us"] = state.clock[NOW]
+    elif record["is_wrong"] == FAILS:
+        record["outcome"] = FAILED
+        record["final_us"] = state.clock[NOW]
+        word_us = facts.link[region, facts.stage[stage]["origin"]]["delivery_us"]
+        stop(rules, state, stage, CALL_ERROR, word_us)
+    else:
+        record["outcome"] = WRONG if record["is_wrong"] > 0 else RIGHT
+        _hand_on(facts, rules, state, stage, region)
 
 
 @kernel

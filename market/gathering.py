@@ -5,6 +5,7 @@ from hanse.market.columns import Facts, Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.pools import give_back
 from hanse.market.quotas import ask, forget_asked
+from hanse.market.stale import rank_of
 from hanse.market.units import Integers
 
 _NEVER = 1 << 62
@@ -92,14 +93,15 @@ def _forget(rules: Rules, state: State, count: int) -> int:
 
 
 @kernel
-def _sort(request: Integers, count: int) -> None:
+def _sort(rules: Rules, state: State, request: Integers, count: int) -> None:
     """Sort by insertion: rows are nearly in order, and nothing is allocated."""
     for k in range(1, count):
-        stage, slot = request[k], k
-        while slot > 0 and request[slot - 1] > stage:
+        entry, slot = request[k], k
+        rank = rank_of(rules, state, entry)
+        while slot > 0 and rank_of(rules, state, request[slot - 1]) > rank:
             request[slot] = request[slot - 1]
             slot -= 1
-        request[slot] = stage
+        request[slot] = entry
 
 
 @kernel
@@ -128,7 +130,7 @@ def gather(
     elif newcomer >= 0 and ask(facts, rules, state, newcomer):
         book.request[0] = 2 * newcomer + 1
         count = 1
-    _sort(book.request, count)
+    _sort(rules, state, book.request, count)
     n_own = 0
     for row in range(count):
         book.is_own[row] = book.request[row] & 1

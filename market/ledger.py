@@ -10,12 +10,15 @@ from hanse.market.clock import (
     N_CATCHES,
     N_CERTIFIED,
     N_EVENTS,
+    N_FAILURES,
     N_LOCKS,
     N_RECORDS,
     N_REDOS,
 )
-from hanse.market.columns import DebtMeter, Facts, Rows, Rules, State
-from hanse.market.states import AUDIT, COMPLETE, LAPSED, RESIDUAL
+from hanse.market.columns import Facts, Rows, Rules, State
+from hanse.market.debt_columns import DebtMeter
+from hanse.market.stale import fold_stale_rows, fold_tally, owners
+from hanse.market.states import AUDIT, COMPLETE, LAPSED
 from hanse.market.units import Flags, Integers
 
 Counts = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
@@ -28,7 +31,8 @@ class Ledger:
 
     It knows no regime. `record` has a row per occupation of a unit, `stage` one per stage, with
     `time_us`, shape (n_stages, n_states), beside it. `work` are the rows of `record` that execute a
-    stage: neither an audit nor residual work. Counts of events are whole-run totals.
+    stage: neither an audit nor residual work nor a breakdown. `failure` has a row per failure that
+    a client noticed. Counts of events are whole-run totals.
     `tally` counts what each stage's crossings came to, and `crossing` are the facts behind it.
     """
 
@@ -48,6 +52,7 @@ class Ledger:
     lock: Rows
     crossing: Rows
     tally: Rows
+    failure: Rows
     legal: Flags
     signature_family: Integers
     signature_accelerator: Integers
@@ -87,24 +92,25 @@ def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
     """Take the ledger off a closed run; arrays are views, so the state must not advance further."""
     clock = state.clock
     record = state.record[: clock[N_RECORDS]]
-    outcome = record["outcome"]
+    stage, time_us = fold_stale_rows(rules, state)
     return Ledger(
         horizon_us=rules.horizon_us,
-        stage_fact=facts.stage,
-        stage=state.stage,
-        time_us=state.time_us,
+        stage_fact=facts.stage[: len(stage)],
+        stage=stage,
+        time_us=time_us,
         record=record,
-        work=np.flatnonzero((outcome != AUDIT) & (outcome != RESIDUAL)),
+        work=np.flatnonzero((record["outcome"] != AUDIT) & (record["stage"] >= 0)),
         unit=facts.unit,
         offer=facts.offer,
         sink=facts.sink,
         plane=state.plane,
         plane_region=facts.plane_region,
         debt=state.debt,
-        payment=state.payment,
-        lock=state.lock[: clock[N_LOCKS]],
-        crossing=facts.crossing.stage,
-        tally=state.crossing.tally,
+        payment=owners(rules, state, state.payment),
+        lock=owners(rules, state, state.lock[: clock[N_LOCKS]]),
+        crossing=facts.crossing.stage[: len(stage)],
+        tally=fold_tally(rules, state),
+        failure=state.failure.log[: clock[N_FAILURES]],
         legal=facts.legal,
         signature_family=facts.signature_family,
         signature_accelerator=facts.signature_accelerator,

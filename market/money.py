@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from hanse.market.ledger import Ledger
-from hanse.market.states import AUDIT, CAUGHT
+from hanse.market.states import AUDIT, CAUGHT, FAILED
 from hanse.market.units import MICRO_USD_PER_USD, Integers
 from hanse.verification.incentives import slash
 
@@ -89,19 +89,20 @@ def post(ledger: Ledger, *, stake_multiple: float, verifier: Integers) -> Postin
     owner = ledger.offer["owner"][ledger.unit["offer"][rows["unit"]]]
     is_final = (rows["final_us"] >= 0) & (rows["final_us"] <= ledger.horizon_us)
     caught = is_final & (rows["outcome"] == CAUGHT)
-    passed = is_final & ~caught
+    failed = is_final & (rows["outcome"] == FAILED)
+    passed = is_final & ~caught & ~failed
     price, at_us = rows["payment_micro_usd"], rows["final_us"]
     book = _Journal()
     if ledger.has_escrow:
         book.add(rows["escrow_us"], LOCK, (BUYER, buyer), (ESCROW, 0), price)
         book.add(at_us, PAYOUT, (ESCROW, 0), (OWNER, owner), price, passed)
-        book.add(at_us, REFUND, (ESCROW, 0), (BUYER, buyer), price, caught)
+        book.add(at_us, REFUND, (ESCROW, 0), (BUYER, buyer), price, caught | failed)
         _post_bounced(book, ledger)
     else:
         book.add(at_us, INVOICE, (BUYER, buyer), (OWNER, owner), price, passed)
     if ledger.has_stakes:
         stake = np.rint(stake_multiple * price).astype(np.int64)
-        _post_stakes(book, rows, stake, owner, verifier[rows["stage"]], passed, caught)
+        _post_stakes(book, rows, stake, owner, verifier[rows["stage"]], passed | failed, caught)
         _post_fees(book, ledger, verifier)
     return book.close()
 

@@ -9,6 +9,7 @@ from hanse.market.columns import RECORD, Rows
 from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.states import (
+    ABANDONED,
     AUDIT,
     AUDITING,
     BLAME,
@@ -17,7 +18,11 @@ from hanse.market.states import (
     CONTEXT,
     CROSSING,
     DISCARDED,
+    DOWN,
     ERROR,
+    FAILED,
+    FAILS,
+    FAILURE,
     LABELS,
     LAPSED,
     ON_AUTHORITY,
@@ -127,8 +132,12 @@ def _blame_execution(record: Rows, row: int, epoch: int, cause: int) -> tuple[in
     outcome, is_wrong = record[row]["outcome"], record[row]["is_wrong"]
     if outcome == RESIDUAL:
         return U, NONE, NONE
+    if outcome == DOWN:
+        return X, NONE, NONE
     if outcome == AUDIT:
         return C, VERIFICATION, AUDITING
+    if outcome in (FAILED, ABANDONED) or (outcome == OPEN and is_wrong == FAILS):
+        return F, ROUTING, FAILURE
     if outcome in (WRONG, CAUGHT) or (outcome == OPEN and is_wrong > 0):
         return (F, POLICY, ERROR) if is_wrong == UNCHECKED else (F, VERIFICATION, STRATEGIC)
     discarded = outcome == DISCARDED or (outcome == OPEN and record[row]["epoch"] != epoch)
@@ -154,11 +163,11 @@ def _add_up(
     """Cut each occupation into its steps, clipped at the horizon, and add them up by label."""
     for row in range(len(record)):
         of_stage, at_us = record[row]["stage"], min(record[row]["accepted_us"], horizon_us)
-        family, label, operation, cause = len(total) - 1, U, NONE, NONE
+        family, epoch, lost = len(total) - 1, 0, NONE
         if of_stage >= 0:
             family, lost = stage_fact[of_stage]["family"], why_lost[stage_fact[of_stage]["job"]]
             epoch = stage[of_stage]["epoch"]
-            label, operation, cause = _blame_execution(record, row, epoch, lost)
+        label, operation, cause = _blame_execution(record, row, epoch, lost)
         is_open = int(record[row]["end_us"] > horizon_us)
         lines = total[family, unit[record[row]["unit"]]["sink"]]
         for step in range(_N_STEPS):

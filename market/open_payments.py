@@ -13,7 +13,7 @@ from hanse.market.obligations import (
     Executions,
     Part,
 )
-from hanse.market.states import ACTIVE, CAUGHT
+from hanse.market.states import ACTIVE, CAUGHT, FAILED
 from hanse.market.terms import Terms
 from hanse.market.units import Integers
 
@@ -22,13 +22,13 @@ def open_payments(ledger: Ledger, work: Executions, terms: Terms) -> list[Part]:
     """List what is delivered and unpaid, and what is locked and undelivered.
 
     A delivery is there when the execution ends, and paid out of escrow at finality, or by invoice a
-    lag later. A caught result is owed nothing: its claim is in default.
+    lag later. What was caught, or failed, is owed nothing: its claim is in default.
     """
     horizon_us = ledger.horizon_us
     price = ledger.record["payment_micro_usd"][work.record]
     ended = np.flatnonzero((work.end_us <= horizon_us) & (price > 0))
     final_us = ledger.record["final_us"][work.record[ended]]
-    is_caught = ledger.record["outcome"][work.record[ended]] == CAUGHT
+    is_caught = np.isin(ledger.record["outcome"][work.record[ended]], (CAUGHT, FAILED))
     lag_us = 0 if ledger.has_escrow else terms.invoice_lag_us
     due_us = np.where(is_caught, final_us, final_us + lag_us)
     is_final = final_us >= 0

@@ -32,7 +32,7 @@ def _outranks(facts: Facts, rules: Rules, state: State, row: int, other: int, of
         if is_own != is_other_own:
             return bool(is_own)
     ready, other_ready = state.stage[first]["ready_us"], state.stage[second]["ready_us"]
-    return bool(ready < other_ready or (ready == other_ready and first < second))
+    return bool(ready < other_ready or (ready == other_ready and row < other))
 
 
 @kernel

@@ -13,6 +13,7 @@ from hanse.market.bits import pack
 from hanse.market.columns import WELFARE_RULE, Facts, Rules
 from hanse.market.driver import finish_run, run_until
 from hanse.market.engine import start
+from hanse.market.failure_columns import NO_FAILURES
 from hanse.market.ledger import Ledger, read_ledger
 from hanse.market.units import Integers
 
@@ -34,6 +35,7 @@ def reference_ledger(
         unit=unit,
         attempt_way=np.ones((0, 0)),
         first_outage=np.zeros(n_regions + 1, np.int64),
+        breakdown_unit=np.zeros(0, np.int64),
     )
     instant = rules._replace(
         shares_books=0,
@@ -56,6 +58,7 @@ def reference_ledger(
         receipt_us=0.0,
         settlement_us=0.0,
         temptation_share=0.0,
+        failure=NO_FAILURES,
     )
     n_records = len(facts.unit) + len(facts.stage) + 1
     state = allocate(free, instant, n_records=n_records, n_families=n_families)

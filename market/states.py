@@ -12,22 +12,23 @@ AWAITING_CLEARING: Final = 4
 UNMATCHED: Final = 5
 BOUNCED: Final = 6
 REDO: Final = 7
-AWAITING_SETTLEMENT: Final = 8
-DISPATCHED: Final = 9
-ON_IDENTITY: Final = 10
-ON_POLICY: Final = 11
-ON_STATE: Final = 12
-ON_AUTHORITY: Final = 13
-TRANSFERRING: Final = 14
-LANDING: Final = 15
-ON_CONTEXT: Final = 16
-EXECUTING: Final = 17
-DELIVERING: Final = 18
-AWAITING_VERIFICATION: Final = 19
-DONE: Final = 20
-EXPIRED: Final = 21
-N_STATES: Final = 22
-N_WAITING_STATES: Final = 16
+RETRYING: Final = 8
+AWAITING_SETTLEMENT: Final = 9
+DISPATCHED: Final = 10
+ON_IDENTITY: Final = 11
+ON_POLICY: Final = 12
+ON_STATE: Final = 13
+ON_AUTHORITY: Final = 14
+TRANSFERRING: Final = 15
+LANDING: Final = 16
+ON_CONTEXT: Final = 17
+EXECUTING: Final = 18
+DELIVERING: Final = 19
+AWAITING_VERIFICATION: Final = 20
+DONE: Final = 21
+EXPIRED: Final = 22
+N_STATES: Final = 23
+N_WAITING_STATES: Final = 17
 
 STATES: Final = (
     "tool",
@@ -38,6 +39,7 @@ STATES: Final = (
     "unmatched",
     "bounced",
     "redo",
+    "retrying",
     "awaiting settlement",
     "dispatched",
     "on identity",
@@ -78,6 +80,7 @@ CAUSES: Final = (
     "market friction",
     "rule",
     "error",
+    "failure",
 )
 (
     CROSSING,
@@ -91,7 +94,8 @@ CAUSES: Final = (
     FRICTION,
     RULE,
     ERROR,
-) = range(11)
+    FAILURE,
+) = range(12)
 
 # Why a unit waits, if it waits for a stage in this state: (operation, cause). The time of an
 # unmatched stage is split between RULE and STALENESS by how many idle units its plane cannot see.
@@ -103,6 +107,7 @@ BLAME: Final = {
     UNMATCHED: (ROUTING, RULE),
     BOUNCED: (ROUTING, STALENESS),
     REDO: (VERIFICATION, STRATEGIC),
+    RETRYING: (ROUTING, FAILURE),
     AWAITING_SETTLEMENT: (SETTLEMENT, FRICTION),
     DISPATCHED: (ROUTING, DISTANCE),
     ON_IDENTITY: (IDENTITY, CROSSING),
@@ -124,10 +129,14 @@ CAUGHT: Final = 3
 DISCARDED: Final = 4
 AUDIT: Final = 5
 RESIDUAL: Final = 6
+FAILED: Final = 7
+ABANDONED: Final = 8
+DOWN: Final = 9
 
-# Why a result is wrong, in `is_wrong`: its solver cheated, or a policy check was skipped that would
-# have refused the stage.
+# What an execution will turn out to be, in `is_wrong` of its record, if nothing interrupts it: its
+# solver cheats, it fails, or a policy check was skipped that would have refused the stage.
 CHEATED: Final = 1
+FAILS: Final = 2
 UNCHECKED: Final = 3
 
 # What has become of a stage.

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from hanse.market.failure_terms import NOTHING_FAILS, FailureTerms
+
 ON_RECEIPT = "receipt"
 ON_FINALITY = "finality"
 
@@ -55,3 +57,4 @@ class Terms:
     context_tokens_per_gpu_s: float
     approval_person_hours: float = 0.0
     person_usd_per_hour: float = 0.0
+    failures: FailureTerms = NOTHING_FAILS

@@ -7,8 +7,8 @@ import numpy as np
 from hanse.market.columns import Rows
 from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
-from hanse.market.occupancy import B, C, F, H, I, Occupancy, U
-from hanse.market.states import COMPLETE, RESIDUAL, RIGHT, VERIFICATION
+from hanse.market.occupancy import B, C, F, H, I, Occupancy, U, X
+from hanse.market.states import COMPLETE, RIGHT, VERIFICATION
 from hanse.market.terms import Terms
 from hanse.market.units import (
     J_PER_KWH,
@@ -95,9 +95,9 @@ def measure_welfare(
 
 
 def _joules(occupancy: Occupancy, terms: Terms) -> Floats:
-    """Return the energy of each row: cheats and waiting draw idle power, all other work active."""
+    """Return the energy of each row: cheats, waiting and what is down draw idle power."""
     is_cheat = (occupancy.label == F) & (occupancy.operation == VERIFICATION)
-    idles = is_cheat | np.isin(occupancy.label, (B, H, I))
+    idles = is_cheat | np.isin(occupancy.label, (B, H, I, X))
     watts = np.where(idles, terms.idle_w, terms.active_w)
     return np.asarray(occupancy.unit_us / US_PER_S * watts)
 
@@ -110,7 +110,7 @@ def _control_core_s(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
     """Add up control work: each stage's own, and the refreshes that belong to nobody."""
     stage = ledger.stage
     own_us = stage["decision_core_us"] + stage["verification_core_us"] + stage["data_core_us"]
-    work = ledger.record["stage"][ledger.record["outcome"] != RESIDUAL]
+    work = ledger.record["stage"][ledger.record["stage"] >= 0]
     signed = np.bincount(work, minlength=len(stage)) * terms.receipt_sign_us
     total = _per_family(ledger, own_us + signed, n_families)
     decided_us = int(ledger.plane["decision_core_us"].sum())

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from hanse.agents.world import Outages, World
+from hanse.agents.world import World
 from hanse.market.geography import Geography, demand_median
 from hanse.market.terms import Terms
-from hanse.market.units import US_PER_S, Integers
+from hanse.market.units import Integers
 from hanse.scenarios.draw_crossings import crossing_of, draw_crossings
 from hanse.scenarios.draw_fleet import draw_fleet
+from hanse.scenarios.draw_mishaps import draw_mishaps, draw_outages, failure_terms_of
 from hanse.scenarios.draw_place import geography_of, law_of
 from hanse.scenarios.draw_workload import draw_workload, pick
 from hanse.scenarios.scenario import AUTO_HUB, Scenario
@@ -56,7 +57,7 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
         terms=terms_of(scenario, geography),
         verifier_region=verifier_region,
         sample_instant_us=_draw_sample_instants(scenario, seed),
-        outages=_draw_outages(scenario, seed, geography.n_regions),
+        outages=draw_outages(scenario, seed, geography.n_regions),
         crossing_draws=draw_crossings(
             scenario,
             seed,
@@ -64,6 +65,7 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
             n_stages=workload.n_stages,
             n_buyers=len(workload.buyer_region),
         ),
+        mishaps=draw_mishaps(scenario, seed, n_stages=workload.n_stages, n_nodes=fleet.n_nodes),
     )
 
 
@@ -111,6 +113,7 @@ def terms_of(scenario: Scenario, geography: Geography) -> Terms:
         context_tokens_per_gpu_s=number("crossing.context_tokens_per_gpu_s"),
         approval_person_hours=number("crossing.approval_person_hours"),
         person_usd_per_hour=number("resources.person_usd_per_hour"),
+        failures=failure_terms_of(scenario),
     )
 
 
@@ -122,19 +125,6 @@ def _hub_region(scenario: Scenario, geography: Geography) -> int:
 def _draw_verifier_region(scenario: Scenario, seed: int) -> Integers:
     chance = stream(seed, "verifier.region").random(scenario.count("verification.verifiers"))
     return pick(chance, read_regions().capacity_weight)
-
-
-def _draw_outages(scenario: Scenario, seed: int, n_regions: int) -> Outages:
-    """Draw outages of each region's site as a Poisson process, with exponential lengths."""
-    horizon_s = scenario.number("measurement.horizon_s")
-    expected = scenario.number("control.outages_per_day") * horizon_s / _SECONDS_PER_DAY
-    rng = stream(seed, "control.outages")
-    region = np.repeat(np.arange(n_regions), rng.poisson(expected, n_regions))
-    from_us = np.floor(rng.random(len(region)) * horizon_s * US_PER_S).astype(np.int64)
-    length_s = rng.exponential(scenario.number("control.outage_s"), len(region))
-    order = np.lexsort((from_us, region))
-    until_us = from_us + np.rint(length_s * US_PER_S).astype(np.int64)
-    return Outages(region=region[order], from_us=from_us[order], until_us=until_us[order])
 
 
 def _draw_sample_instants(scenario: Scenario, seed: int) -> Integers:

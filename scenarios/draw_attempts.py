@@ -14,11 +14,22 @@ from hanse.scenarios.streams import stream
 def attempt_shape(scenario: Scenario, n_stages: int) -> tuple[int, int]:
     """Return (n_attempts, n_stages).
 
-    A stage needs 1 + bounces + redos rows; the rows beyond are room for regimes that draw anew
-    when a result is done again.
+    A stage needs 1 + bounces + redos + retries rows; the rows beyond are room for regimes that draw
+    anew when a result is done again.
     """
     bounces, redos = scenario.count("control.bounce_limit"), scenario.count("control.redo_limit")
-    return bounces + 2 * redos + 3, n_stages
+    return bounces + 2 * redos + 3 + retry_rows(scenario), n_stages
+
+
+def can_fail(scenario: Scenario) -> bool:
+    """Say whether clients of this scenario may ever have to try again."""
+    causes = ("call_error_share", "timeout_s", "admission_limit", "breakdowns_per_day")
+    return any(scenario.number(f"failure.{cause}") > 0 for cause in causes)
+
+
+def retry_rows(scenario: Scenario) -> int:
+    """Return how many more draws each stage needs for its retries: none if nothing fails."""
+    return scenario.count("failure.retry_limit") if can_fail(scenario) else 0
 
 
 def draw_coins(scenario: Scenario, seed: int, name: str, *, n_stages: int) -> Floats:

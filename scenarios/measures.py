@@ -16,11 +16,13 @@ from hanse.market.debt_accounts import (
     shown_path,
 )
 from hanse.market.debt_meter import OBLIGATION, RESOURCE
+from hanse.market.failure_counts import FailureCounts, count_failures
 from hanse.market.family_counts import FamilyCounts, count_by_family
 from hanse.market.ledger import Ledger
 from hanse.market.money import ACCOUNTS, KINDS, Postings, post
 from hanse.market.obligations import RECORDED_OBLIGATION, RECORDED_RESOURCE, Obligations
 from hanse.market.occupancy import NONE, Occupancy, U, label_time
+from hanse.market.recovery import recovery_person_hours
 from hanse.market.states import (
     CAUSES,
     LABELS,
@@ -32,6 +34,11 @@ from hanse.market.states import (
 from hanse.market.sync_debt import SyncCost, debt_path, sync_cost
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
 from hanse.market.welfare import Welfare, measure_welfare
+from hanse.scenarios.failure_tables import (
+    failure_measures,
+    failure_table,
+    shared_failure_measures,
+)
 
 SHARED: Final = "(shared)"
 Table = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
@@ -44,6 +51,7 @@ class Measured:
     world: World
     ledger: Ledger
     counts: FamilyCounts
+    failures: FailureCounts
     occupancy: Occupancy
     cost: SyncCost
     welfare: Welfare
@@ -66,6 +74,7 @@ def measure(world: World, ledger: Ledger) -> Measured:
         world=world,
         ledger=ledger,
         counts=count_by_family(ledger, n_families),
+        failures=count_failures(ledger, n_families),
         occupancy=occupancy,
         cost=sync_cost(ledger, occupancy, n_families=n_families),
         welfare=welfare_of(world, ledger, occupancy),
@@ -109,6 +118,7 @@ def tables_of(measured: Measured) -> dict[str, Table]:
         "debt_path": _debt_path(measured),
         "postings": _postings(measured.postings),
         "prices": _prices(measured),
+        "failed_tries": failure_table(measured.failures, measured.families),
     }
 
 
@@ -159,6 +169,7 @@ def _of_family(measured: Measured, family: int) -> Rows:
         ("control_core_s", "core_s"): float(welfare.control_core_s[family]),
         ("joules", "J"): float(welfare.joules[family]),
         **_jobs(measured, family),
+        **failure_measures(measured.failures, family),
         **_debt_of_family(measured, family),
     }
 
@@ -217,8 +228,22 @@ def _shared(measured: Measured) -> Rows:
         ("edges", "edges"): float(ledger.plane["n_edges"].sum()),
         ("clearings_certified", "clearings"): float(ledger.n_certified),
         ("audits", "audits"): float(ledger.n_audits),
+        **shared_failure_measures(measured.failures),
+        ("recovery_person_hours", "person_h"): _recovery_person_hours(measured),
         ("events", "events"): float(ledger.n_events),
     }
+
+
+def _recovery_person_hours(measured: Measured) -> float:
+    outages = measured.world.outages
+    return recovery_person_hours(
+        measured.ledger.plane_region,
+        region=outages.region,
+        from_us=outages.from_us,
+        until_us=outages.until_us,
+        persons=measured.world.terms.failures.recovery_persons,
+        horizon_us=measured.ledger.horizon_us,
+    )
 
 
 def _sync_cost(measured: Measured) -> Table:

@@ -39,6 +39,11 @@ MEASURES: Final[Mapping[str, str]] = {
     "wrong_accepted_share": "share",
     "bounces": "bounces",
     "redos": "redos",
+    "failed_tries": "tries",
+    "failed_by_overload": "tries",
+    "failure_cascades": "tries",
+    "work_amplification": "ratio",
+    "jobs_in_part": "jobs",
     "debt_mean_gpu_s": "gpu_s",
     "debt_mean_core_s": "core_s",
     "debt_mean_usd": "USD",
@@ -60,6 +65,9 @@ SHARED_MEASURES: Final[Mapping[str, str]] = {
     "edges": "edges",
     "clearings_certified": "clearings",
     "audits": "audits",
+    "failure_fingerprints": "fingerprints",
+    "failure_entropy_bits": "bits",
+    "recovery_person_hours": "person_h",
     "events": "events",
 }
 _ENTRIES: Final = ("measure", "family", "regime", "versus")

@@ -9,7 +9,7 @@ from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.regime import Regime, ladder, regimes
-from hanse.market.states import CAUGHT, CHEATED
+from hanse.market.states import CAUGHT, CHEATED, FAILED
 from hanse.market.units import Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.measures import Table, measure, tables_of
@@ -129,6 +129,7 @@ def sign_receipts(world: World, ledger: Ledger) -> Table:
     """Really sign and check the receipts of sampled and of disputed executions."""
     record = ledger.record
     ended = ledger.work[record["end_us"][ledger.work] <= ledger.horizon_us]
+    ended = ended[record["outcome"][ended] != FAILED]
     disputed = record["outcome"][ended] == CAUGHT
     chosen = ended[disputed | world.workload.stage_is_sampled[record["stage"][ended]]]
     tally = _signed(world, ledger, chosen)

@@ -42,6 +42,12 @@ from hanse.scenarios.selftest_checks import (
     floor_ms,
     run_ledger,
 )
+from hanse.scenarios.selftest_failures import (
+    capped_retries,
+    impatience_alone,
+    long_chains,
+    metastable_queue,
+)
 from hanse.scenarios.selftest_queues import (
     clearing_waits,
     general_service_waits,
@@ -98,6 +104,10 @@ def selftest(*, n_jobs: int = 60_000) -> list[Check]:
         *rule_counts(),
         *credential_reuse(),
         *fibre_floors(),
+        *impatience_alone(n_jobs),
+        *metastable_queue(),
+        *long_chains(n_jobs // 40),
+        *capped_retries(n_jobs // 3),
         *same_bytes(),
         *conservation(),
     ]

@@ -32,8 +32,11 @@ ORACLES = {
     "O4": "Little's law",
     "O7": "additive law of crossings",
     "O8": "counts of rules",
+    "O17": "metastable queue",
     "O19": "credential reuse",
     "O20": "fibre floor",
+    "O26": "reliability of long chains",
+    "O27": "capped retries",
     "O32": "determinism and conservation",
 }
 

@@ -120,6 +120,13 @@ def test_a_world_shares_no_array_with_the_next() -> None:
     assert draw_world(SMALL, 3).geography.demand_weight.sum() == pytest.approx(1.0)
 
 
+OUTAGES = {"outages.region", "outages.from_us", "outages.until_us"}
+COINS = {f"workload.attempt_{name}" for name in ("temptation", "audit", "commit", "service")}
+# Retries need further draws, and coins of their own.
+RETRIES = COINS | {"mishaps.attempt_backoff"}
+ERRORS = RETRIES | {"mishaps.attempt_error", "terms.failures.call_error_share"}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "columns"),
     [
@@ -156,8 +163,12 @@ def test_a_world_shares_no_array_with_the_next() -> None:
         (
             "control.outages_per_day",
             100.0,
-            {"outages.region", "outages.from_us", "outages.until_us"},
+            OUTAGES,
         ),
+        ("failure.call_error_share", 0.1, ERRORS),
+        ("failure.timeout_s", 5.0, {"terms.failures.timeout_us"} | RETRIES),
+        ("failure.breaker_failures", 3, {"terms.failures.breaker_failures"}),
+        ("failure.bad_changes_per_day", 100.0, OUTAGES),
         ("control.shards", 9, {"terms.shards"}),
         ("control.peer_regions", 3, {"terms.peer_regions"}),
         ("verification.signed_receipts", 5, {"workload.stage_is_sampled"}),
@@ -202,7 +213,7 @@ def test_nothing_that_draws_a_world_knows_a_regime() -> None:
         for node in ast.walk(tree_of(file))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hanse.market.")
     }
-    facts = {"crossings", "geography", "jurisdictions", "terms", "units"}
+    facts = {"crossings", "failure_terms", "geography", "jurisdictions", "terms", "units"}
     assert imported == {f"hanse.market.{module}" for module in facts}
 
 

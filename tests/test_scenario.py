@@ -99,7 +99,7 @@ def test_a_number_without_evidence_says_that_it_is_assumed() -> None:
 
 def test_parameters_live_in_eight_sections() -> None:
     sections = {key.partition(".")[0] for key in PARAMETERS}
-    worlds = {"fleet", "load", "control", "crossing", "verification", "resources", "law"}
+    worlds = {"fleet", "load", "control", "crossing", "verification", "resources", "law", "failure"}
     assert sections == worlds | {"measurement"}
 
 
@@ -128,6 +128,11 @@ BESIDE: dict[str, dict[str, Value]] = {
     "control.outages_per_day": {"measurement.horizon_s": 86_400.0},
     "control.outage_s": {"control.outages_per_day": 1_000.0},
     "crossing.revocations_per_day": {"measurement.horizon_s": 86_400.0},
+    "failure.breakdowns_per_day": {"measurement.horizon_s": 86_400.0},
+    "failure.breakdown_s": {"failure.breakdowns_per_day": 100.0},
+    "failure.bad_changes_per_day": {"measurement.horizon_s": 86_400.0},
+    "failure.blast_share": {"failure.bad_changes_per_day": 1_000.0},
+    "failure.bad_change_s": {"failure.bad_changes_per_day": 1_000.0},
 }
 
 
