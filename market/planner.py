@@ -207,7 +207,8 @@ def _path_us(facts: Facts) -> Integers:
     n_inputs = np.diff(facts.first_input)
     work_us, tool_us = fact["work_us"].copy(), fact["tool_us"].copy()
     edge_to = np.repeat(np.arange(len(fact)), n_inputs)
-    return earliest_start_us(work_us, tool_us, facts.predecessor, edge_to) + work_us
+    path_us: Integers = earliest_start_us(work_us, tool_us, facts.predecessor, edge_to) + work_us
+    return path_us
 
 
 def _workless_usd(facts: Facts, horizon_us: int) -> float:
