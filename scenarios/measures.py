@@ -32,6 +32,7 @@ from hanse.market.states import (
 from hanse.market.sync_debt import SyncCost, debt_path, sync_cost
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
 from hanse.market.welfare import Welfare, measure_welfare
+from hanse.scenarios.latency import Latency, latency, latency_measures, latency_table
 
 SHARED: Final = "(shared)"
 Table = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
@@ -47,6 +48,7 @@ class Measured:
     occupancy: Occupancy
     cost: SyncCost
     welfare: Welfare
+    latency: Latency
     obligations: Obligations
     debt: tuple[PricedAccount, ...]
     postings: Postings
@@ -69,6 +71,7 @@ def measure(world: World, ledger: Ledger) -> Measured:
         occupancy=occupancy,
         cost=sync_cost(ledger, occupancy, n_families=n_families),
         welfare=welfare_of(world, ledger, occupancy),
+        latency=latency(ledger),
         obligations=shown,
         debt=tuple(
             priced_accounts(
@@ -105,6 +108,7 @@ def tables_of(measured: Measured) -> dict[str, Table]:
         "sync_cost": _sync_cost(measured),
         "occupancy": _occupancy(measured),
         "stage_time": _stage_time(measured),
+        "latency": latency_table(measured.latency, measured.world.workload.family),
         "debt": _debt(measured),
         "debt_path": _debt_path(measured),
         "postings": _postings(measured.postings),
@@ -159,6 +163,7 @@ def _of_family(measured: Measured, family: int) -> Rows:
         ("control_core_s", "core_s"): float(welfare.control_core_s[family]),
         ("joules", "J"): float(welfare.joules[family]),
         **_jobs(measured, family),
+        **latency_measures(measured.latency.of_family(family)),
         **_debt_of_family(measured, family),
     }
 
