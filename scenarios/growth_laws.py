@@ -24,11 +24,13 @@ GROWTH_CLASSES: Final = (
     SATURATING,
 )
 
-_SMALLEST: Final = 1e-9
-_STEPS: Final = 40
+_SMALLEST: Final = 1e-300
+_STEEPEST: Final = 1e100
+_STEPS_MAX: Final = 60
+_IDLE_MAX: Final = 6
+_GAIN: Final = 1e-7
 _NUDGE: Final = 1e-6
 _DAMPING: Final = 1e-2
-_DAMPING_MAX: Final = 1e12
 
 Columns = Callable[[Floats, Floats], Floats]
 
@@ -141,8 +143,8 @@ GROWTH_LAWS: Final = (
         growth_class=EXPONENTIAL,
         n_columns=1,
         columns=_exponential,
-        grid=((0.5,), (1.0,), (2.0,), (4.0,), (8.0,), (16.0,), (32.0,)),
-        low=(0.05,),
+        grid=((1.0,), (2.0,), (4.0,), (8.0,), (16.0,), (32.0,)),
+        low=(1.0,),
         high=(200.0,),
     ),
     GrowthLaw(
@@ -150,8 +152,8 @@ GROWTH_LAWS: Final = (
         growth_class=EXPONENTIAL,
         n_columns=1,
         columns=_stretched,
-        grid=tuple((rate, d) for rate in (1.0, 4.0, 10.0, 24.0) for d in (0.4, 0.7)),
-        low=(0.05, 0.2),
+        grid=tuple((rate, d) for rate in (2.0, 4.0, 10.0, 24.0) for d in (0.5, 0.75)),
+        low=(2.0, 0.4),
         high=(200.0, 1.0),
     ),
     GrowthLaw(
@@ -159,9 +161,9 @@ GROWTH_LAWS: Final = (
         growth_class=HYPERBOLIC,
         n_columns=1,
         columns=_hyperbolic,
-        grid=((0.01,), (0.03,), (0.1,), (0.3,), (1.0,), (4.0,)),
+        grid=((0.01,), (0.03,), (0.1,), (0.3,), (1.0,)),
         low=(1e-4,),
-        high=(10.0,),
+        high=(1.0,),
     ),
     GrowthLaw(
         name="logistic",
@@ -169,11 +171,29 @@ GROWTH_LAWS: Final = (
         n_columns=1,
         columns=_logistic,
         grid=tuple((middle, slope) for middle in (0.25, 0.5, 0.75) for slope in (5.0, 12.0, 30.0)),
-        low=(0.0, 0.5),
+        low=(0.0, 4.0),
         high=(1.0, 200.0),
     ),
 )
-"""Every law has an offset, and grows; the pole of the hyperbola lies beyond the largest x."""
+"""Every law has an offset. A curve that is nearly straight over the range is a straight line: an
+exponential grows by a factor of e at least, from the smallest share of the axis to the largest x, a
+hyperbola has its pole beyond the largest x and below its double, a logistic curve bends within."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelMeans:
+    """What is known of samples at each level: as much as their likelihood depends on.
+
+    Attributes
+    ----------
+    mean_log, weight : shape (n, n_levels), mean logarithm of the response, and of how many values;
+        a level of weight 0 does not count.
+    within : shape (n,), squares of the logarithms about their level means.
+    """
+
+    mean_log: Floats
+    weight: Floats
+    within: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,16 +211,9 @@ class Fits:
     squares: Floats
 
 
-def fit_law(law: GrowthLaw, x: Floats, mean_log: Floats, weight: Floats) -> Fits:
-    """Fit a law by maximum likelihood to level means of the logarithm of the response.
-
-    Parameters
-    ----------
-    x : shape (n_levels,), above 0.
-    mean_log, weight : shape (n, n_levels); a level of weight 0 does not count.
-    """
-    theta = _start(law, x, mean_log, weight)
-    return _descend(law, x, theta=theta, mean_log=mean_log, weight=weight)
+def fit_law(law: GrowthLaw, x: Floats, sample: LevelMeans) -> Fits:
+    """Fit a law by maximum likelihood, to all samples at once."""
+    return _descend(law, x, sample=sample, theta=_start(law, x, sample))
 
 
 def log_mean(law: GrowthLaw, x: Floats, theta: Floats) -> Floats:
@@ -209,62 +222,74 @@ def log_mean(law: GrowthLaw, x: Floats, theta: Floats) -> Floats:
     return logged
 
 
-def _start(law: GrowthLaw, x: Floats, mean_log: Floats, weight: Floats) -> Floats:
+def _start(law: GrowthLaw, x: Floats, sample: LevelMeans) -> Floats:
     """Return the best of the starts, coefficients by least squares of relative errors."""
-    n = len(mean_log)
+    n, root = len(sample.mean_log), np.sqrt(sample.weight)
     best, least = np.zeros((n, law.n_parameters)), np.full(n, np.inf)
-    level = np.exp(mean_log)
-    scale = np.sqrt(weight) / level
+    scale = root * np.exp(-sample.mean_log)
     for shape in law.grid:
         columns = law.columns(x, np.array([shape]))[0]
         design = np.concatenate([np.ones((len(x), 1)), columns], axis=1)
-        scaled = design[None] * scale[:, :, None]
-        gram = scaled.transpose(0, 2, 1) @ scaled
-        gram += 1e-10 * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(design.shape[1])
-        right = scaled.transpose(0, 2, 1) @ np.sqrt(weight)[:, :, None]
-        coefficient = np.linalg.solve(gram, right)[..., 0]
+        coefficient = _solved(design[None] * scale[:, :, None], root, damping=np.full(n, 1e-9))
         theta = np.concatenate([coefficient, np.tile(shape, (n, 1))], axis=1)
-        squares = _squares(law, x, theta, mean_log, weight)
+        squares = _squares(law, x, theta=theta, sample=sample)
         is_better = squares < least
         best[is_better], least[is_better] = theta[is_better], squares[is_better]
     return best
 
 
-def _squares(law: GrowthLaw, x: Floats, theta: Floats, mean_log: Floats, weight: Floats) -> Floats:
-    total: Floats = (weight * (mean_log - log_mean(law, x, theta)) ** 2).sum(axis=1)
+def _solved(slope: Floats, target: Floats, *, damping: Floats) -> Floats:
+    """Solve damped least squares, columns brought to one length first: they may differ by much."""
+    length = np.maximum(np.sqrt((slope**2).sum(axis=1, keepdims=True)), _SMALLEST)
+    even = slope / length
+    gram = even.transpose(0, 2, 1) @ even
+    gram += damping[:, None, None] * np.eye(gram.shape[1])
+    found = np.linalg.solve(gram, even.transpose(0, 2, 1) @ target[:, :, None])
+    solution: Floats = found[..., 0] / length[:, 0]
+    return solution
+
+
+def _squares(law: GrowthLaw, x: Floats, *, theta: Floats, sample: LevelMeans) -> Floats:
+    miss = sample.mean_log - log_mean(law, x, theta)
+    total: Floats = (sample.weight * miss**2).sum(axis=1)
     return total
 
 
-def _descend(law: GrowthLaw, x: Floats, *, theta: Floats, mean_log: Floats, weight: Floats) -> Fits:
+def _descend(law: GrowthLaw, x: Floats, *, sample: LevelMeans, theta: Floats) -> Fits:
     """Descend by the method of Levenberg and Marquardt, all samples at once."""
     n_linear = 1 + law.n_columns
     low = np.array([-np.inf] * n_linear + list(law.low))
     high = np.array([np.inf] * n_linear + list(law.high))
-    squares = _squares(law, x, theta, mean_log, weight)
+    root = np.sqrt(sample.weight)
+    squares = _squares(law, x, theta=theta, sample=sample)
     damping = np.full(len(theta), _DAMPING)
-    for _ in range(_STEPS):
-        slope = _slopes(law, x, theta) * np.sqrt(weight)[:, :, None]
-        miss = (mean_log - log_mean(law, x, theta)) * np.sqrt(weight)
-        gram = slope.transpose(0, 2, 1) @ slope
-        ridge = np.einsum("nii->ni", gram) + _SMALLEST
-        gram[:, range(gram.shape[1]), range(gram.shape[1])] += damping[:, None] * ridge
-        step = np.linalg.solve(gram, slope.transpose(0, 2, 1) @ miss[:, :, None])[..., 0]
-        tried = np.clip(theta + step, low, high)
-        found = _squares(law, x, tried, mean_log, weight)
+    n_idle = 0
+    for _ in range(_STEPS_MAX):
+        slope = _slopes(law, x, theta) * root[:, :, None]
+        miss = (sample.mean_log - log_mean(law, x, theta)) * root
+        tried = np.clip(theta + _solved(slope, miss, damping=damping), low, high)
+        found = _squares(law, x, theta=tried, sample=sample)
         is_better = found < squares
+        n_idle = 0 if (found < squares * (1.0 - _GAIN)).any() else n_idle + 1
         theta = np.where(is_better[:, None], tried, theta)
         squares = np.where(is_better, found, squares)
-        damping = np.clip(np.where(is_better, damping / 5.0, damping * 4.0), 1e-12, _DAMPING_MAX)
+        damping = np.clip(np.where(is_better, damping / 5.0, damping * 4.0), 1e-9, 1e9)
+        if n_idle == _IDLE_MAX:
+            break
     return Fits(law=law, theta=theta, squares=squares)
 
 
 def _slopes(law: GrowthLaw, x: Floats, theta: Floats) -> Floats:
-    """Differentiate the logarithm of the mean by each parameter, by differences."""
-    here = log_mean(law, x, theta)
-    slopes = np.zeros((*here.shape, theta.shape[1]))
-    for k in range(theta.shape[1]):
-        nudge = _NUDGE * np.maximum(np.abs(theta[:, k]), 1e-3)
+    """Differentiate the logarithm of the mean by each parameter; by shapes through differences."""
+    n_linear = 1 + law.n_columns
+    columns = law.columns(x, theta[:, n_linear:])
+    mean = np.maximum(law.mean(x, theta), _SMALLEST)
+    slopes = np.ones((*mean.shape, theta.shape[1]))
+    slopes[:, :, 1:n_linear] = columns
+    for k in range(n_linear, theta.shape[1]):
+        nudge = _NUDGE * (np.abs(theta[:, k]) + 1e-3)
         moved = theta.copy()
         moved[:, k] += nudge
-        slopes[:, :, k] = (log_mean(law, x, moved) - here) / nudge[:, None]
-    return slopes
+        slopes[:, :, k] = (law.mean(x, moved) - law.mean(x, theta)) / nudge[:, None]
+    bounded: Floats = np.clip(slopes / mean[:, :, None], -_STEEPEST, _STEEPEST)
+    return bounded

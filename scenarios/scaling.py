@@ -5,7 +5,7 @@ corrected criterion of Akaike, and extrapolates no worse than the runner-up; oth
 "undetermined". See docs/how-to/say-how-a-cost-grows.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,15 +14,16 @@ from scipy import stats
 
 from hanse.market.units import Floats, Integers
 from hanse.scenarios.growth_laws import (
-    EXPONENTIAL,
+    FLAT,
     GROWTH_CLASSES,
     GROWTH_LAWS,
-    HYPERBOLIC,
     Fits,
     GrowthLaw,
+    LevelMeans,
     fit_law,
     log_mean,
 )
+from hanse.scenarios.inference import equivalence
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.streams import stream
 
@@ -31,6 +32,8 @@ WIN_SHARE: Final = 0.95
 """Of the bootstrap samples, how many a class must win to be declared."""
 MARGIN_AICC: Final = 10.0
 """By how much the best law of a class must beat the best of any other."""
+SMALLEST_ELASTICITY: Final = 0.1
+"""What an elasticity must exceed to be of interest."""
 FITTED_SHARE: Final = 0.6
 """Of the levels, which lower part is fitted to foretell the upper part."""
 RESAMPLES: Final = 2_000
@@ -50,8 +53,8 @@ class Responses:
     x: Floats
     log_response: Floats
 
-    def samples(self, times: Integers) -> tuple[Floats, Floats, Floats]:
-        """Return level means, weights and squares within levels of samples of seeds.
+    def samples(self, times: Integers) -> LevelMeans:
+        """Return what is known of samples of seeds.
 
         Parameters
         ----------
@@ -63,7 +66,7 @@ class Responses:
         total, square = times @ value.T, times @ (value**2).T
         mean: Floats = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
         within: Floats = (square - weight * mean**2).sum(axis=1)
-        return mean, weight, np.maximum(within, 0.0)
+        return LevelMeans(mean_log=mean, weight=weight, within=np.maximum(within, 0.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +133,10 @@ def growth(
     times = rng.multinomial(n_seeds, np.full(n_seeds, 1.0 / n_seeds), size=resamples)
     won = winners(of, laws, times)
     share = pd.Series(won).value_counts(normalize=True).reindex(GROWTH_CLASSES).fillna(0.0)
-    reason = _doubt(frame, leader, float(share[leader]))
+    reason = "" if is_flat(of) else _doubt(frame, leader, float(share[leader]))
+    declared = FLAT if is_flat(of) else leader
     return Growth(
-        verdict=leader if not reason else UNDETERMINED,
+        verdict=declared if not reason else UNDETERMINED,
         leader=leader,
         reason=reason,
         laws=frame,
@@ -142,31 +146,28 @@ def growth(
 
 def winners(of: Responses, laws: tuple[GrowthLaw, ...], times: Integers) -> list[str]:
     """Return the class of the best law in each sample of seeds."""
-    mean, weight, within = of.samples(times)
-    score = np.stack(
-        [_aicc(fit_law(law, of.x, mean, weight), weight.sum(axis=1), within) for law in laws]
-    )
+    sample = of.samples(times)
+    score = np.stack([_aicc(fit_law(law, of.x, sample), sample) for law in laws])
     return [laws[k].growth_class for k in score.argmin(axis=0)]
 
 
 def law_table(of: Responses, laws: tuple[GrowthLaw, ...] = GROWTH_LAWS) -> pd.DataFrame:
     """Fit every law to all seeds, and test it on levels that it has not seen."""
     whole = np.ones((1, of.log_response.shape[1]), np.int64)
-    mean, weight, within = of.samples(whole)
-    n = weight.sum(axis=1)
+    sample = of.samples(whole)
     rows = []
     for law in laws:
-        fits = fit_law(law, of.x, mean, weight)
-        aicc = float(_aicc(fits, n, within)[0])
+        fits = fit_law(law, of.x, sample)
+        aicc = float(_aicc(fits, sample)[0])
         rows.append(
             {
                 "law": law.name,
                 "growth_class": law.growth_class,
                 "n_parameters": law.n_parameters,
                 "aicc": aicc,
-                "bic": float(_bic(fits, n, within)[0]),
-                "left_out_error": left_out_error(law, of.x, mean, weight),
-                "foretold_error": foretold_error(law, of.x, mean, weight),
+                "bic": float(_bic(fits, sample)[0]),
+                "left_out_error": left_out_error(law, of.x, sample),
+                "foretold_error": foretold_error(law, of.x, sample),
                 "fit": _told(fits, of.x),
             }
         )
@@ -175,16 +176,17 @@ def law_table(of: Responses, laws: tuple[GrowthLaw, ...] = GROWTH_LAWS) -> pd.Da
     return frame
 
 
-def left_out_error(law: GrowthLaw, x: Floats, mean: Floats, weight: Floats) -> float:
+def left_out_error(law: GrowthLaw, x: Floats, sample: LevelMeans) -> float:
     """Return the root mean square error of the logarithm at levels left out one at a time."""
-    without = weight * (1.0 - np.eye(len(x)))
-    repeated = np.repeat(mean, len(x), axis=0)
-    theta = fit_law(law, x, repeated, without).theta
-    miss = np.diag(repeated - log_mean(law, x, theta))
+    weight = sample.weight * (1.0 - np.eye(len(x)))
+    mean_log = np.repeat(sample.mean_log, len(x), axis=0)
+    within = np.repeat(sample.within, len(x))
+    fits = fit_law(law, x, LevelMeans(mean_log=mean_log, weight=weight, within=within))
+    miss = np.diag(mean_log - log_mean(law, x, fits.theta))
     return float(np.sqrt((miss**2).mean()))
 
 
-def foretold_error(law: GrowthLaw, x: Floats, mean: Floats, weight: Floats) -> float:
+def foretold_error(law: GrowthLaw, x: Floats, sample: LevelMeans) -> float:
     """Return the root mean square error at the upper levels of what is fitted to the lower ones.
 
     Infinite where the lower levels are fewer than the law's parameters.
@@ -192,26 +194,27 @@ def foretold_error(law: GrowthLaw, x: Floats, mean: Floats, weight: Floats) -> f
     n_lower = int(np.ceil(FITTED_SHARE * len(x)))
     if n_lower < law.n_parameters or n_lower == len(x):
         return float("inf")
-    lower = weight * (np.arange(len(x)) < n_lower)
-    theta = fit_law(law, x, mean, lower).theta
-    miss = (mean - log_mean(law, x, theta))[0, n_lower:]
+    lower = replace(sample, weight=sample.weight * (np.arange(len(x)) < n_lower))
+    theta = fit_law(law, x, lower).theta
+    miss = (sample.mean_log - log_mean(law, x, theta))[0, n_lower:]
     return float(np.sqrt((miss**2).mean()))
 
 
-def naive_class(of: Responses) -> str:
-    """Return what comparing R2 of straight lines on three scales would have said; never use it.
+def is_flat(of: Responses) -> bool:
+    """Say whether the elasticity is shown to lie within the smallest that is of interest.
 
-    It stands here as what the recipe is measured against: without an offset nearly everything
-    convex is called exponential.
+    A law with fewer parameters can never be ahead by the margin of one that contains it, so that
+    flatness is shown by equivalence, one elasticity per seed.
     """
-    mean = np.nanmean(of.log_response, axis=1)
-    scores = {
-        "polynomial": stats.linregress(np.log(of.x), mean).rvalue ** 2,
-        EXPONENTIAL: stats.linregress(of.x, mean).rvalue ** 2,
-    }
-    if (np.exp(-mean) > 0).all():
-        scores[HYPERBOLIC] = stats.linregress(of.x, np.exp(-mean)).rvalue ** 2
-    return max(scores, key=lambda name: scores[name])
+    log_x = np.log(of.x)
+    slopes = [
+        stats.linregress(log_x[known], one[known]).slope
+        for one in of.log_response.T
+        if (known := ~np.isnan(one)).sum() > 1
+    ]
+    if len(slopes) < 2:
+        return False
+    return equivalence(np.array(slopes), margin=SMALLEST_ELASTICITY).is_shown()
 
 
 def local_slopes(of: Responses, *, confidence: float = 0.95) -> pd.DataFrame:
@@ -238,22 +241,22 @@ def local_slopes(of: Responses, *, confidence: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _aicc(fits: Fits, n: Floats, within: Floats) -> Floats:
-    k = fits.law.n_parameters + 1
+def _aicc(fits: Fits, sample: LevelMeans) -> Floats:
+    n, k = sample.weight.sum(axis=1), fits.law.n_parameters + 1
     room = np.maximum(n - k - 1, 1e-9)
-    score: Floats = n * np.log(_variance(fits, n, within)) + 2 * k + 2 * k * (k + 1) / room
+    score: Floats = n * np.log(_variance(fits, sample)) + 2 * k + 2 * k * (k + 1) / room
     return score
 
 
-def _bic(fits: Fits, n: Floats, within: Floats) -> Floats:
-    k = fits.law.n_parameters + 1
-    score: Floats = n * np.log(_variance(fits, n, within)) + k * np.log(n)
+def _bic(fits: Fits, sample: LevelMeans) -> Floats:
+    n, k = sample.weight.sum(axis=1), fits.law.n_parameters + 1
+    score: Floats = n * np.log(_variance(fits, sample)) + k * np.log(n)
     return score
 
 
-def _variance(fits: Fits, n: Floats, within: Floats) -> Floats:
-    variance: Floats = np.maximum((fits.squares + within) / n, 1e-24)
-    return variance
+def _variance(fits: Fits, sample: LevelMeans) -> Floats:
+    mean: Floats = (fits.squares + sample.within) / sample.weight.sum(axis=1)
+    return np.maximum(mean, 1e-24)
 
 
 def _doubt(frame: pd.DataFrame, leader: str, win_share: float) -> str:

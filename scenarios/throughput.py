@@ -101,18 +101,19 @@ def fit_scalability(n: Floats, throughput: Floats, *, confidence: float = 0.95) 
     )
     simple, _ = _fit(n, throughput, with_coherence=False)
     peak = peak_servers(contention.value, coherence.value)
-    top = float("inf") if np.isinf(peak) else float(_law(np.array([peak]), *found)[0])
+    top = float("inf") if np.isinf(peak) else float(_law(np.array([peak]), found)[0])
     return Scalability(
         rate=rate,
         contention=contention,
         coherence=coherence,
         peak=peak,
         peak_throughput=top,
-        delta_aicc=_aicc(n, throughput, (*simple, 0.0), k=3) - _aicc(n, throughput, found, k=4),
+        delta_aicc=_aicc(n, throughput, simple, k=3) - _aicc(n, throughput, found, k=4),
     )
 
 
-def _law(n: Floats, rate: float, contention: float, coherence: float) -> Floats:
+def _law(n: Floats, free: Floats) -> Floats:
+    rate, contention, coherence = np.append(free, 0.0)[:3]
     return scalability(n, rate=rate, contention=contention, coherence=coherence)
 
 
@@ -122,8 +123,7 @@ def _fit(n: Floats, throughput: Floats, *, with_coherence: bool) -> tuple[Floats
     start = (float((throughput / n).max()), 0.01, 1e-4)[:n_free]
 
     def logged(servers: Floats, *free: float) -> Floats:
-        through = _law(servers, *(*free, 0.0)[:3])
-        return np.asarray(np.log(through))
+        return np.asarray(np.log(_law(servers, np.array(free))))
 
     found, spread = optimize.curve_fit(
         logged,
@@ -136,9 +136,8 @@ def _fit(n: Floats, throughput: Floats, *, with_coherence: bool) -> tuple[Floats
     return found, spread
 
 
-def _aicc(n: Floats, throughput: Floats, found: tuple[float, ...] | Floats, *, k: int) -> float:
-    rate, contention, coherence = found
-    miss = np.log(throughput) - np.log(_law(n, rate, contention, coherence))
+def _aicc(n: Floats, throughput: Floats, found: Floats, *, k: int) -> float:
+    miss = np.log(throughput) - np.log(_law(n, found))
     size = len(n)
     fit = size * np.log(max(float((miss**2).mean()), 1e-24))
     return float(fit + 2 * k + 2 * k * (k + 1) / max(size - k - 1, 1e-9))

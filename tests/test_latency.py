@@ -1,4 +1,4 @@
-"""Latency: parts that sum to the whole, critical paths by hand, and shares whose answer is known."""
+"""Latency: parts that sum to the whole, critical paths by hand, shares that paper knows."""
 
 from dataclasses import replace
 
@@ -195,8 +195,8 @@ def test_work_that_was_lost_is_retry_and_not_payload() -> None:
     )
     world = with_luck(with_audits(world), temptation=[[0.0, 1.0]], audit=[[0.0, 1.0]])
     found = latency_of(world, AUDITED)
-    # The first stage runs from 1 s to 8 s and is audited until 15 s; from 8 s the second runs on
-    # what is wrong. At 15 s both are lost; the first is done anew until 22 s, the second until 42 s.
+    # The first stage runs from 1 s to 8 s and is audited until 15 s; from 8 s on the second works
+    # on what is wrong. At 15 s both are lost; they are done anew until 22 s, and until 42 s.
     assert found.total_us.tolist() == [41 * US_PER_S]
     assert found.part_us[0, PAYLOAD] == (7 + 20) * US_PER_S
     assert found.part_us[0, RETRY] == (7 + 7) * US_PER_S
