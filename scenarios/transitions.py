@@ -4,12 +4,14 @@ A transition is logistic in the axis: its location is where the share is one hal
 distance over which the share goes from 90 to 10 per cent, 2 ln 9 = 4.394 over the slope.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import statsmodels.api as sm
 from scipy import stats
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from hanse.market.units import Floats
 from hanse.scenarios.parameters import ScenarioError
@@ -54,7 +56,7 @@ class Transition:
 def fit_transition(x: Floats, share: Floats, *, confidence: float = CONFIDENCE) -> Transition:
     """Fit a logistic curve to shares between 0 and 1, or to what is 0 or 1, by statsmodels.
 
-    Errors are quasi-binomial, intervals by the delta method.
+    Errors are binomial, quasi-binomial of shares between 0 and 1; intervals by the delta method.
 
     Raises
     ------
@@ -71,7 +73,10 @@ def fit_transition(x: Floats, share: Floats, *, confidence: float = CONFIDENCE) 
         return gap
     middle, spread = float(x.mean()), float(x.std())
     model = sm.GLM(share, sm.add_constant((x - middle) / spread), family=sm.families.Binomial())
-    fitted = model.fit(scale="X2")
+    with warnings.catch_warnings():
+        # Shares may lie on a logistic curve exactly; what is 0 or 1 and separated is out by now.
+        warnings.simplefilter("ignore", PerfectSeparationWarning)
+        fitted = model.fit(scale=1.0 if np.isin(share, (0.0, 1.0)).all() else "X2")
     start, slope = (float(value) for value in fitted.params)
     covariance = np.asarray(fitted.cov_params())
     quantile = float(stats.norm.ppf((1.0 + confidence) / 2.0))
