@@ -1,0 +1,102 @@
+"""Induced demand: when quicker steps make slower tasks, on paper and through the engine."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hanse.agents.world import World
+from hanse.market.units import US_PER_S
+from hanse.scenarios.induced_demand import (
+    is_paradox,
+    slope_of_task,
+    steps_of,
+    task_s,
+    whole_steps,
+)
+from hanse.scenarios.latency import latency
+from hanse.scenarios.oracle_worlds import plain_workload, plain_world
+from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
+
+CASES = [
+    (inference_s, coordination_s, elasticity)
+    for inference_s, coordination_s in ((1.0, 1.0), (0.3, 0.7), (2.0, 0.5), (0.05, 2.0))
+    for elasticity in (0.0, 0.2, 0.45, 0.9, 1.5)
+]
+
+
+@pytest.mark.parametrize(("inference_s", "coordination_s", "elasticity"), CASES)
+def test_o14_quicker_inference_makes_slower_tasks_iff_elasticity_exceeds_its_share(
+    inference_s: float, coordination_s: float, elasticity: float
+) -> None:
+    def task(each_s: float) -> float:
+        return float(
+            task_s(
+                np.array(each_s),
+                np.array(coordination_s),
+                n0=10.0,
+                at_s=1.0,
+                elasticity=elasticity,
+            )
+        )
+
+    step = 1e-6 * inference_s
+    numeric = (task(inference_s + step) - task(inference_s - step)) / (2 * step)
+    exact = float(
+        slope_of_task(
+            np.array(inference_s),
+            np.array(coordination_s),
+            n0=10.0,
+            at_s=1.0,
+            elasticity=elasticity,
+        )
+    )
+    assert exact == pytest.approx(numeric, rel=1e-6, abs=1e-6)
+    slows = elasticity > inference_s / (inference_s + coordination_s)
+    assert (exact < 0) is slows
+    assert is_paradox(inference_s, coordination_s, elasticity=elasticity) is slows
+
+
+def test_an_elasticity_of_one_keeps_the_inference_of_a_task() -> None:
+    each_s = np.array([2.0, 1.0, 0.5])
+    steps = steps_of(np.array(8.0), each_s, at_s=1.0, elasticity=1.0)
+    assert (steps * each_s).tolist() == [8.0, 8.0, 8.0]
+
+
+def test_whole_steps_stay_as_they_were_without_elasticity_and_within_bounds() -> None:
+    n0 = np.array([1, 2, 5, 40])
+    assert whole_steps(n0, speed_up=10.0, elasticity=0.0, most=50).tolist() == n0.tolist()
+    assert whole_steps(n0, speed_up=1.0, elasticity=2.0, most=50).tolist() == n0.tolist()
+    assert whole_steps(n0, speed_up=4.0, elasticity=0.5, most=50).tolist() == [2, 4, 10, 50]
+    assert whole_steps(n0, speed_up=0.01, elasticity=1.0, most=50).tolist() == [1, 1, 1, 1]
+
+
+def chain_of(inference_s: float, tool_s: float, elasticity: float) -> World:
+    """Cut one task into whole steps, each of which is followed by a tool."""
+    n0 = np.array([20])
+    n = int(whole_steps(n0, speed_up=1.0 / inference_s, elasticity=elasticity, most=10_000)[0])
+    work_us = np.full(n, round(inference_s * US_PER_S))
+    workload = plain_workload(
+        np.array([US_PER_S]), work_us, stage_job=np.zeros(n, np.int64), value_usd=1e9
+    )
+    tool_us = np.full(n, round(tool_s * US_PER_S))
+    tool_us[0] = 0
+    workload = replace(workload, stage_tool_us=tool_us)
+    return plain_world(workload, n_nodes=1, horizon_us=10_000 * US_PER_S)
+
+
+@pytest.mark.parametrize("elasticity", [0.0, 0.25, 0.75, 1.25])
+@pytest.mark.parametrize("tool_s", [1.0, 3.0])
+def test_o14_the_engine_shows_the_paradox_on_the_side_that_paper_says(
+    elasticity: float, tool_s: float
+) -> None:
+    # Each step takes 1 s or half of it; the share of inference is 1 / (1 + tool) at 1 s.
+    took_s, shares = [], []
+    for inference_s in (1.0, 0.5):
+        found = latency(run_ledger(chain_of(inference_s, tool_s, elasticity), ON_ARRIVAL))
+        took_s.append(found.total_us[0] / US_PER_S)
+        shares.append(found.coordination_share(with_tools=True))
+    # Over a whole halving the mean share counts: T falls iff 2^e (1/2 + tool) < 1 + tool.
+    expected = 2.0**elasticity * (0.5 + tool_s) > 1.0 + tool_s
+    assert bool(took_s[1] > took_s[0]) is expected
+    assert shares[1] > shares[0]
