@@ -23,7 +23,7 @@ from hanse.scenarios.growth_laws import (
     fit_law,
     log_mean,
 )
-from hanse.scenarios.inference import equivalence
+from hanse.scenarios.inference import Equivalence, bca_interval, equivalence
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.streams import stream
 
@@ -206,15 +206,61 @@ def is_flat(of: Responses) -> bool:
     A law with fewer parameters can never be ahead by the margin of one that contains it, so that
     flatness is shown by equivalence, one elasticity per seed.
     """
+    slopes = elasticities(of)
+    if len(slopes) < 2:
+        return False
+    return equivalence(slopes, margin=SMALLEST_ELASTICITY).is_shown()
+
+
+def elasticities(of: Responses) -> Floats:
+    """Return one elasticity per seed over the whole range, by least squares of logarithms."""
     log_x = np.log(of.x)
     slopes = [
         stats.linregress(log_x[known], one[known]).slope
         for one in of.log_response.T
         if (known := ~np.isnan(one)).sum() > 1
     ]
-    if len(slopes) < 2:
-        return False
-    return equivalence(np.array(slopes), margin=SMALLEST_ELASTICITY).is_shown()
+    return np.array(slopes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlopeDifference:
+    """How much steeper one response grows than another on the same seeds.
+
+    Attributes
+    ----------
+    mean, low, high : of the paired difference of elasticities, with its BCa interval; NaN ends of
+        fewer than ten seeds.
+    equivalence : of the two, within the smallest elasticity that is of interest.
+    """
+
+    mean: float
+    low: float
+    high: float
+    equivalence: Equivalence
+
+
+def slope_difference(one: Responses, other: Responses, *, seed: int = 0) -> SlopeDifference:
+    """Set the elasticity of one response against that of another, seed by seed.
+
+    Raises
+    ------
+    ScenarioError
+        If they have not the same levels and as many seeds.
+    """
+    if one.log_response.shape != other.log_response.shape or (one.x != other.x).any():
+        raise ScenarioError(
+            f"slopes are paired on the same levels and seeds, got {one.log_response.shape} and "
+            f"{other.log_response.shape}"
+        )
+    apart = elasticities(one) - elasticities(other)
+    bounds = bca_interval(apart[None, :], seed=seed)
+    return SlopeDifference(
+        mean=float(apart.mean()),
+        low=float(bounds.low[0]),
+        high=float(bounds.high[0]),
+        equivalence=equivalence(apart, margin=SMALLEST_ELASTICITY),
+    )
 
 
 def local_slopes(of: Responses, *, confidence: float = 0.95) -> pd.DataFrame:
