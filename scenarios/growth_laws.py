@@ -84,11 +84,13 @@ def _none(x: Floats, shape: Floats) -> Floats:
 
 def _share(x: Floats) -> Floats:
     """Return x over its largest value, ready to meet shape numbers."""
-    return x[None, :, None] / x.max()
+    share: Floats = x[None, :, None] / x.max()
+    return share
 
 
 def _power(x: Floats, shape: Floats) -> Floats:
-    return _share(x) ** shape[:, None, :1]
+    raised: Floats = _share(x) ** shape[:, None, :1]
+    return raised
 
 
 def _exponential(x: Floats, shape: Floats) -> Floats:

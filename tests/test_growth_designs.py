@@ -1,5 +1,7 @@
 """Designs and pictures of growth and boundaries: what grows with what, and what a picture says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 from hanse.market.regime import ladder
 from hanse.scenarios.boundary import Answer, Start, find_edge
 from hanse.scenarios.boundary_figures import draw_boundary_map, draw_branches
+from hanse.scenarios.cli import main
 from hanse.scenarios.designs import design_of_rows
 from hanse.scenarios.experiment import compare
 from hanse.scenarios.figures import rung_titles
@@ -26,7 +29,7 @@ from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.scaling import Responses, growth, slope_difference
 from hanse.scenarios.streams import stream
 from hanse.scenarios.sweep import sweep
-from tests.small_runs import tiny
+from tests.small_runs import TINY, tiny
 
 
 def texts(figure: Figure) -> str:
@@ -132,3 +135,41 @@ def test_pictures_of_boundaries_name_the_area_and_draw_an_edge_per_start() -> No
     drawn = texts(draw_boundary_map(edges, along="delay, s", axis="load"))
     assert "edge from an empty start" in drawn
     assert "edge from an overloaded start" in drawn
+
+
+def test_the_command_line_finds_a_boundary(capsys: pytest.CaptureFixture[str]) -> None:
+    sets = [f"--set={setting}" for setting in TINY if "model_calls" not in setting]
+    asked = ["--axis", "load.model_calls", "--low", "20", "--high", "4000", "--tolerance", "1000"]
+    assert main(["boundary", "slack", *sets, *asked, "--seeds", "2", "--pulse", "60"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("slack, central: where it ceases to be executable along load.model")
+    assert [line.split()[0] for line in lines[3:]] == ["empty", "overloaded"]
+    assert main(["boundary", "slack", *asked, "--regime", "centrl"]) == 2
+    assert "did you mean 'central'?" in capsys.readouterr().err
+
+
+def test_the_command_line_says_how_a_measure_grows(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    sizes = "load.model_calls=20,40,80,160"
+    sets = [f"--set={setting}" for setting in TINY if "model_calls" not in setting]
+    swept = [
+        "sweep",
+        "baseline",
+        *sets,
+        f"--set={sizes}",
+        "--seeds",
+        "2",
+        "-o",
+        str(tmp_path / "s"),
+    ]
+    assert main([*swept, "--regime", "central", "--no-progress"]) == 0
+    capsys.readouterr()
+    asked = ["growth", str(tmp_path / "s"), "--axis", "load.model_calls"]
+    assert main([*asked, "--measure", "jobs"]) == 0
+    head, _, names, row = capsys.readouterr().out.splitlines()
+    assert head == "jobs of model_call along load.model_calls, 4 levels"
+    assert names.split()[:2] == ["regime", "growth"]
+    assert row.split()[:2] == ["central", "undetermined"]
+    assert main([*asked[:2], "--axis", "load.model_cals"]) == 2
+    assert "was not swept" in capsys.readouterr().err
