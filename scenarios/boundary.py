@@ -20,7 +20,7 @@ from hanse.scenarios.draw import draw_world
 from hanse.scenarios.parameters import ScenarioError, parameter
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.selftest_checks import run_ledger
-from hanse.scenarios.transitions import Transition, of_thresholds
+from hanse.scenarios.transitions import Transition, of_thresholds, resolved
 from hanse.scenarios.unfinished_work import WorkPath, work_path
 
 GROWTH_MAX: Final = 0.01
@@ -146,10 +146,9 @@ def find_edge(
     thresholds = pd.DataFrame(rows)
     turned = thresholds["threshold"].dropna()
     falls = thresholds.loc[turned.index, "is_executable_low"]
+    found = of_thresholds(turned.to_numpy(dtype=float), is_falling=bool(falls.all()))
     return Edge(
-        transition=of_thresholds(turned.to_numpy(dtype=float), is_falling=bool(falls.all()))
-        if len(turned)
-        else None,
+        transition=resolved(found, tolerance) if len(turned) else None,
         thresholds=thresholds,
         runs=pd.DataFrame(runs),
     )

@@ -201,6 +201,13 @@ def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
         "--pulse", type=float, default=0.0, metavar="S", help="overload to find back from, seconds"
     )
 
+    boundary.add_argument(
+        "--payload-min", type=float, metavar="SHARE", help="least payload rate; default: 0.05"
+    )
+    boundary.add_argument(
+        "--growth-max", type=float, metavar="SHARE", help="most growth of work; default: 0.01"
+    )
+
     growth = commands.add_parser("growth", help="say how a measure grows along a swept parameter")
     growth.add_argument("directory", type=Path, help="what `hanse sweep` wrote")
     growth.add_argument("--axis", required=True, metavar="KEY", help="a parameter that was swept")

@@ -4,10 +4,18 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from hanse.market.regime import regimes
-from hanse.scenarios.boundary import Edge, Start, asking, find_edge
+from hanse.scenarios.boundary import (
+    GROWTH_MAX,
+    PAYLOAD_MIN,
+    Edge,
+    Start,
+    asking,
+    find_edge,
+)
 from hanse.scenarios.command_runs import CommandError, compile_engine
 from hanse.scenarios.load_designs import swept_responses
 from hanse.scenarios.numerals import short
@@ -29,7 +37,7 @@ def boundary(arguments: Namespace) -> str:
         raise CommandError(f"unknown regime {arguments.regime!r}{near}")
     scenario = load(arguments.name).with_settings(arguments.settings)
     ask = asking(scenario, regimes[arguments.regime], arguments.axis, pulse_s=arguments.pulse)
-    tolerance = arguments.tolerance or _TOLERANCE * (arguments.high - arguments.low)
+    tolerance = _given(arguments.tolerance, _TOLERANCE * (arguments.high - arguments.low))
     starts: Sequence[Start] = list(Start) if arguments.pulse else [Start.EMPTY]
     compile_engine()
     edges = {
@@ -40,6 +48,8 @@ def boundary(arguments: Namespace) -> str:
             seeds=arguments.seeds,
             tolerance=tolerance,
             start=start,
+            growth_max=_given(arguments.growth_max, GROWTH_MAX),
+            payload_min=_given(arguments.payload_min, PAYLOAD_MIN),
         )
         for start in starts
     }
@@ -94,5 +104,13 @@ def _growth_row(found: Growth) -> tuple[str, ...]:
     return (found.verdict, str(best["law"]), str(best["fit"]), behind, found.reason)
 
 
+def _given(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
 def _interval(one: Interval) -> str:
+    if np.isnan(one.value):
+        return ""
+    if np.isnan(one.low):
+        return short(one.value)
     return f"{short(one.value)} ({short(one.low)} to {short(one.high)})"

@@ -5,7 +5,7 @@ distance over which the share goes from 90 to 10 per cent, 2 ln 9 = 4.394 over t
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -126,11 +126,11 @@ def of_thresholds(
         interval; the width is that of the logistic curve of their standard deviation, with a
         percentile bootstrap over seeds.
     """
-    n = len(threshold)
-    mean = float(threshold.mean())
+    n, nan = len(threshold), float("nan")
+    mean = float(threshold.mean()) if n else nan
     if n < 2:
-        unknown = Interval(value=float("nan"), low=float("nan"), high=float("nan"))
-        location = Interval(value=mean, low=float("nan"), high=float("nan"))
+        unknown = Interval(value=nan, low=nan, high=nan)
+        location = Interval(value=mean, low=nan, high=nan)
         return Transition(
             location=location, width=unknown, is_falling=is_falling, is_separated=False
         )
@@ -145,4 +145,18 @@ def of_thresholds(
         width=Interval(value=scale * spread, low=scale * float(low), high=scale * float(high)),
         is_falling=is_falling,
         is_separated=False,
+    )
+
+
+def resolved(found: Transition, tolerance: float) -> Transition:
+    """Move the ends of the intervals apart by what a bisection leaves open.
+
+    Each threshold is known to half the tolerance on either side, and thresholds that lie in one
+    step of it may differ by as much.
+    """
+    at, width = found.location, found.width
+    return replace(
+        found,
+        location=replace(at, low=at.low - tolerance / 2, high=at.high + tolerance / 2),
+        width=replace(width, low=max(0.0, width.low - tolerance), high=width.high + tolerance),
     )

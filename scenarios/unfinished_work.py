@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 
 from hanse.market.ledger import Ledger
-from hanse.market.states import COMPLETE, LAPSED, RIGHT
-from hanse.market.units import US_PER_S, Floats, Integers
+from hanse.market.states import LAPSED, OPEN, RIGHT
+from hanse.market.units import US_PER_S, Flags, Floats, Integers
 
 _NEVER: Final = np.int64(1) << 62
 N_INSTANTS: Final = 256
@@ -20,10 +20,10 @@ class WorkPath:
     Attributes
     ----------
     instant_s : shape (n_instants,), evenly from 0 to the horizon.
-    unfinished_s : shape (n_instants,), accelerator-seconds of jobs that have arrived and are
-        neither done nor given up, over the units of the fleet.
-    payload_share : shape (n_instants - 1,), of right results, done between two instants: their work
-        over units x time. Above 1 where a lot of work ends at once.
+    unfinished_s : shape (n_instants,), accelerator-seconds of jobs that have arrived and are not
+        given up, less what has been executed of them; what was executed in vain is still to do.
+    payload_share : shape (n_instants - 1,), executed between two instants, over units x time, of
+        results that are right or may still be so.
     """
 
     instant_s: Floats
@@ -45,34 +45,55 @@ class WorkPath:
 
 def work_path(ledger: Ledger, *, n_instants: int = N_INSTANTS) -> WorkPath:
     """Read the path of unfinished work, and of what is done, off a closed run."""
-    fact = ledger.stage_fact
-    work_us = fact["work_us"].astype(np.int64)
+    fact, stage = ledger.stage_fact, ledger.stage
+    work_us, arrival_us = (fact[k].astype(np.int64) for k in ("work_us", "job_arrival_us"))
     instant_us = np.linspace(0, ledger.horizon_us, n_instants).astype(np.int64)
-    arrived_us = _by_then(fact["job_arrival_us"], work_us, instant_us)
-    ended_us = _by_then(_ends_us(ledger), work_us, instant_us)
-    right = ledger.stage["status"] == COMPLETE
-    right[right] &= ledger.record["outcome"][ledger.stage["record"][right]] == RIGHT
-    done_us = _by_then(ledger.stage["done_us"][right], work_us[right], instant_us)
+    given_up_us = _given_up_us(ledger)
+    lost = given_up_us < _NEVER
+    kept = np.flatnonzero(~lost & (stage["record"] >= 0))
+    record = ledger.record[stage["record"][kept]]
+    due_us = _by_then(arrival_us, work_us, instant_us)
+    due_us -= _by_then(given_up_us[lost], work_us[lost], instant_us)
+    worked_us = _executed(record["end_us"], record["execution_us"], instant_us)
     n_units = len(ledger.unit)
+    sound = record[_is_sound(record["outcome"], record["is_wrong"])]
+    payload_us = _executed(sound["end_us"], sound["execution_us"], instant_us)
     return WorkPath(
         instant_s=instant_us / US_PER_S,
-        unfinished_s=(arrived_us - ended_us) / US_PER_S / n_units,
-        payload_share=np.diff(done_us) / np.diff(instant_us) / n_units,
+        unfinished_s=(due_us - worked_us) / US_PER_S / n_units,
+        payload_share=np.diff(payload_us) / np.diff(instant_us) / n_units,
     )
 
 
-def _ends_us(ledger: Ledger) -> Integers:
-    """Return when each stage is done, or when its job is given up; far away if neither is."""
+def _is_sound(outcome: Integers, is_wrong: Integers) -> Flags:
+    """Say of each execution whether its result is right, or is under way and will be."""
+    sound: Flags = (outcome == RIGHT) | ((outcome == OPEN) & (is_wrong == 0))
+    return sound
+
+
+def _given_up_us(ledger: Ledger) -> Integers:
+    """Return of each stage when its job was given up; far away if it was not."""
     job, stage = ledger.stage_fact["job"], ledger.stage
     given_up_us = np.full(int(job.max(initial=-1)) + 1, _NEVER)
     lapsed = stage["status"] == LAPSED
     np.minimum.at(given_up_us, job[lapsed], stage["done_us"][lapsed])
-    done_us = np.where(stage["status"] == COMPLETE, stage["done_us"], _NEVER)
-    return np.asarray(np.minimum(done_us, given_up_us[job]), np.int64)
+    return np.asarray(given_up_us[job], np.int64)
 
 
-def _by_then(at_us: Integers, work_us: Integers, instant_us: Integers) -> Integers:
-    """Add up the work of all that has happened by each instant."""
+def _executed(end_us: Integers, length_us: Integers, instant_us: Integers) -> Integers:
+    """Add up how much has been executed by each instant; each execution goes on evenly."""
+    begun_us = end_us.astype(np.int64) - length_us
+    return _elapsed(begun_us, instant_us) - _elapsed(end_us.astype(np.int64), instant_us)
+
+
+def _elapsed(since_us: Integers, instant_us: Integers) -> Integers:
+    """Add up the time that has passed by each instant since each of the others."""
+    count = _by_then(since_us, np.ones(len(since_us), np.int64), instant_us)
+    return np.asarray(count * instant_us - _by_then(since_us, since_us, instant_us), np.int64)
+
+
+def _by_then(at_us: Integers, amount: Integers, instant_us: Integers) -> Integers:
+    """Add up the amounts of all that has happened by each instant."""
     order = np.argsort(at_us, kind="stable")
-    total = np.concatenate([[0], np.cumsum(work_us[order])])
+    total = np.concatenate([[0], np.cumsum(amount[order])])
     return np.asarray(total[np.searchsorted(at_us[order], instant_us, side="right")], np.int64)

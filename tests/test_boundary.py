@@ -54,11 +54,12 @@ def load_of(pulse_s: float) -> Ask:
 
 
 def test_unfinished_work_and_payload_by_hand() -> None:
-    # Two units; jobs of 4 s at 0, 2 and 2 s: done at 4, 6 and, after a wait of 2 s, at 8 s.
+    # Two units; jobs of 4 s at 0, 2 and 2.5 s run from 0, 2 and, after a wait, 4 s on.
     world = world_of(arrival_s=[0, 2, 2.5], work_s=[4, 4, 4], units=[0, 0], horizon_s=10)
     path = work_path(run_ledger(world, ON_ARRIVAL), n_instants=11)
-    assert path.unfinished_s.tolist() == [2, 2, 4, 6, 4, 4, 2, 2, 0, 0, 0]
-    assert path.payload_share.tolist() == [0, 0, 0, 2, 0, 2, 0, 2, 0, 0]
+    left_s = [4, 3, 2 + 4, 1 + 3 + 4, 2 + 4, 1 + 3, 2, 1, 0, 0, 0]
+    assert path.unfinished_s.tolist() == [one / 2 for one in left_s]
+    assert path.payload_share.tolist() == [0.5, 0.5, 1, 1, 1, 1, 0.5, 0.5, 0, 0]
     assert path.mean_payload_share(0.0) == pytest.approx(12 / 20)  # 12 GPU-s of 2 units x 10 s
 
 
@@ -66,7 +67,7 @@ def test_a_job_that_is_given_up_is_unfinished_no_more_and_no_payload() -> None:
     world = world_of(arrival_s=[0, 1], work_s=[8, 4], units=[0], horizon_s=10, patience_s=8.5)
     path = work_path(run_ledger(world, ON_ARRIVAL), n_instants=11)
     # The second could not be done by 10 s, and is given up when its patience of 8.5 s ends.
-    assert path.unfinished_s.tolist() == [8, 12, 12, 12, 12, 12, 12, 12, 4, 4, 0]
+    assert path.unfinished_s.tolist() == [8, 11, 10, 9, 8, 7, 6, 5, 4, 4, 0]
     assert path.payload_share.sum() == 8
 
 
@@ -184,6 +185,14 @@ def test_the_width_over_thresholds_is_that_of_their_logistic_law() -> None:
     found = of_thresholds(threshold, is_falling=True)
     assert found.location.holds(5.0)
     assert found.width.holds(2 * 4.394)
+
+
+def test_a_bisection_claims_no_more_than_its_tolerance() -> None:
+    edge = find_edge(bistable, low=0.0, high=1.0, seeds=[0, 1], tolerance=0.1).transition
+    assert edge is not None
+    assert edge.location.high - edge.location.low >= 0.1
+    assert edge.location.holds(0.8)
+    assert edge.width.high >= 0.1
 
 
 def test_a_scenario_is_asked_along_any_parameter_and_alike_by_any_regime() -> None:
