@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from hanse.market.columns import Rows
 from hanse.market.ledger import Ledger
 from hanse.market.states import LAPSED, OPEN, RIGHT
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
@@ -52,12 +53,13 @@ def work_path(ledger: Ledger, *, n_instants: int = N_INSTANTS) -> WorkPath:
     lost = given_up_us < _NEVER
     kept = np.flatnonzero(~lost & (stage["record"] >= 0))
     record = ledger.record[stage["record"][kept]]
+    rate = work_us[kept] / np.maximum(record["execution_us"], 1)
     due_us = _by_then(arrival_us, work_us, instant_us)
     due_us -= _by_then(given_up_us[lost], work_us[lost], instant_us)
-    worked_us = _executed(record["end_us"], record["execution_us"], instant_us)
+    worked_us = _executed(record, rate, instant_us)
     n_units = len(ledger.unit)
-    sound = record[_is_sound(record["outcome"], record["is_wrong"])]
-    payload_us = _executed(sound["end_us"], sound["execution_us"], instant_us)
+    is_sound = _is_sound(record["outcome"], record["is_wrong"])
+    payload_us = _executed(record[is_sound], rate[is_sound], instant_us)
     return WorkPath(
         instant_s=instant_us / US_PER_S,
         unfinished_s=(due_us - worked_us) / US_PER_S / n_units,
@@ -80,20 +82,26 @@ def _given_up_us(ledger: Ledger) -> Integers:
     return np.asarray(given_up_us[job], np.int64)
 
 
-def _executed(end_us: Integers, length_us: Integers, instant_us: Integers) -> Integers:
-    """Add up how much has been executed by each instant; each execution goes on evenly."""
-    begun_us = end_us.astype(np.int64) - length_us
-    return _elapsed(begun_us, instant_us) - _elapsed(end_us.astype(np.int64), instant_us)
+def _executed(record: Rows, rate: Floats, instant_us: Integers) -> Floats:
+    """Add up the work that is done by each instant; each execution goes on evenly."""
+    end_us = record["end_us"].astype(np.int64)
+    begun_us = end_us - record["execution_us"]
+    return _elapsed(begun_us, rate, instant_us) - _elapsed(end_us, rate, instant_us)
 
 
-def _elapsed(since_us: Integers, instant_us: Integers) -> Integers:
-    """Add up the time that has passed by each instant since each of the others."""
-    count = _by_then(since_us, np.ones(len(since_us), np.int64), instant_us)
-    return np.asarray(count * instant_us - _by_then(since_us, since_us, instant_us), np.int64)
+def _elapsed(since_us: Integers, rate: Floats, instant_us: Integers) -> Floats:
+    """Add up the time, each at its rate, that has passed by each instant since each of the others.
+
+    Counted from the middle of the run, so that no digits are lost.
+    """
+    middle_us = int(instant_us[-1]) // 2
+    elapsed: Floats = _by_then(since_us, rate, instant_us) * (instant_us - middle_us)
+    return elapsed - _by_then(since_us, rate * (since_us - middle_us), instant_us)
 
 
-def _by_then(at_us: Integers, amount: Integers, instant_us: Integers) -> Integers:
+def _by_then(at_us: Integers, amount: Integers | Floats, instant_us: Integers) -> Floats:
     """Add up the amounts of all that has happened by each instant."""
     order = np.argsort(at_us, kind="stable")
-    total = np.concatenate([[0], np.cumsum(amount[order])])
-    return np.asarray(total[np.searchsorted(at_us[order], instant_us, side="right")], np.int64)
+    total = np.concatenate([[0.0], np.cumsum(amount[order], dtype=float)])
+    by_then: Floats = total[np.searchsorted(at_us[order], instant_us, side="right")]
+    return by_then

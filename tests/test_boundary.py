@@ -58,8 +58,8 @@ def test_unfinished_work_and_payload_by_hand() -> None:
     world = world_of(arrival_s=[0, 2, 2.5], work_s=[4, 4, 4], units=[0, 0], horizon_s=10)
     path = work_path(run_ledger(world, ON_ARRIVAL), n_instants=11)
     left_s = [4, 3, 2 + 4, 1 + 3 + 4, 2 + 4, 1 + 3, 2, 1, 0, 0, 0]
-    assert path.unfinished_s.tolist() == [one / 2 for one in left_s]
-    assert path.payload_share.tolist() == [0.5, 0.5, 1, 1, 1, 1, 0.5, 0.5, 0, 0]
+    assert path.unfinished_s == pytest.approx(np.array(left_s) / 2, abs=1e-9)
+    assert path.payload_share == pytest.approx([0.5, 0.5, 1, 1, 1, 1, 0.5, 0.5, 0, 0], abs=1e-9)
     assert path.mean_payload_share(0.0) == pytest.approx(12 / 20)  # 12 GPU-s of 2 units x 10 s
 
 
@@ -67,8 +67,9 @@ def test_a_job_that_is_given_up_is_unfinished_no_more_and_no_payload() -> None:
     world = world_of(arrival_s=[0, 1], work_s=[8, 4], units=[0], horizon_s=10, patience_s=8.5)
     path = work_path(run_ledger(world, ON_ARRIVAL), n_instants=11)
     # The second could not be done by 10 s, and is given up when its patience of 8.5 s ends.
-    assert path.unfinished_s.tolist() == [8, 11, 10, 9, 8, 7, 6, 5, 4, 4, 0]
-    assert path.payload_share.sum() == 8
+    left_s = [8, 11, 10, 9, 8, 7, 6, 5, 4, 4, 0]
+    assert path.unfinished_s == pytest.approx(left_s, abs=1e-9)
+    assert path.payload_share.sum() == pytest.approx(8)
 
 
 def test_the_edge_of_a_fleet_is_where_load_meets_capacity() -> None:
