@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.agents.workload import Workload
 from hanse.market.ledger import Ledger
 from hanse.market.states import (
     AWAITING_CLEARING,
@@ -168,11 +169,16 @@ def latency_table(of: Latency, families: Sequence[str]) -> dict[str, NDArray[np.
     }
 
 
-def latency(ledger: Ledger) -> Latency:
+def edges_of(workload: Workload) -> tuple[Integers, Integers]:
+    """Return what waits for what: of each edge the stage that comes first, and the one behind it."""
+    edge_to = np.flatnonzero(workload.stage_ordinal > 0)
+    return edge_to - 1, edge_to
+
+
+def latency(ledger: Ledger, workload: Workload) -> Latency:
     """Decompose the latency of every job that is done."""
     fact = ledger.stage_fact
-    edge_to = np.flatnonzero(fact["previous"] >= 0)
-    edge_from = fact["previous"][edge_to].astype(np.int64)
+    edge_from, edge_to = edges_of(workload)
     done_us = ledger.stage["done_us"].astype(np.int64)
     job = fact["job"].astype(np.int64)
     is_done = done_jobs(job, ledger.stage["status"] == COMPLETE)

@@ -71,7 +71,7 @@ def measure(world: World, ledger: Ledger) -> Measured:
         occupancy=occupancy,
         cost=sync_cost(ledger, occupancy, n_families=n_families),
         welfare=welfare_of(world, ledger, occupancy),
-        latency=latency(ledger),
+        latency=latency(ledger, world.workload),
         obligations=shown,
         debt=tuple(
             priced_accounts(

@@ -18,7 +18,7 @@ from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.streams import spawning_stream
 
 CONFIDENCE: Final = 0.95
-WIDTHS: Final = 2.0 * np.log(9.0)
+WIDTHS: Final = float(2.0 * np.log(9.0))
 """The 90-10 % width of the standard logistic curve."""
 _RESAMPLES: Final = 2_000
 
@@ -136,7 +136,7 @@ def of_thresholds(
         )
     spread = float(threshold.std(ddof=1))
     half = float(stats.t.ppf((1.0 + confidence) / 2.0, n - 1)) * spread / n**0.5
-    scale = WIDTHS * np.sqrt(3.0) / np.pi
+    scale = float(WIDTHS * np.sqrt(3.0) / np.pi)
     rng = spawning_stream(seed, "transition.bootstrap")
     spreads = threshold[rng.integers(n, size=(_RESAMPLES, n))].std(axis=1, ddof=1)
     low, high = np.quantile(spreads, [(1 - confidence) / 2, (1 + confidence) / 2])

@@ -93,7 +93,8 @@ def test_o14_the_engine_shows_the_paradox_on_the_side_that_paper_says(
     # Each step takes 1 s or half of it; the share of inference is 1 / (1 + tool) at 1 s.
     took_s, shares = [], []
     for inference_s in (1.0, 0.5):
-        found = latency(run_ledger(chain_of(inference_s, tool_s, elasticity), ON_ARRIVAL))
+        world = chain_of(inference_s, tool_s, elasticity)
+        found = latency(run_ledger(world, ON_ARRIVAL), world.workload)
         took_s.append(found.total_us[0] / US_PER_S)
         shares.append(found.coordination_share(with_tools=True))
     # Over a whole halving the mean share counts: T falls iff 2^e (1/2 + tool) < 1 + tool.

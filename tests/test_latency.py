@@ -53,7 +53,7 @@ def chains(*lengths: int, tool_us: int = 0, work_us: int = 7 * US_PER_S) -> Worl
 
 
 def latency_of(world: World, regime: Regime = ON_ARRIVAL) -> Latency:
-    return latency(run_ledger(world, regime))
+    return latency(run_ledger(world, regime), world.workload)
 
 
 def test_every_state_of_a_stage_has_one_component() -> None:
@@ -162,7 +162,7 @@ def test_a_job_is_done_when_all_of_its_stages_are() -> None:
 def holds_exactly(small: SmallWorld, regime: Regime) -> None:
     """Check the identity; every job that no stage of was begun anew has no overlap."""
     run = finished(small, regime)
-    found = latency(run.ledger)
+    found = latency(run.ledger, run.world.workload)
     assert (found.part_us.sum(axis=1) == found.total_us).all()
     assert (found.part_us >= 0).all()
     redone = np.unique(run.ledger.stage_fact["job"][run.ledger.stage["redos"] > 0])
