@@ -170,7 +170,7 @@ def latency_table(of: Latency, families: Sequence[str]) -> dict[str, NDArray[np.
 
 
 def edges_of(workload: Workload) -> tuple[Integers, Integers]:
-    """Return what waits for what: of each edge the stage that comes first, and the one behind it."""
+    """Return of each edge the stage that comes first, and the one that waits for it."""
     edge_to = np.flatnonzero(workload.stage_ordinal > 0)
     return edge_to - 1, edge_to
 
