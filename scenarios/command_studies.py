@@ -22,7 +22,7 @@ from hanse.scenarios.numerals import short
 from hanse.scenarios.parameters import near_miss
 from hanse.scenarios.plain_text import columns
 from hanse.scenarios.results import Results
-from hanse.scenarios.scaling import Growth
+from hanse.scenarios.scaling import Growth, best_law
 from hanse.scenarios.scaling import growth as growth_of
 from hanse.scenarios.scenario import load
 from hanse.scenarios.transitions import Interval
@@ -53,7 +53,7 @@ def boundary(arguments: Namespace) -> str:
         )
         for start in starts
     }
-    rows = [("start", "seeds that turn", "edge", "90-10 % width", "runs")]
+    rows: list[tuple[str, ...]] = [("start", "seeds that turn", "edge", "90-10 % width", "runs")]
     rows += [_edge_row(start, edge) for start, edge in edges.items()]
     return (
         f"{scenario.name}, {arguments.regime}: where it ceases to be executable along "
@@ -87,7 +87,9 @@ def growth(arguments: Namespace) -> str:
     for name in names:
         if name not in swept:
             raise CommandError(f"{name!r} is not in this sweep{near_miss(name, swept)}")
-    rows = [("regime", "growth", "best law", "fit", "next class behind by", "why not")]
+    rows: list[tuple[str, ...]] = [
+        ("regime", "growth", "best law", "fit", "next class behind by", "why not")
+    ]
     for name in names:
         measured = swept_responses(
             results, x, measure=arguments.measure, family=arguments.family, regime=name
@@ -98,7 +100,7 @@ def growth(arguments: Namespace) -> str:
 
 
 def _growth_row(found: Growth) -> tuple[str, ...]:
-    best = found.laws.loc[found.laws["aicc"].idxmin()]
+    best = best_law(found.laws)
     others = found.laws[found.laws["growth_class"] != best["growth_class"]]
     behind = short(float(others["delta_aicc"].min()))
     return (found.verdict, str(best["law"]), str(best["fit"]), behind, found.reason)

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from hanse.scenarios import charts
 from hanse.scenarios.growth_laws import GROWTH_CLASSES, GROWTH_LAWS, fit_law, log_mean
 from hanse.scenarios.numerals import tick
-from hanse.scenarios.scaling import UNDETERMINED, Growth, Responses, local_slopes
+from hanse.scenarios.scaling import UNDETERMINED, Growth, Responses, best_law, local_slopes
 
 _N_POINTS: Final = 200
 
@@ -28,7 +28,7 @@ def draw_growth(of: Responses, found: Growth, *, axis: str, response: str) -> Fi
         _draw_response(top, of, found)
         top.set(xlabel=axis, ylabel=response, title=_heading(found))
         slopes = local_slopes(of)
-        middle = np.sqrt(slopes["x_low"] * slopes["x_high"]).to_numpy()
+        middle = np.sqrt(slopes["x_low"].to_numpy() * slopes["x_high"].to_numpy())
         for panel, name, text in (
             (left, "elasticity", "elasticity: level where it is a power"),
             (right, "semi_elasticity", "per unit: level where it is exponential"),
@@ -64,7 +64,7 @@ def _draw_response(panel: Axes, of: Responses, found: Growth) -> None:
         own = found.laws[found.laws["growth_class"] == name]
         if own.empty:
             continue
-        best = own.loc[own["aicc"].idxmin()]
+        best = best_law(own)
         law = laws[best["law"]]
         theta = fit_law(law, of.x, sample).theta
         # Columns are scaled by the largest x, which the finer grid shares.

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from hanse.scenarios import charts
 from hanse.scenarios.latency import COMPONENTS
+from hanse.scenarios.pictures import Picture
+from hanse.scenarios.results import Results
 
 COLOURS: Final = dict(
     zip(
@@ -28,6 +30,23 @@ COLOURS: Final = dict(
     )
 )
 """Payload is grey and capacity dark: what lies between them, a tool apart, is coordination."""
+
+
+def latency_picture(results: Results, titles: Mapping[str, str]) -> Picture | None:
+    """Draw the latency of a comparison, for its page; None without any finished job."""
+    figure = draw_latency(results.frame("latency"), results.frame("measures"), titles)
+    if figure is None:
+        return None
+    n_worlds = results.frame("runs")["seed"].nunique()
+    return Picture(
+        figure=figure,
+        name="latency",
+        title="What finished jobs waited for, and which share of it is coordination",
+        caption=f"Mean seconds per finished job along its critical path over {n_worlds} worlds, no "
+        "intervals. At the end of each bar: coordination's share of it, a tool's work counting as "
+        "payload, and as coordination. Capacity, which is waiting for a unit, counts as neither. "
+        "Jobs that were given up are not in it, so a regime that drops its slowest looks quick.",
+    )
 
 
 def draw_latency(

@@ -37,7 +37,8 @@ def giant_share_expected(mean_degree: float) -> float:
 def random_graph(n_nodes: int, mean_degree: float, rng: np.random.Generator) -> "nx.Graph[int]":
     """Draw a random graph in which each pair is joined with the same chance."""
     chance = mean_degree / (n_nodes - 1)
-    return nx.fast_gnp_random_graph(n_nodes, chance, seed=int(rng.integers(2**31)))
+    graph: nx.Graph[int] = nx.fast_gnp_random_graph(n_nodes, chance, seed=int(rng.integers(2**31)))
+    return graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ corrected criterion of Akaike, and extrapolates no worse than the runner-up; oth
 """
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -105,12 +105,12 @@ def responses(
     wide = frame.pivot_table(index=axis, columns=seed, values=value)
     if len(wide) < _LEVELS_MIN:
         raise ScenarioError(f"growth needs {_LEVELS_MIN} levels of {axis}, got {len(wide)}")
-    if wide.index.min() <= 0:
-        raise ScenarioError(f"levels of {axis} must be above 0, got {wide.index.min():g}")
-    if (wide <= 0).any(axis=None):
-        raise ScenarioError(f"{value} must be above 0, got {wide.min(axis=None):g}")
-    x = wide.index.to_numpy(dtype=float)
-    return Responses(x=x, log_response=np.log(wide.to_numpy(dtype=float)))
+    x, response = wide.index.to_numpy(dtype=float), wide.to_numpy(dtype=float)
+    if x.min() <= 0:
+        raise ScenarioError(f"levels of {axis} must be above 0, got {x.min():g}")
+    if np.nanmin(response) <= 0:
+        raise ScenarioError(f"{value} must be above 0, got {np.nanmin(response):g}")
+    return Responses(x=x, log_response=np.log(response))
 
 
 def growth(
@@ -128,7 +128,7 @@ def growth(
     """
     n_seeds = of.log_response.shape[1]
     frame = law_table(of, laws)
-    leader = str(frame.loc[frame["aicc"].idxmin(), "growth_class"])
+    leader = str(best_law(frame)["growth_class"])
     rng = stream(seed, "growth.bootstrap")
     times = rng.multinomial(n_seeds, np.full(n_seeds, 1.0 / n_seeds), size=resamples)
     won = winners(of, laws, times)
@@ -174,6 +174,11 @@ def law_table(of: Responses, laws: tuple[GrowthLaw, ...] = GROWTH_LAWS) -> pd.Da
     frame = pd.DataFrame(rows)
     frame.insert(4, "delta_aicc", frame["aicc"] - frame["aicc"].min())
     return frame
+
+
+def best_law(laws: pd.DataFrame) -> "pd.Series[Any]":
+    """Return the row of the law with the least AICc."""
+    return laws.sort_values("aicc", kind="stable").iloc[0]
 
 
 def left_out_error(law: GrowthLaw, x: Floats, sample: LevelMeans) -> float:
@@ -308,8 +313,7 @@ def _variance(fits: Fits, sample: LevelMeans) -> Floats:
 def _doubt(frame: pd.DataFrame, leader: str, win_share: float) -> str:
     """Say what stands in the way of declaring the leader; "" if nothing does."""
     is_own = frame["growth_class"] == leader
-    own, other = frame[is_own], frame[~is_own]
-    best, runner_up = own.loc[own["aicc"].idxmin()], other.loc[other["aicc"].idxmin()]
+    best, runner_up = best_law(frame[is_own]), best_law(frame[~is_own])
     margin = runner_up["aicc"] - best["aicc"]
     if win_share < WIN_SHARE:
         return f"{leader} wins {win_share:.0%} of the samples, less than {WIN_SHARE:.0%}"
