@@ -42,6 +42,7 @@ from hanse.scenarios.selftest_checks import (
     floor_ms,
     run_ledger,
 )
+from hanse.scenarios.selftest_latency import chains_add_up, quicker_steps
 from hanse.scenarios.selftest_queues import (
     clearing_waits,
     general_service_waits,
@@ -98,6 +99,8 @@ def selftest(*, n_jobs: int = 60_000) -> list[Check]:
         *rule_counts(),
         *credential_reuse(),
         *fibre_floors(),
+        *chains_add_up(),
+        *quicker_steps(),
         *same_bytes(),
         *conservation(),
     ]

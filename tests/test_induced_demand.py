@@ -1,11 +1,8 @@
 """Induced demand: when quicker steps make slower tasks, on paper and through the engine."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from hanse.agents.world import World
 from hanse.market.units import US_PER_S
 from hanse.scenarios.induced_demand import (
     is_paradox,
@@ -14,9 +11,7 @@ from hanse.scenarios.induced_demand import (
     task_s,
     whole_steps,
 )
-from hanse.scenarios.latency import latency
-from hanse.scenarios.oracle_worlds import plain_workload, plain_world
-from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest_latency import chain_latency, chain_world
 
 CASES = [
     (inference_s, coordination_s, elasticity)
@@ -71,20 +66,6 @@ def test_whole_steps_stay_as_they_were_without_elasticity_and_within_bounds() ->
     assert whole_steps(n0, speed_up=0.01, elasticity=1.0, most=50).tolist() == [1, 1, 1, 1]
 
 
-def chain_of(inference_s: float, tool_s: float, elasticity: float) -> World:
-    """Cut one task into whole steps, each of which is followed by a tool."""
-    n0 = np.array([20])
-    n = int(whole_steps(n0, speed_up=1.0 / inference_s, elasticity=elasticity, most=10_000)[0])
-    work_us = np.full(n, round(inference_s * US_PER_S))
-    workload = plain_workload(
-        np.array([US_PER_S]), work_us, stage_job=np.zeros(n, np.int64), value_usd=1e9
-    )
-    tool_us = np.full(n, round(tool_s * US_PER_S))
-    tool_us[0] = 0
-    workload = replace(workload, stage_tool_us=tool_us)
-    return plain_world(workload, n_nodes=1, horizon_us=10_000 * US_PER_S)
-
-
 @pytest.mark.parametrize("elasticity", [0.0, 0.25, 0.75, 1.25])
 @pytest.mark.parametrize("tool_s", [1.0, 3.0])
 def test_o14_the_engine_shows_the_paradox_on_the_side_that_paper_says(
@@ -93,8 +74,10 @@ def test_o14_the_engine_shows_the_paradox_on_the_side_that_paper_says(
     # Each step takes 1 s or half of it; the share of inference is 1 / (1 + tool) at 1 s.
     took_s, shares = [], []
     for inference_s in (1.0, 0.5):
-        world = chain_of(inference_s, tool_s, elasticity)
-        found = latency(run_ledger(world, ON_ARRIVAL), world.workload)
+        steps = whole_steps(
+            np.array([20]), speed_up=1.0 / inference_s, elasticity=elasticity, most=10_000
+        )
+        found = chain_latency(chain_world(int(steps[0]), work_s=inference_s, tool_s=tool_s))
         took_s.append(found.total_us[0] / US_PER_S)
         shares.append(found.coordination_share(with_tools=True))
     # Over a whole halving the mean share counts: T falls iff 2^e (1/2 + tool) < 1 + tool.
