@@ -169,16 +169,10 @@ def latency_table(of: Latency, families: Sequence[str]) -> dict[str, NDArray[np.
     }
 
 
-def edges_of(workload: Workload) -> tuple[Integers, Integers]:
-    """Return of each edge the stage that comes first, and the one that waits for it."""
-    edge_to = np.flatnonzero(workload.stage_ordinal > 0)
-    return edge_to - 1, edge_to
-
-
 def latency(ledger: Ledger, workload: Workload) -> Latency:
     """Decompose the latency of every job that is done."""
     fact = ledger.stage_fact
-    edge_from, edge_to = edges_of(workload)
+    edge_from, edge_to = workload.edge_from, workload.edge_to
     done_us = ledger.stage["done_us"].astype(np.int64)
     job = fact["job"].astype(np.int64)
     is_done = done_jobs(job, ledger.stage["status"] == COMPLETE)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from hanse.market.regime import regimes
 from hanse.market.units import US_PER_S
+from hanse.scenarios.draw import draw_world
 from hanse.scenarios.induced_demand import (
     is_paradox,
     slope_of_task,
@@ -11,8 +13,12 @@ from hanse.scenarios.induced_demand import (
     task_s,
     whole_steps,
 )
+from hanse.scenarios.latency import latency
+from hanse.scenarios.scenario import Scenario, load
+from hanse.scenarios.selftest_checks import run_ledger
 from hanse.scenarios.selftest_latency import chain_latency, chain_world
 
+DECODE = "load.decode_tokens_per_gpu_s"
 CASES = [
     (inference_s, coordination_s, elasticity)
     for inference_s, coordination_s in ((1.0, 1.0), (0.3, 0.7), (2.0, 0.5), (0.05, 2.0))
@@ -84,3 +90,40 @@ def test_o14_the_engine_shows_the_paradox_on_the_side_that_paper_says(
     expected = 2.0**elasticity * (0.5 + tool_s) > 1.0 + tool_s
     assert bool(took_s[1] > took_s[0]) is expected
     assert shares[1] > shares[0]
+
+
+def agentic(speed_up: float, elasticity: float) -> Scenario:
+    """Ask for workflows on a fleet in plenty, decoded so many times as fast as usual."""
+    usual = load("agentic").number(DECODE)
+    return load("agentic").replace(
+        {
+            "fleet.nodes": 400,
+            "load.agentic_jobs": 150,
+            "load.batch_jobs": 0,
+            "load.step_elasticity": elasticity,
+            "measurement.horizon_s": 1800,
+            DECODE: usual * speed_up,
+        }
+    )
+
+
+def test_workflows_have_more_calls_where_decoding_is_quick_and_demand_is_elastic() -> None:
+    plain, quick = (draw_world(agentic(speed, 0.0), 1).workload for speed in (1.0, 4.0))
+    assert (plain.stage_job == quick.stage_job).all()
+    more = draw_world(agentic(4.0, 0.5), 1).workload
+    most = load("agentic").count("load.agentic_calls_max")
+    calls, asked = (np.bincount(work.stage_job) for work in (plain, more))
+    assert asked.tolist() == np.minimum(2 * calls, most).tolist()
+
+
+def test_quicker_decoding_makes_quicker_workflows_unless_their_steps_are_elastic() -> None:
+    mean_s = {}
+    for elasticity in (0.0, 1.2):
+        for speed_up in (1.0, 4.0):
+            world = draw_world(agentic(speed_up, elasticity), 1)
+            ledger = run_ledger(world, regimes["welfare-rule"])
+            found = latency(ledger, world.workload)
+            assert len(found.job) > 0.9 * world.workload.n_jobs
+            mean_s[elasticity, speed_up] = float(found.total_us.mean()) / US_PER_S
+    assert mean_s[0.0, 4.0] < mean_s[0.0, 1.0]
+    assert mean_s[1.2, 4.0] > mean_s[1.2, 1.0]

@@ -28,6 +28,7 @@ from hanse.scenarios.latency import (
 )
 from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
 from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.streams import stream
 from tests.strategies import (
     AUDITED,
     SmallWorld,
@@ -202,3 +203,29 @@ def test_work_that_was_lost_is_retry_and_not_payload() -> None:
     assert found.part_us[0, RETRY] == (7 + 7) * US_PER_S
     # From 15 s to 22 s the second stage waits for the first, which is under way itself.
     assert found.overlap_us.tolist() == [7 * US_PER_S]
+
+
+def barriers(n_arms: int, n_jobs: int) -> World:
+    """Let jobs fan out into arms of exponential work, mean one second; the last arm ends them."""
+    stage_job = np.repeat(np.arange(n_jobs), n_arms)
+    work_s = stream(0, f"barrier {n_arms}").exponential(1.0, n_jobs * n_arms)
+    work = plain_workload(
+        (np.arange(n_jobs) * 100 + 1) * US_PER_S,
+        np.rint(work_s * US_PER_S).astype(np.int64) + 1,
+        stage_job=stage_job,
+    )
+    none = np.zeros(0, np.int64)
+    work = replace(work, edge_from=none, edge_to=none)
+    return plain_world(work, n_nodes=n_arms, horizon_us=(n_jobs + 1) * 100 * US_PER_S)
+
+
+@pytest.mark.parametrize(
+    ("n_arms", "mean_s"), [(1, 1.0), (2, 1.5), (4, 2.0833), (8, 2.7179), (16, 3.3807)]
+)
+def test_o18_a_barrier_takes_the_harmonic_number_of_its_arms(n_arms: int, mean_s: float) -> None:
+    found = latency_of(barriers(n_arms, 600))
+    took_s = found.total_us / US_PER_S
+    # 3.3 standard errors hold 99.9 % of means of 600 independent jobs.
+    assert took_s.mean() == pytest.approx(mean_s, abs=3.3 * took_s.std() / 600**0.5)
+    assert (found.part_us[:, PAYLOAD] == found.total_us).all()
+    assert found.coordination_share(with_tools=True) == 0.0
