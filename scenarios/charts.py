@@ -31,6 +31,7 @@ PALETTE: Final = (
     "#CC79A7",
     "#444444",
 )
+COLOURS: Final = dict(zip(OPERATIONS, PALETTE, strict=True))
 GREY: Final = "#888888"
 # The same without the yellow, which is lost in a line on white.
 LINES: Final = (
@@ -102,21 +103,20 @@ def style() -> AbstractContextManager[None]:
     return context(STYLE)
 
 
-def stack(axis: Axes, table: pd.DataFrame) -> Floats:
-    """Stack one bar per row from its columns, which are operations; return where they end."""
-    colour = dict(zip(OPERATIONS, PALETTE, strict=True))
+def stack(axis: Axes, table: pd.DataFrame, *, colours: Mapping[str, str] = COLOURS) -> Floats:
+    """Stack one bar per row from its columns, operations as a rule; return where they end."""
     ends = np.zeros(len(table))
-    for operation in table.columns:
-        width = table[operation].to_numpy()
+    for name in table.columns:
+        width = table[name].to_numpy()
         axis.barh(
             range(len(table)),
             width,
             left=ends,
             height=0.7,
-            color=colour[operation],
+            color=colours[name],
             edgecolor="white",
             linewidth=0.4,
-            label=operation,
+            label=name,
         )
         ends = ends + width
     return ends

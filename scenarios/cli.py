@@ -18,6 +18,7 @@ INTERRUPTED: Final = 130
 INTERRUPTED_LINE: Final = "\nhanse: interrupted, nothing was written"
 DEFAULT_SEEDS: Final = tuple(range(20))
 DEFAULT_REGIME: Final = "central"
+STUDIES: Final = ("boundary", "growth")
 
 
 class UsageError(ValueError):
@@ -66,6 +67,8 @@ def _answer(arguments: argparse.Namespace) -> int:
         arguments.calibrate = calibrate
     if arguments.command == "sql":
         arguments.ask = _duckdb_query()
+    if arguments.command in STUDIES:
+        arguments.study = _study(arguments.command)
     if getattr(arguments, "executor", None) == "dask":
         arguments.connected = _dask_connected()
     try:
@@ -85,6 +88,14 @@ def _duckdb_query() -> object:
     except ModuleNotFoundError as error:
         return _missing(error, "sql")
     return query
+
+
+def _study(command: str) -> object:
+    try:
+        from hanse.scenarios import command_studies
+    except ModuleNotFoundError as error:
+        return _missing(error, "analysis")
+    return getattr(command_studies, command)
 
 
 def _dask_connected() -> object:
@@ -150,6 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("-o", "--output", type=Path, help="write only the page, to this file")
 
     _add_questions(commands)
+    _add_studies(commands)
 
     commands.add_parser("selftest", help="check cases whose answer is known on paper")
 
@@ -170,6 +182,38 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     diff.add_argument(
         "--rtol", type=float, default=0.0, help="numbers as near as this are the same; default: 0"
     )
+
+
+def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Describe what asks about one axis; both need the extra `analysis`."""
+    boundary = commands.add_parser(
+        "boundary", help="find where a scenario ceases to be executable along a parameter"
+    )
+    boundary.add_argument("name", help="scenario of the library, or a TOML file")
+    _add_settings(boundary)
+    boundary.add_argument("--axis", required=True, metavar="KEY", help="a parameter, a number")
+    boundary.add_argument("--low", type=float, required=True, help="where to begin")
+    boundary.add_argument("--high", type=float, required=True, help="where to end")
+    boundary.add_argument("--tolerance", type=float, help="how near; default: 1 %% of the range")
+    boundary.add_argument("--regime", default=DEFAULT_REGIME, help="default: %(default)s")
+    boundary.add_argument("--seeds", type=parse_seeds, default=tuple(range(10)), help="default: 10")
+    boundary.add_argument(
+        "--pulse", type=float, default=0.0, metavar="S", help="overload to find back from, seconds"
+    )
+
+    boundary.add_argument(
+        "--payload-min", type=float, metavar="SHARE", help="least payload rate; default: 0.05"
+    )
+    boundary.add_argument(
+        "--growth-max", type=float, metavar="SHARE", help="most growth of work; default: 0.01"
+    )
+
+    growth = commands.add_parser("growth", help="say how a measure grows along a swept parameter")
+    growth.add_argument("directory", type=Path, help="what `hanse sweep` wrote")
+    growth.add_argument("--axis", required=True, metavar="KEY", help="a parameter that was swept")
+    growth.add_argument("--measure", default="sync_cost_per_job_gpu_s", help="default: %(default)s")
+    growth.add_argument("--family", default="model_call", help="default: %(default)s")
+    growth.add_argument("--regime", help="default: every one in the sweep")
 
 
 def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:

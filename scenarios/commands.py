@@ -262,6 +262,11 @@ def check_answers(arguments: Namespace) -> Answer:
     return Answer(text=text, has_failed=n_failed > 0)
 
 
+def study(arguments: Namespace) -> Answer:
+    """Ask about one axis, with the study that the parser was given."""
+    return Answer(text=arguments.study(arguments))
+
+
 def show_verification(arguments: Namespace) -> Answer:
     """Find one cheat, and tell how."""
     return Answer(text=arguments.demo(arguments.seed))
@@ -354,4 +359,6 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], Answer]]] = {
     "selftest": check_answers,
     "verify": show_verification,
     "calibrate": calibrate_machine,
+    "boundary": study,
+    "growth": study,
 }

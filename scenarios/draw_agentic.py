@@ -22,6 +22,8 @@ from hanse.scenarios.draw_calls import (
     tool_sigma,
 )
 from hanse.scenarios.graphs import Graphs, Step, lay_out, threads
+from hanse.scenarios.induced_demand import whole_steps
+from hanse.scenarios.parameters import parameter
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tapes import Stages, Tape, draw_arrivals, patient_tape, whole
@@ -86,7 +88,8 @@ def draw_calls_per_job(scenario: Scenario, rng: np.random.Generator, n_jobs: int
     """Draw calls per job: 1 and 2 by their shares, else from a discrete Pareto law from 3 on.
 
     Of the jobs with three calls or more, a share (3 / n) ** exponent has at least n; what is longer
-    than `load.agentic_calls_max` is cut to it.
+    than `load.agentic_calls_max` is cut to it. Where decoding is quicker than usual people ask for
+    more steps, by `load.step_elasticity`.
     """
     one = scenario.number("load.one_call_share")
     two = scenario.number("load.agentic_two_call_share")
@@ -94,7 +97,16 @@ def draw_calls_per_job(scenario: Scenario, rng: np.random.Generator, n_jobs: int
     exponent = scenario.number("load.agentic_tail_exponent")
     tail = np.floor(_TAIL_FROM * (1.0 - rng.random(n_jobs)) ** (-1.0 / exponent))
     tail = np.minimum(tail, scenario.count("load.agentic_calls_max"))
-    return np.where(chance < one, 1, np.where(chance < one + two, 2, tail)).astype(np.int64)
+    calls = np.where(chance < one, 1, np.where(chance < one + two, 2, tail)).astype(np.int64)
+    decode = "load.decode_tokens_per_gpu_s"
+    usual = parameter(decode).default
+    assert isinstance(usual, float)
+    return whole_steps(
+        calls,
+        speed_up=scenario.number(decode) / usual,
+        elasticity=scenario.number("load.step_elasticity"),
+        most=scenario.count("load.agentic_calls_max"),
+    )
 
 
 def _made_again(tokens: Tokens, follows: Integers, again: Flags) -> Tokens:

@@ -1,7 +1,6 @@
 """Figures: the one place where tables become pictures, each with what to see and how sure it is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,8 +12,10 @@ from hanse.market.obligations import RECORDED_OBLIGATION
 from hanse.market.states import CAUSES, OPERATIONS, STATES
 from hanse.market.units import US_PER_S, Floats
 from hanse.scenarios import charts
+from hanse.scenarios.latency_figures import latency_picture
 from hanse.scenarios.numerals import unit_words
 from hanse.scenarios.paired import ALL, LADDER_MEASURES, WHOLE_LADDER
+from hanse.scenarios.pictures import Picture
 from hanse.scenarios.price_maps import draw_price_maps
 from hanse.scenarios.results import Results
 
@@ -47,16 +48,6 @@ _DEBT_QUANTITIES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A figure, with a title that says what to look for and a caption that says how sure it is."""
-
-    name: str
-    title: str
-    caption: str
-    figure: Figure
-
-
 Drawing = Callable[[Results], Picture | None]
 
 
@@ -69,6 +60,7 @@ def drawings(results: Results) -> list[Drawing]:
         _ladder,
         *steps_of_each,
         _operations_and_causes,
+        _latency,
         _stage_states,
         _debts,
         _debt_paths,
@@ -132,6 +124,10 @@ def _ladder(results: Results) -> Picture:
         "Whisker: 95 % interval of the paired difference from the bar above. "
         "Each family has its own scale.",
     )
+
+
+def _latency(results: Results) -> Picture | None:
+    return latency_picture(results, rung_titles(results))
 
 
 def _steps_of(family: str) -> Drawing:

@@ -39,6 +39,7 @@ from hanse.scenarios.failure_tables import (
     failure_table,
     shared_failure_measures,
 )
+from hanse.scenarios.latency import Latency, latency, latency_measures, latency_table
 
 SHARED: Final = "(shared)"
 Table = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
@@ -55,6 +56,7 @@ class Measured:
     occupancy: Occupancy
     cost: SyncCost
     welfare: Welfare
+    latency: Latency
     obligations: Obligations
     debt: tuple[PricedAccount, ...]
     postings: Postings
@@ -78,6 +80,7 @@ def measure(world: World, ledger: Ledger) -> Measured:
         occupancy=occupancy,
         cost=sync_cost(ledger, occupancy, n_families=n_families),
         welfare=welfare_of(world, ledger, occupancy),
+        latency=latency(ledger, world.workload),
         obligations=shown,
         debt=tuple(
             priced_accounts(
@@ -114,6 +117,7 @@ def tables_of(measured: Measured) -> dict[str, Table]:
         "sync_cost": _sync_cost(measured),
         "occupancy": _occupancy(measured),
         "stage_time": _stage_time(measured),
+        "latency": latency_table(measured.latency, measured.world.workload.family),
         "debt": _debt(measured),
         "debt_path": _debt_path(measured),
         "postings": _postings(measured.postings),
@@ -170,6 +174,7 @@ def _of_family(measured: Measured, family: int) -> Rows:
         ("joules", "J"): float(welfare.joules[family]),
         **_jobs(measured, family),
         **failure_measures(measured.failures, family),
+        **latency_measures(measured.latency.of_family(family)),
         **_debt_of_family(measured, family),
     }
 

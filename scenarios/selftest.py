@@ -48,6 +48,7 @@ from hanse.scenarios.selftest_failures import (
     long_chains,
     metastable_queue,
 )
+from hanse.scenarios.selftest_latency import chains_add_up, quicker_steps
 from hanse.scenarios.selftest_queues import (
     clearing_waits,
     general_service_waits,
@@ -108,6 +109,8 @@ def selftest(*, n_jobs: int = 60_000) -> list[Check]:
         *metastable_queue(),
         *long_chains(n_jobs // 40),
         *capped_retries(n_jobs // 3),
+        *chains_add_up(),
+        *quicker_steps(),
         *same_bytes(),
         *conservation(),
     ]

@@ -32,6 +32,8 @@ ORACLES = {
     "O4": "Little's law",
     "O7": "additive law of crossings",
     "O8": "counts of rules",
+    "O13": "latency of a chain",
+    "O14": "coordination paradox",
     "O17": "metastable queue",
     "O19": "credential reuse",
     "O20": "fibre floor",

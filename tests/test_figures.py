@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from hanse.market.regime import ladder
 from hanse.scenarios.experiment import compare
-from hanse.scenarios.figures import Picture, draw_pictures
+from hanse.scenarios.figures import draw_pictures
+from hanse.scenarios.pictures import Picture
 from hanse.scenarios.price_maps import draw_price_maps
 from hanse.scenarios.price_study import PLANNER, PriceStudy, draw_study_map
 from hanse.scenarios.results import Results
