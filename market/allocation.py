@@ -15,22 +15,27 @@ from hanse.market.columns import (
     LOG,
     MAX_BEST,
     N_DEBT_BINS,
+    NEVER_US,
     PAYMENT,
     PLANE,
     QUOTE,
     RECORD,
     REGION,
     SIGHT,
+    SITE,
     STAGE,
     UNIT,
+    WORKER,
     BookColumns,
     DebtMeter,
     Facts,
+    PowerMeter,
     Rules,
     State,
 )
 from hanse.market.events import EVENT
 from hanse.market.pools import pool
+from hanse.market.power_caps import N_LOST
 from hanse.market.states import N_STATES, N_WAITING_STATES
 from hanse.market.units import Integers
 
@@ -64,6 +69,27 @@ def _debt(n_families: int) -> DebtMeter:
         area=np.zeros((3, n_families, 2)),
         accrued_us=np.zeros((3, N_DEBT_BINS + 1), np.int64),
         paid_us=np.zeros((3, N_DEBT_BINS + 1), np.int64),
+    )
+
+
+def _power(facts: Facts, n_records: int) -> PowerMeter:
+    """Allocate the clocks of sites; of no site, where none has a cap."""
+    is_capped = np.isfinite(facts.site_cap_w)
+    has_caps = bool(is_capped.any())
+    n_sites, n_units = (len(is_capped), len(facts.unit)) if has_caps else (0, 0)
+    site = np.zeros(n_sites, SITE)
+    if has_caps:
+        site["is_capped"], site["next_us"] = is_capped, NEVER_US
+        for name, side in (("first_unit", "left"), ("last_unit", "right")):
+            site[name] = np.searchsorted(facts.unit["region"], np.arange(n_sites), side=side)
+    return PowerMeter(
+        site=site,
+        worker=np.zeros(n_units, WORKER),
+        lost_rate=np.zeros((n_sites, N_LOST), np.int64),
+        lost=np.zeros((n_sites, N_LOST), np.int64),
+        lost_before=np.zeros((n_units, N_LOST), np.int64),
+        lost_us=np.zeros((n_records if has_caps else 0, N_LOST), np.int64),
+        draw_w=np.zeros(N_LOST),
     )
 
 
@@ -116,6 +142,7 @@ def allocate(
         record=np.zeros(n_records, RECORD),
         plane=np.zeros(n_planes, PLANE),
         server_free_us=np.zeros(n_planes * rules.n_servers, np.int64),
+        server_operation=np.zeros(n_planes * rules.n_servers, np.int64),
         queue_next=np.full(ITEMS_PER_STAGE * n_stages + n_planes, -1, np.int32),
         seen=np.zeros((n_planes, n_units), np.uint8),
         visible=np.zeros((n_planes, n_words(n_units)), np.int64),
@@ -149,4 +176,5 @@ def allocate(
         debt=_debt(n_families),
         payment=np.zeros(n_payments, PAYMENT),
         lock=np.empty(n_stages * (1 + rules.bounce_limit) * rules.escrow, LOCK),
+        power=_power(facts, n_records),
     )

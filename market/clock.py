@@ -26,4 +26,5 @@ GENERATION: Final = 20
 N_OWN: Final = 21
 N_LOCKS: Final = 22
 N_HELD_BACK: Final = 23
-CLOCK_SIZE: Final = 24
+NEXT_POWER: Final = 24
+CLOCK_SIZE: Final = 25

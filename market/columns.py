@@ -81,6 +81,7 @@ STAGE: Final = np.dtype(
         ("verification_core_us", "i8"),
         ("data_core_us", "i8"),
         ("egress_usd", "f8"),
+        ("moved_bytes", "f8"),
         ("lapse_cause", "i2"),
         ("audit_end_us", "i8"),
     ],
@@ -188,6 +189,18 @@ AUDIT_QUEUE: Final = np.dtype([("first", "i8"), ("last", "i8")])
 LOCK: Final = np.dtype(
     [("stage", "i8"), ("locked_us", "i8"), ("freed_us", "i8"), ("amount_micro_usd", "i8")]
 )
+_SITE_FIELDS: Final = (
+    "is_capped",
+    "first_unit",
+    "last_unit",
+    "since_us",
+    "rate",
+    "done",
+    "next_us",
+    "next_unit",
+)
+SITE: Final = np.dtype([(name, "i8") for name in _SITE_FIELDS])
+WORKER: Final = np.dtype([("record", "i8"), ("phase", "i8"), ("until", "i8"), ("begun_us", "i8")])
 _PAYMENT_FIELDS: Final = ("stage", "kind", "is_interest", "accrued_us", "paid_us", "amount_us")
 PAYMENT: Final = np.dtype([(name, "i8") for name in _PAYMENT_FIELDS])
 
@@ -198,7 +211,7 @@ class Facts(NamedTuple):
     `watches` says which regions a plane has in view, and `scope` the same in bits of sinks.
     `passes_to` has a row for the first plane of a request: where it goes on if it finds no unit.
     The outages of a plane's site stand from `first_outage` of the plane's region to that of the
-    next. A unit with a `plane` is for that plane alone.
+    next. A unit with a `plane` is for that plane alone. `site_cap_w` is infinite without a cap.
     """
 
     stage: Rows
@@ -230,6 +243,7 @@ class Facts(NamedTuple):
     outage_until_us: Integers
     sample_us: Integers
     admissible: Integers
+    site_cap_w: Floats
 
 
 class Rules(NamedTuple):
@@ -267,6 +281,9 @@ class Rules(NamedTuple):
     saved_share: float
     temptation_share: float
     core_usd_per_us: float
+    active_w: float
+    idle_w: float
+    core_w: float
     credential_ttl_us: int
     authority_ttl_us: int
     context_ttl_us: int
@@ -297,6 +314,7 @@ class State(NamedTuple):
     record: Rows
     plane: Rows
     server_free_us: Integers
+    server_operation: Integers
     queue_next: NDArray[np.int32]
     seen: NDArray[np.uint8]
     visible: Integers
@@ -330,6 +348,7 @@ class State(NamedTuple):
     debt: "DebtMeter"
     payment: Rows
     lock: Rows
+    power: "PowerMeter"
 
 
 class DebtMeter(NamedTuple):
@@ -343,6 +362,22 @@ class DebtMeter(NamedTuple):
     area: Floats
     accrued_us: Integers
     paid_us: Integers
+
+
+class PowerMeter(NamedTuple):
+    """The clocks of sites under a power cap, and what work there has lost; empty without caps.
+
+    `lost` counts up what a unit loses that works all the time, by operation and to the cap itself,
+    as `done` of a site counts up what it does; `lost_us` is what each record has lost.
+    """
+
+    site: Rows
+    worker: Rows
+    lost_rate: Integers
+    lost: Integers
+    lost_before: Integers
+    lost_us: Integers
+    draw_w: Floats
 
 
 class BookColumns(NamedTuple):
@@ -387,6 +422,9 @@ NOT_QUEUED: Final = -2
 POSTED_RULE: Final = 0
 WELFARE_RULE: Final = 1
 FOREIGN_RULE: Final = 2
+
+NEVER_US: Final = 1 << 62
+"""An instant that does not come."""
 
 SEEN_FREE: Final = 1
 HELD: Final = 2

@@ -41,8 +41,10 @@ from hanse.market.states import (
     IN_SERVICE,
     LANDING,
     QUEUED,
+    ROUTING,
     RULE,
     UNMATCHED,
+    VERIFICATION,
 )
 from hanse.market.views import forget_gains, hold, look, regain
 from hanse.market.welfare_rule import route_welfare
@@ -158,7 +160,7 @@ def _check(facts: Facts, rules: Rules, state: State, plane: int, server: int, it
     settles = item % ITEMS_PER_STAGE != RECEIPT_ITEM or row["is_audited"] == 0
     core_us = round(rules.receipt_us)
     settling_us = round(rules.settlement_us) if settles else 0
-    end_us = occupy(rules, state, server, now_us, core_us + settling_us)
+    end_us = occupy(rules, state, server, now_us, core_us + settling_us, VERIFICATION)
     state.plane[plane]["verification_core_us"] += core_us
     state.plane[plane]["settlement_core_us"] += settling_us
     state.plane[plane]["n_messages"] += 1
@@ -229,7 +231,7 @@ def finish_decision(facts: Facts, rules: Rules, state: State) -> None:
     core_us = round(law)
     row["n_edges"] += edges
     server = idle_server(rules, state, plane, now_us)
-    end_us = occupy(rules, state, server, now_us, core_us)
+    end_us = occupy(rules, state, server, now_us, core_us, ROUTING)
     row["decision_core_us"] += core_us
     row["n_decisions"] += 1
     row["n_messages"] += n_messages
@@ -333,6 +335,7 @@ def command(
     if ready.holding_us == 0:
         row["data_core_us"] += ready.core_us
         row["egress_usd"] += ready.egress_usd
+        row["moved_bytes"] += ready.moved_bytes
     # What has come back spends its second service in the state that it came back in.
     plan(state, stage, row["returning"] or IN_SERVICE, end_us - now_us)
     row["returning"] = 0

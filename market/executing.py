@@ -9,7 +9,6 @@ from hanse.market.events import (
     AUDIT_ARRIVES,
     DELIVERED,
     EXPIRE,
-    FINISH,
     RECEIPT,
     REQUEST,
     of_epoch,
@@ -17,6 +16,7 @@ from hanse.market.events import (
 )
 from hanse.market.kernels import kernel
 from hanse.market.options import offer_options
+from hanse.market.power_caps import begin_work, end_work, work_ends
 from hanse.market.preparation import plan_steps, prepare, way_us
 from hanse.market.records import occupy_unit
 from hanse.market.stage_clock import enter, open_stage, plan
@@ -124,6 +124,7 @@ def _accept(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         row["holding_us"] = ready.holding_us
         row["data_core_us"] += ready.core_us
         row["egress_usd"] += ready.egress_usd
+        row["moved_bytes"] += ready.moved_bytes
         record["end_us"] = now_us + ready.holding_us
     record["end_us"] += ready.context_us + fact["work_us"]
     record["payment_micro_usd"] = row["payment_micro_usd"]
@@ -131,7 +132,7 @@ def _accept(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     record["is_wrong"] = _is_tempted(facts, rules, state, stage)
     _renew_caches(facts, rules, state, stage, region)
     record_change(facts, rules, state, unit, 0)
-    schedule(state, record["end_us"], FINISH, unit)
+    begin_work(facts, rules, state, unit, row["record"])
 
 
 @kernel
@@ -169,6 +170,7 @@ def _is_tempted(facts: Facts, rules: Rules, state: State, stage: int) -> int:
 def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
     """End an occupation: hand on the result, free the unit or give it to a waiting audit."""
     index = state.unit[unit]["record"]
+    end_work(facts, state, unit)
     state.unit[unit]["is_busy"] = 0
     state.idle_units[facts.unit[unit]["sink"]] += 1
     add_member(state.idle, unit)
@@ -177,7 +179,7 @@ def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
         stage = record["stage"]
         if record["outcome"] == AUDIT:
             if record["epoch"] == state.stage[stage]["epoch"]:
-                end_audit(facts, rules, state, stage, record["accepted_us"])
+                end_audit(facts, rules, state, stage, record["execution_us"])
         elif record["epoch"] != state.stage[stage]["epoch"]:
             record["outcome"] = DISCARDED
             record["final_us"] = state.clock[NOW]
@@ -189,6 +191,7 @@ def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
         start_audit(facts, rules, state, waiting, unit)
     else:
         record_change(facts, rules, state, unit, 1)
+    work_ends(facts, rules, state, unit)
 
 
 @kernel

@@ -16,7 +16,7 @@ from hanse.market.clock import (
 )
 from hanse.market.columns import DebtMeter, Facts, Rows, Rules, State
 from hanse.market.states import AUDIT, COMPLETE, LAPSED, RESIDUAL
-from hanse.market.units import Flags, Integers
+from hanse.market.units import Flags, Floats, Integers
 
 Counts = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 Shares = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
@@ -28,7 +28,9 @@ class Ledger:
 
     It knows no regime. `record` has a row per occupation of a unit, `stage` one per stage, with
     `time_us`, shape (n_stages, n_states), beside it. `work` are the rows of `record` that execute a
-    stage: neither an audit nor residual work. Counts of events are whole-run totals.
+    stage: neither an audit nor residual work. `lost_us`, shape (n_records, n_operations + 1), is
+    what each occupation lost to coordination and to the cap where sites have power caps, and has
+    no rows where none has. Counts of events are whole-run totals.
     """
 
     horizon_us: int
@@ -36,12 +38,14 @@ class Ledger:
     stage: Rows
     time_us: Integers
     record: Rows
+    lost_us: Integers
     work: Integers
     unit: Rows
     offer: Rows
     sink: Rows
     plane: Rows
     plane_region: Integers
+    site_cap_w: Floats
     debt: DebtMeter
     payment: Rows
     lock: Rows
@@ -89,12 +93,14 @@ def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
         stage=state.stage,
         time_us=state.time_us,
         record=record,
+        lost_us=state.power.lost_us[: len(record)],
         work=np.flatnonzero((outcome != AUDIT) & (outcome != RESIDUAL)),
         unit=facts.unit,
         offer=facts.offer,
         sink=facts.sink,
         plane=state.plane,
         plane_region=facts.plane_region,
+        site_cap_w=facts.site_cap_w,
         debt=state.debt,
         payment=state.payment,
         lock=state.lock[: clock[N_LOCKS]],

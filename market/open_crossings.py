@@ -12,6 +12,7 @@ from hanse.market.obligations import (
     APPROVAL,
     CLOSED,
     EXPIRED,
+    HELD_STEPS,
     IN_VAIN,
     REBUILD,
     REPLICA,
@@ -32,7 +33,6 @@ from hanse.market.states import (
 from hanse.market.units import Flags, Floats, Integers
 
 _STEPS: Final = (ON_IDENTITY, ON_POLICY, ON_STATE, ON_AUTHORITY, TRANSFERRING)
-_HELD: Final = ("identity_us", "policy_us", "state_us", "authority_us", "transfer_us")
 _STATE_STEP, _AUTHORITY_STEP = 2, 3
 
 
@@ -79,7 +79,7 @@ def _crossed(ledger: Ledger, work: Executions) -> tuple[_Crossed, Integers, Inte
     )
     _share_out(of, lead_us, leads_us, accepted_us, released_us)
     held = np.flatnonzero(work.is_held)
-    held_us = np.column_stack([ledger.record[name][work.record[held]] for name in _HELD])
+    held_us = np.column_stack([ledger.record[name][work.record[held]] for name in HELD_STEPS])
     chosen = np.concatenate([held, at])
     price = np.zeros(len(chosen))
     price[: len(held)] = ledger.sink["held_usd_per_us"][ledger.unit["sink"][work.unit[held]]]

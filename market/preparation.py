@@ -32,6 +32,7 @@ class Preparation(NamedTuple):
     lead_us: int
     core_us: int
     egress_usd: float
+    moved_bytes: float
 
 
 @kernel
@@ -48,7 +49,7 @@ def prepare(
     if source == region:
         expired = state.stage[stage]["context_until_us"] < now_us
         context_us = fact["context_us"] if expired else 0
-        return Preparation(0, 0, 0, 0, 0, context_us, 0, command_us, 0, 0.0)
+        return Preparation(0, 0, 0, 0, 0, context_us, 0, command_us, 0, 0.0, 0.0)
     link = facts.link[source, region]
     buyer = fact["buyer"]
     is_known = state.credential_until_us[buyer, region] > now_us
@@ -72,6 +73,7 @@ def prepare(
         command_us + steps_us if holds else max(command_us, steps_us),
         core_us,
         fact["input_bytes"] * link["egress_usd_per_byte"],
+        fact["input_bytes"],
     )
 
 

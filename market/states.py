@@ -77,6 +77,7 @@ CAUSES: Final = (
     "jurisdiction",
     "market friction",
     "rule",
+    "power cap",
 )
 (
     CROSSING,
@@ -89,7 +90,8 @@ CAUSES: Final = (
     JURISDICTION,
     FRICTION,
     RULE,
-) = range(10)
+    POWER_CAP,
+) = range(11)
 
 # Why a unit waits, if it waits for a stage in this state: (operation, cause). The time of an
 # unmatched stage is split between RULE and STALENESS by how many idle units its plane cannot see.

@@ -13,7 +13,7 @@ import numpy as np
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT, Law
 from hanse.market.units import Flags, Floats
-from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.scenario import ALL_REGIONS, Scenario
 from hanse.scenarios.tables import (
     jurisdiction_index,
     read_jurisdictions,
@@ -47,6 +47,7 @@ def geography_of(scenario: Scenario) -> Geography:
         electricity_usd_per_kwh=table.electricity_usd_per_kwh.copy(),
         carbon_g_per_kwh=table.carbon_g_per_kwh.copy(),
         demand_weight=_demand_weight(scenario),
+        power_cap_share=_power_cap_share(scenario, table.region),
     )
 
 
@@ -80,6 +81,12 @@ def _bulk_gbps(scenario: Scenario, rtt_ms: Floats) -> Floats:
     )
     np.fill_diagonal(gbps, scenario.number("resources.region_gbps"))
     return gbps
+
+
+def _power_cap_share(scenario: Scenario, regions: tuple[str, ...]) -> Floats:
+    named = scenario.words("resources.capped_regions")
+    is_capped = np.isin(regions, named) | (ALL_REGIONS in named)
+    return np.where(is_capped, scenario.number("resources.power_cap_share"), 1.0)
 
 
 def _demand_weight(scenario: Scenario) -> Floats:

@@ -16,6 +16,7 @@ from hanse.market.debt_accounts import (
     shown_path,
 )
 from hanse.market.debt_meter import OBLIGATION, RESOURCE
+from hanse.market.energy import RESOURCES, Energy, carbon_kg, measure_energy, power_limit_w
 from hanse.market.family_counts import FamilyCounts, count_by_family
 from hanse.market.ledger import Ledger
 from hanse.market.money import ACCOUNTS, KINDS, Postings, post
@@ -47,6 +48,7 @@ class Measured:
     occupancy: Occupancy
     cost: SyncCost
     welfare: Welfare
+    energy: Energy
     obligations: Obligations
     debt: tuple[PricedAccount, ...]
     postings: Postings
@@ -69,6 +71,7 @@ def measure(world: World, ledger: Ledger) -> Measured:
         occupancy=occupancy,
         cost=sync_cost(ledger, occupancy, n_families=n_families),
         welfare=welfare_of(world, ledger, occupancy),
+        energy=measure_energy(ledger, occupancy, world.terms, n_families),
         obligations=shown,
         debt=tuple(
             priced_accounts(
@@ -104,6 +107,7 @@ def tables_of(measured: Measured) -> dict[str, Table]:
         "measures": _measures(measured),
         "sync_cost": _sync_cost(measured),
         "occupancy": _occupancy(measured),
+        "energy": _energy(measured),
         "stage_time": _stage_time(measured),
         "debt": _debt(measured),
         "debt_path": _debt_path(measured),
@@ -158,6 +162,7 @@ def _of_family(measured: Measured, family: int) -> Rows:
         ("capital_usd", "USD"): float(welfare.capital_usd[family]),
         ("control_core_s", "core_s"): float(welfare.control_core_s[family]),
         ("joules", "J"): float(welfare.joules[family]),
+        **_energy_of_family(measured, family),
         **_jobs(measured, family),
         **_debt_of_family(measured, family),
     }
@@ -186,6 +191,30 @@ def _jobs(measured: Measured, family: int) -> Rows:
     }
 
 
+def _energy_of_family(measured: Measured, family: int) -> Rows:
+    energy, carbon = measured.energy, measured.world.geography.carbon_g_per_kwh
+    return {
+        ("energy_j", "J"): float(energy.of_region[family].sum()),
+        ("payload_energy_j", "J"): float(energy.payload_j[family]),
+        ("coordination_energy_j", "J"): float(energy.coordination_j[family]),
+        ("energy_usd", "USD"): float(measured.welfare.energy_usd[family]),
+        ("carbon_kg", "kg"): float(carbon_kg(energy.of_region[family], carbon).sum()),
+    }
+
+
+def _energy_of_all(measured: Measured) -> Rows:
+    """Return shares of all energy of a run, and what coordination draws of what sites may draw."""
+    energy, terms = measured.energy, measured.world.terms
+    total, coordination = float(energy.joules.sum()), float(energy.coordination_j.sum())
+    limit_w = float(power_limit_w(measured.ledger, terms).sum())
+    limit_j = limit_w * measured.ledger.horizon_us / US_PER_S * terms.pue
+    return {
+        ("payload_energy_fraction", "share"): float(energy.payload_j.sum()) / (total or 1.0),
+        ("coordination_energy_share", "share"): coordination / (total or 1.0),
+        ("coordination_power_share", "share"): energy.machine_coordination_j / (limit_j or 1.0),
+    }
+
+
 def _debt_of_family(measured: Measured, family: int) -> Rows:
     stock = {"accelerator": 0.0, "core": 0.0}
     usd = 0.0
@@ -209,6 +238,8 @@ def _shared(measured: Measured) -> Rows:
         ("resource_cost_usd", "USD"): float(welfare.resource_usd[-1]),
         ("control_core_s", "core_s"): float(welfare.control_core_s[-1]),
         ("joules", "J"): float(welfare.joules[-1]),
+        **_energy_of_family(measured, -1),
+        **_energy_of_all(measured),
         ("decisions", "decisions"): float(ledger.plane["n_decisions"].sum()),
         ("messages", "messages"): float(ledger.plane["n_messages"].sum()),
         ("edges", "edges"): float(ledger.plane["n_edges"].sum()),
@@ -248,6 +279,23 @@ def _occupancy(measured: Measured) -> Table:
         "cause": _names(CAUSES, occupancy.cause),
         "is_open": occupancy.is_open,
         "gpu_us": occupancy.unit_us,
+    }
+
+
+def _energy(measured: Measured) -> Table:
+    joules = measured.energy.joules
+    index = np.nonzero(joules)
+    resource, family, label, operation, cause, region = index
+    carbon = measured.world.geography.carbon_g_per_kwh
+    return {
+        "resource": _names(RESOURCES, resource),
+        "family": _names(measured.families, family),
+        "label": _names(LABELS, label),
+        "operation": _names(OPERATIONS, operation + NONE),
+        "cause": _names(CAUSES, cause + NONE),
+        "region": _names(measured.world.geography.region, region),
+        "joules": joules[index],
+        "carbon_kg": carbon_kg(joules, carbon)[index],
     }
 
 

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 AUTO_HUB = "auto"
+ALL_REGIONS = "all"
 _LIBRARY = Path(__file__).with_name("library")
 _HEADINGS = ("title", "question", "extends")
 
@@ -207,6 +208,12 @@ def _check_together(scenario: Scenario) -> None:
     _check_classes(scenario)
     _check_order(scenario, "fleet.neocloud_usd_low", "fleet.neocloud_usd_high")
     _check_order(scenario, "load.tool_median_s", "load.tool_p95_s")
+    for named in scenario.words("resources.capped_regions"):
+        if named not in (ALL_REGIONS, *read_regions().region):
+            raise ScenarioError(
+                f"resources.capped_regions must be {ALL_REGIONS} or regions, got {named!r}"
+                f"{near_miss(named, read_regions().region)}"
+            )
     hub, regions = scenario.text("control.hub"), read_regions().region
     if hub != AUTO_HUB and hub not in regions:
         raise ScenarioError(
