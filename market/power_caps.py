@@ -195,7 +195,7 @@ def close_sites(facts: Facts, rules: Rules, state: State) -> None:
                 record, rest = state.record[worker["record"]], worker["until"] - site["done"]
                 if worker["phase"] == _REBUILDING:
                     rest += record["execution_us"] << _SHIFT
-                record["end_us"] = rules.horizon_us + max(1, rest >> _SHIFT)
+                record["end_us"] = rules.horizon_us + ((rest + FULL_RATE - 1) >> _SHIFT)
                 _book_lost(state, region, unit)
 
 
