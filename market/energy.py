@@ -166,9 +166,7 @@ def _add_cores(ledger: Ledger, terms: Terms, joules: Floats) -> None:
         np.add.at(row, (fact["family"], region), us * per_us)
     decided = plane["decision_core_us"] / max(1, int(plane["decision_core_us"].sum()))
     nobody = joules[-1, C, ROUTING - NONE]
-    np.add.at(
-        nobody[SERVICE - NONE], ledger.plane_region, decided * (cores.unshared_us * per_us)
-    )
+    np.add.at(nobody[SERVICE - NONE], ledger.plane_region, decided * (cores.unshared_us * per_us))
     np.add.at(nobody[STALENESS - NONE], ledger.plane_region, cores.refresh_us * per_us)
 
 

@@ -240,9 +240,7 @@ def _adapt(facts: Facts, rules: Rules, state: State, region: int) -> None:
 
 
 @kernel
-def _unit_draw_w(
-    rules: Rules, state: State, region: int, draw_w: Floats
-) -> tuple[float, float]:
+def _unit_draw_w(rules: Rules, state: State, region: int, draw_w: Floats) -> tuple[float, float]:
     """Add up what work at full rate adds to idle power: of payload, and of coordination.
 
     A cheat only sits there.
@@ -266,9 +264,7 @@ def _unit_draw_w(
 
 
 @kernel
-def _core_draw_w(
-    facts: Facts, rules: Rules, state: State, region: int, draw_w: Floats
-) -> float:
+def _core_draw_w(facts: Facts, rules: Rules, state: State, region: int, draw_w: Floats) -> float:
     """Add up what the busy control cores of the planes that sit at the site draw."""
     total_w, each_w = 0.0, rules.core_w * rules.server_speed
     for plane in range(len(facts.plane_region)):

@@ -180,7 +180,11 @@ def test_residual_work_is_slowed_down_too() -> None:
 
 def test_only_the_regions_with_a_cap_slow_down() -> None:
     world = world_of(
-        arrival_s=[0.0, 0.0], work_s=[10.0, 10.0], origin=[0, 1], units=[0, 1], n_regions=2,
+        arrival_s=[0.0, 0.0],
+        work_s=[10.0, 10.0],
+        origin=[0, 1],
+        units=[0, 1],
+        n_regions=2,
         active_w=100.0,
     )
     caps = replace(world.geography, power_cap_share=np.array([1.0, 0.5]))
@@ -236,8 +240,13 @@ def test_no_site_draws_more_than_its_cap(small: SmallWorld, regime: Regime) -> N
 
 def test_less_power_means_less_payload_on_every_rung() -> None:
     world = world_of(
-        arrival_s=[float(k) for k in range(30)], work_s=[9.0] * 30, units=[0] * 6,
-        horizon_s=60.0, patience_s=1e4, active_w=700.0, idle_w=100.0,
+        arrival_s=[float(k) for k in range(30)],
+        work_s=[9.0] * 30,
+        units=[0] * 6,
+        horizon_s=60.0,
+        patience_s=1e4,
+        active_w=700.0,
+        idle_w=100.0,
     )
     for rung in ladder:
         done = []
