@@ -41,8 +41,12 @@ _G_PER_KG: Final = 1_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Energy:
-    """Joules at the meter, shape (resources, families + 1, labels, operations + 1, causes + 1,
-    regions); the last family is what belongs to none, the first operation and cause is none.
+    """Joules at the meter.
+
+    Attributes
+    ----------
+    joules : shape (resources, families + 1, labels, operations + 1, causes + 1, regions); the last
+        family is what belongs to none, and the first operation and cause are none.
     """
 
     joules: Floats

@@ -55,7 +55,6 @@ from hanse.market.events import (
     key_of,
     kind_of,
     pop,
-    schedule,
     stage_of,
 )
 from hanse.market.executing import become_ready, finish, land

@@ -6,6 +6,7 @@ A path on which a level is not passed by the last year is censored; it stays in 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import inf, nan
 from time import perf_counter
 from typing import Final
@@ -88,24 +89,24 @@ def grow(
     Returns
     -------
     Results
-        The tables of all runs with the keys `path` and `year`, and `rates` (of each path),
-        `passages` (of each path) and `first_passage` (of all together, with intervals).
+        The tables of all runs, `points` (path and year of each), `rates` and `passages` (of each
+        path), and `first_passage` (of all together, with intervals).
     """
     tasks = [
         Task(
-            keys={"scenario": path.scenario.name, "path": k, "year": float(year)},
+            keys={"scenario": path.scenario.name, "point": point},
             scenario=path.scenario_at(k, year),
             seed=k,
         )
-        for year in path.years
-        for k in range(path.n_paths)
+        for point, (year, k) in enumerate(product(path.years, range(path.n_paths)))
     ]
     begun = perf_counter()
     outcomes = run_tasks(
         tasks, path.rungs, workers=workers, progress=progress, trace=None, store=store
     )
     tables = dict(kept(tasks, path.rungs, outcomes))
-    along = measured_along(tables["measures"].to_pandas(), path.thresholds)
+    tables["points"] = _points(path)
+    along = measured_along(with_dates(tables), path.thresholds)
     tables |= {"rates": _rates(path), "passages": passages_table(along, path)}
     tables["first_passage"] = first_passage_table(tables["passages"].to_pandas(), path.years[-1])
     manifest = account(path.scenario, tasks=tasks, regimes=path.rungs, outcomes=outcomes) | {
@@ -116,6 +117,11 @@ def grow(
         "elapsed_s": round(perf_counter() - begun, 3),
     }
     return Results(tables=tables, manifest=manifest)
+
+
+def with_dates(tables: Mapping[str, pa.Table]) -> pd.DataFrame:
+    """Return the measures of all runs with the path and the year of each."""
+    return tables["measures"].to_pandas().merge(tables["points"].to_pandas(), on="point")
 
 
 def measured_along(
@@ -243,6 +249,18 @@ def first_passage_table(passages: pd.DataFrame, last_year: float) -> pa.Table:
             }
         )
     return pa.Table.from_pylist(rows)
+
+
+def _points(path: GrowthPath) -> pa.Table:
+    dates = list(product(path.years, range(path.n_paths)))
+    years, paths = ([date[axis] for date in dates] for axis in (0, 1))
+    return pa.table(
+        {
+            "point": pa.array(range(len(dates)), pa.int64()),
+            "path": pa.array(paths, pa.int64()),
+            "year": pa.array(years, pa.float64()),
+        }
+    )
 
 
 def _rates(path: GrowthPath) -> pa.Table:
