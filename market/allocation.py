@@ -80,8 +80,8 @@ def _power(facts: Facts, n_records: int) -> PowerMeter:
     site = np.zeros(n_sites, SITE)
     if has_caps:
         site["is_capped"], site["next_us"] = is_capped, NEVER_US
-        for name, side in (("first_unit", "left"), ("last_unit", "right")):
-            site[name] = np.searchsorted(facts.unit["region"], np.arange(n_sites), side=side)
+        site["first_unit"] = np.searchsorted(facts.unit["region"], np.arange(n_sites))
+        site["last_unit"] = np.append(site["first_unit"][1:], n_units)
     return PowerMeter(
         site=site,
         worker=np.zeros(n_units, WORKER),

@@ -119,7 +119,7 @@ def core_time(ledger: Ledger, terms: Terms) -> CoreTime:
         decision_us=stage["decision_core_us"],
         verification_us=stage["verification_core_us"],
         data_us=stage["data_core_us"],
-        signing_us=np.bincount(work, minlength=len(stage)) * terms.receipt_sign_us,
+        signing_us=np.bincount(work, minlength=len(stage)).astype(float) * terms.receipt_sign_us,
         refresh_us=ledger.plane["refresh_core_us"],
         unshared_us=decided_us - int(stage["decision_core_us"].sum()),
     )
@@ -151,7 +151,7 @@ def carbon_kg(joules: Floats, carbon_g_per_kwh: Floats) -> Floats:
 def power_limit_w(ledger: Ledger, terms: Terms) -> Floats:
     """Return what machines may draw at each site: its cap, or else all accelerators at work."""
     units = np.bincount(ledger.unit["region"], minlength=len(ledger.site_cap_w))
-    return np.minimum(ledger.site_cap_w, units * terms.active_w)
+    return np.asarray(np.minimum(ledger.site_cap_w, units * terms.active_w))
 
 
 def _add_cores(ledger: Ledger, terms: Terms, joules: Floats) -> None:

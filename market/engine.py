@@ -236,7 +236,9 @@ def advance(facts: Facts, rules: Rules, state: State, until_us: int) -> int:
         key = state.heap[0]["key"] if event_us == now_us else never
         arrival = key_of(READY, facts.arrival_stage[a]) if arrival_us == now_us else never
         expiry = key_of(EXPIRE, facts.expiry_stage[e]) if expiry_us == now_us else never
-        if power_us == now_us and _work_goes_on(facts, rules, state, min(key, arrival, expiry)):
+        if power_us == now_us and _work_goes_on(
+            facts, rules, state, int(min(key, arrival, expiry))
+        ):
             continue
         if arrival < min(key, expiry):
             clock[NEXT_ARRIVAL] += 1

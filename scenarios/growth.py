@@ -121,7 +121,8 @@ def grow(
 
 def with_dates(tables: Mapping[str, pa.Table]) -> pd.DataFrame:
     """Return the measures of all runs with the path and the year of each."""
-    return tables["measures"].to_pandas().merge(tables["points"].to_pandas(), on="point")
+    points: pd.DataFrame = tables["points"].to_pandas()
+    return points.merge(tables["measures"].to_pandas(), on="point")
 
 
 def measured_along(

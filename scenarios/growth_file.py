@@ -56,7 +56,7 @@ class Growth:
         """Return the rate on one of the paths, whatever else grows on it."""
         chance = float(stream(path, f"growth.{self.name}").random())
         if self.multiplies:
-            return self.low * (self.high / self.low) ** chance
+            return float(self.low * (self.high / self.low) ** chance)
         return self.low + chance * (self.high - self.low)
 
     def after(self, value: float, path: int, years: float) -> float:
