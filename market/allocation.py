@@ -22,18 +22,15 @@ from hanse.market.columns import (
     RECORD,
     REGION,
     SIGHT,
-    SITE,
     STAGE,
     UNIT,
-    WORKER,
     BookColumns,
-    DebtMeter,
     Facts,
-    PowerMeter,
     Rules,
     State,
 )
 from hanse.market.events import EVENT
+from hanse.market.meters import SITE, WORKER, DebtMeter, PowerMeter
 from hanse.market.pools import pool
 from hanse.market.power_caps import N_LOST
 from hanse.market.states import N_STATES, N_WAITING_STATES

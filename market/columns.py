@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.market.clearing import ClearingScratch
+from hanse.market.meters import DebtMeter, PowerMeter
 from hanse.market.pools import Pool
 from hanse.market.units import Flags, Floats, Integers
 
@@ -189,18 +190,6 @@ AUDIT_QUEUE: Final = np.dtype([("first", "i8"), ("last", "i8")])
 LOCK: Final = np.dtype(
     [("stage", "i8"), ("locked_us", "i8"), ("freed_us", "i8"), ("amount_micro_usd", "i8")]
 )
-_SITE_FIELDS: Final = (
-    "is_capped",
-    "first_unit",
-    "last_unit",
-    "since_us",
-    "rate",
-    "done",
-    "next_us",
-    "next_unit",
-)
-SITE: Final = np.dtype([(name, "i8") for name in _SITE_FIELDS])
-WORKER: Final = np.dtype([("record", "i8"), ("phase", "i8"), ("until", "i8"), ("begun_us", "i8")])
 _PAYMENT_FIELDS: Final = ("stage", "kind", "is_interest", "accrued_us", "paid_us", "amount_us")
 PAYMENT: Final = np.dtype([(name, "i8") for name in _PAYMENT_FIELDS])
 
@@ -345,39 +334,10 @@ class State(NamedTuple):
     waiting: NDArray[np.int32]
     available: NDArray[np.int32]
     hidden: NDArray[np.float32]
-    debt: "DebtMeter"
+    debt: DebtMeter
     payment: Rows
     lock: Rows
-    power: "PowerMeter"
-
-
-class DebtMeter(NamedTuple):
-    """What was paid of which obligations: totals, amount times age, and paths over the horizon.
-
-    First axis: the kinds of `debt_meter.py`; then (family, is_interest) or bins of the horizon, the
-    last of which takes what lies beyond.
-    """
-
-    total_us: Integers
-    area: Floats
-    accrued_us: Integers
-    paid_us: Integers
-
-
-class PowerMeter(NamedTuple):
-    """The clocks of sites under a power cap, and what work there has lost; empty without caps.
-
-    `lost` counts up what a unit loses that works all the time, by operation and to the cap itself,
-    as `done` of a site counts up what it does; `lost_us` is what each record has lost.
-    """
-
-    site: Rows
-    worker: Rows
-    lost_rate: Integers
-    lost: Integers
-    lost_before: Integers
-    lost_us: Integers
-    draw_w: Floats
+    power: PowerMeter
 
 
 class BookColumns(NamedTuple):

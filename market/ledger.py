@@ -14,7 +14,8 @@ from hanse.market.clock import (
     N_RECORDS,
     N_REDOS,
 )
-from hanse.market.columns import DebtMeter, Facts, Rows, Rules, State
+from hanse.market.columns import Facts, Rows, Rules, State
+from hanse.market.meters import DebtMeter
 from hanse.market.states import AUDIT, COMPLETE, LAPSED, RESIDUAL
 from hanse.market.units import Flags, Floats, Integers
 
