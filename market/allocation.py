@@ -37,7 +37,9 @@ from hanse.market.states import N_STATES, N_WAITING_STATES
 from hanse.market.units import Integers
 
 
-def _book(n_requests: int, n_sinks: int, n_offers: int, n_units: int) -> BookColumns:
+def _book(facts: Facts) -> BookColumns:
+    n_requests, n_sinks = min(len(facts.stage), BOOK_DEPTH), len(facts.sink)
+    n_offers, n_units = len(facts.offer), len(facts.unit)
     return BookColumns(
         request=np.zeros(n_requests, np.int64),
         is_own=np.zeros(n_requests, np.int64),
@@ -69,7 +71,7 @@ def _debt(n_families: int) -> DebtMeter:
     )
 
 
-def _power(facts: Facts, n_records: int) -> PowerMeter:
+def _power(facts: Facts, *, n_records: int, n_servers: int) -> PowerMeter:
     """Allocate the clocks of sites; of no site, where none has a cap."""
     is_capped = np.isfinite(facts.site_cap_w)
     has_caps = bool(is_capped.any())
@@ -87,6 +89,7 @@ def _power(facts: Facts, n_records: int) -> PowerMeter:
         lost_before=np.zeros((n_units, N_LOST), np.int64),
         lost_us=np.zeros((n_records if has_caps else 0, N_LOST), np.int64),
         draw_w=np.zeros(N_LOST),
+        server_operation=np.zeros(n_servers, np.int64),
     )
 
 
@@ -123,9 +126,8 @@ def allocate(
     `n_records` bounds the executions (residual work, attempts and audits together); `n_payments`
     rows of the payment log are kept, or none.
     """
-    n_stages, n_units, n_samples = len(facts.stage), len(facts.unit), len(facts.sample_us)
-    n_planes, n_regions = facts.command_us.shape
-    n_sinks, n_offers, depth = len(facts.sink), len(facts.offer), min(n_stages, BOOK_DEPTH)
+    n_stages, n_units, n_sinks = len(facts.stage), len(facts.unit), len(facts.sink)
+    (n_planes, n_regions), n_samples = facts.command_us.shape, len(facts.sample_us)
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
         heap=np.empty(_n_events(facts, rules, n_records), EVENT),
@@ -139,11 +141,10 @@ def allocate(
         record=np.zeros(n_records, RECORD),
         plane=np.zeros(n_planes, PLANE),
         server_free_us=np.zeros(n_planes * rules.n_servers, np.int64),
-        server_operation=np.zeros(n_planes * rules.n_servers, np.int64),
         queue_next=np.full(ITEMS_PER_STAGE * n_stages + n_planes, -1, np.int32),
         seen=np.zeros((n_planes, n_units), np.uint8),
         visible=np.zeros((n_planes, n_words(n_units)), np.int64),
-        visible_offer=np.zeros((n_planes, n_offers), np.int64),
+        visible_offer=np.zeros((n_planes, len(facts.offer)), np.int64),
         visible_sink=np.zeros((n_planes, n_sinks), np.int64),
         open_sink=np.zeros((n_planes, n_words(n_sinks)), np.int64),
         option=np.zeros((n_stages, n_words(n_sinks)), np.int64),
@@ -165,13 +166,13 @@ def allocate(
         bound_stage=np.full(n_units, -1, np.int64),
         n_bound=np.zeros(_n_buyers(facts), np.int64),
         open_stage=np.zeros(n_stages, np.int64),
-        book=_book(depth, n_sinks, n_offers, n_units),
-        scratch=clearing_scratch(depth, n_sinks),
+        book=_book(facts),
+        scratch=clearing_scratch(min(n_stages, BOOK_DEPTH), n_sinks),
         waiting=np.zeros((n_samples, len(facts.legal) * N_WAITING_STATES), np.int32),
         available=np.zeros((n_samples, n_sinks), np.int32),
         hidden=np.zeros((n_samples, n_sinks), np.float32),
         debt=_debt(n_families),
         payment=np.zeros(n_payments, PAYMENT),
         lock=np.empty(n_stages * (1 + rules.bounce_limit) * rules.escrow, LOCK),
-        power=_power(facts, n_records),
+        power=_power(facts, n_records=n_records, n_servers=n_planes * rules.n_servers),
     )

@@ -303,7 +303,6 @@ class State(NamedTuple):
     record: Rows
     plane: Rows
     server_free_us: Integers
-    server_operation: Integers
     queue_next: NDArray[np.int32]
     seen: NDArray[np.uint8]
     visible: Integers

@@ -61,7 +61,7 @@ def occupy(
 ) -> int:
     """Occupy a server for work of so many core-microseconds; return when it ends."""
     end_us = from_us + round(core_us / rules.server_speed)
-    state.server_operation[server] = operation
+    state.power.server_operation[server] = operation
     state.server_free_us[server] = end_us
     return int(end_us)
 

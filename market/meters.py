@@ -37,6 +37,7 @@ class DebtMeter(NamedTuple):
 class PowerMeter(NamedTuple):
     """The clocks of sites under a power cap, and what work there has lost; empty without caps.
 
+    `server_operation` is what each server of control was last busy with, with caps or without.
     `lost` counts up what a unit loses that works all the time, by operation and to the cap itself,
     as `done` of a site counts up what it does; `lost_us` is what each record has lost.
     """
@@ -48,3 +49,4 @@ class PowerMeter(NamedTuple):
     lost_before: Integers
     lost_us: Integers
     draw_w: Floats
+    server_operation: Integers

@@ -272,7 +272,7 @@ def _core_draw_w(facts: Facts, rules: Rules, state: State, region: int, draw_w: 
             continue
         for server in range(plane * rules.n_servers, (plane + 1) * rules.n_servers):
             if state.server_free_us[server] > state.clock[NOW]:
-                draw_w[state.server_operation[server]] += each_w
+                draw_w[state.power.server_operation[server]] += each_w
                 total_w += each_w
     return total_w
 

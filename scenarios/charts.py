@@ -102,9 +102,14 @@ def style() -> AbstractContextManager[None]:
     return context(STYLE)
 
 
-def stack(axis: Axes, table: pd.DataFrame) -> Floats:
-    """Stack one bar per row from its columns, which are operations; return where they end."""
-    colour = dict(zip(OPERATIONS, PALETTE, strict=True))
+def stack(axis: Axes, table: pd.DataFrame, *, names: Sequence[str] = OPERATIONS) -> Floats:
+    """Stack one bar per row from its columns; return where they end.
+
+    Parameters
+    ----------
+    names : all that a column may be called, in the order of the palette.
+    """
+    colour = dict(zip(names, PALETTE, strict=False))
     ends = np.zeros(len(table))
     for operation in table.columns:
         width = table[operation].to_numpy()
