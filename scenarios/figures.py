@@ -383,7 +383,7 @@ def _energy(results: Results) -> Picture | None:
         name="energy",
         title="Where power goes, and what of it coordination draws: by region, label and operation",
         caption=f"Joules at the meter, mean of {_n(results)} worlds, without intervals, on the "
-        "first and the last rung. Left: all, by label of the unit; control cores and bytes count as "
+        "first and the last rung. Left: all, by label of the unit; cores and moved bytes count as "
         "coordination, a standing network as idle. Right: coordination alone, by operation, on a "
         "scale of its own.",
     )
