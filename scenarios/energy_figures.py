@@ -71,6 +71,7 @@ def _draw_stack(
     axis.tick_params(axis="y", length=0)
     axis.locator_params(axis="x", nbins=4)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: tick(number)))
+    axis.set_xlim(0, None)
     axis.grid(axis="x")
 
 

@@ -130,14 +130,14 @@ def measured_along(
 ) -> Mapping[str, pd.DataFrame]:
     """Return a row per path and a column per year for each threshold and regime.
 
-    Keys are `threshold|regime`. A measure of whole runs is read as it is; one of families is added
-    up over them.
+    Keys are `threshold|regime`. A measure of one family or a share of whole runs is read as it is,
+    an amount is added up over families.
     """
     along = {}
     for one in thresholds:
         chosen = measures[measures["measure"] == one.measure]
-        if SHARED_MEASURES.get(one.measure) == "share":
-            chosen = chosen[chosen["family"] == SHARED]
+        if one.family or SHARED_MEASURES.get(one.measure) == "share":
+            chosen = chosen[chosen["family"] == (one.family or SHARED)]
         value = chosen.groupby(_WORLD, sort=True, observed=True)["value"].sum(min_count=1)
         for regime, of_regime in value.groupby(level="regime", observed=True):
             along[f"{one.name}|{regime}"] = of_regime.droplevel("regime").unstack("year")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hanse.market.regime import Rung
+from hanse.scenarios.draw_tapes import FAMILIES
 from hanse.scenarios.outcomes import MEASURES, SHARED_MEASURES
 from hanse.scenarios.parameters import ScenarioError, near_miss, parameter
 from hanse.scenarios.regime_parts import named_rung
@@ -30,7 +31,7 @@ _PATH_KEYS: Final = (
     "regimes",
 )
 _GROWTH_KEYS: Final = ("parameters", "factor_per_year", "added_per_year", "grade", "source")
-_THRESHOLD_KEYS: Final = ("measure", "above", "below")
+_THRESHOLD_KEYS: Final = ("measure", "family", "above", "below")
 _FOLDER: Final = Path(__file__).with_name("paths")
 
 
@@ -67,12 +68,16 @@ class Growth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """A level of a measure of whole runs, and the side on which it counts as reached."""
+    """A level of a measure, and the side on which it counts as reached.
+
+    Without a `family` it is a share of whole runs, or an amount added up over families.
+    """
 
     name: str
     measure: str
     level: float
     is_above: bool
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,14 +215,23 @@ def _threshold(name: str, row: Mapping[str, Any]) -> Threshold:
     sides = [side for side in ("above", "below") if side in row]
     if len(sides) != 1:
         raise ScenarioError(f"thresholds.{name} needs either above or below")
-    measure = row.get("measure", name)
-    known = {**SHARED_MEASURES, **MEASURES}
-    if measure not in known:
+    measure, family = row.get("measure", name), row.get("family", "")
+    if family not in ("", *FAMILIES):
         raise ScenarioError(
-            f"thresholds.{name}: {measure!r} is no measure{near_miss(measure, known)}"
+            f"thresholds.{name}: {family!r} is no family{near_miss(family, FAMILIES)}"
         )
+    known = MEASURES if family else {**MEASURES, **SHARED_MEASURES}
+    if measure not in known:
+        near = near_miss(measure, known)
+        raise ScenarioError(f"thresholds.{name}: {measure!r} is no measure{near}")
+    if not family and known[measure] == "share" and measure not in SHARED_MEASURES:
+        raise ScenarioError(f"thresholds.{name}: {measure} does not add up; name a family")
     return Threshold(
-        name=name, measure=measure, level=float(row[sides[0]]), is_above=sides[0] == "above"
+        name=name,
+        measure=measure,
+        level=float(row[sides[0]]),
+        is_above=sides[0] == "above",
+        family=family,
     )
 
 

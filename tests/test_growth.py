@@ -22,6 +22,7 @@ from hanse.scenarios.growth_file import growth_path_of, path_names, read_growth_
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.payload_laws import first_passage_years, share_after
 from hanse.scenarios.results import Results
+from hanse.scenarios.run import run
 
 DOCUMENT: dict[str, Any] = {
     "path": {
@@ -192,6 +193,11 @@ def test_parameters_of_one_growth_grow_alike_and_whole_numbers_stay_whole() -> N
         ),
         ({"thresholds": {"x": {"measure": "joule", "above": 1}}}, "no measure"),
         ({"thresholds": {"x": {"measure": "joules"}}}, "above or below"),
+        ({"thresholds": {"x": {"measure": "waiting_s", "family": "batches", "above": 1}}}, "batch"),
+        (
+            {"thresholds": {"x": {"measure": "coordination_efficiency", "above": 1}}},
+            "name a family",
+        ),
         ({"path": {"last_year": 2020}}, "later last_year"),
         ({"path": {"regimes": ["marked"]}}, "unknown regime"),
         ({"growths": {}}, "knows no"),
@@ -230,13 +236,35 @@ def test_dates_are_paired_and_every_path_is_counted(grown: Results) -> None:
     assert (told.loc["never", "told"] == "not reached by 2030 in 3 of 3").all()
 
 
-def test_what_grows_without_bound_on_held_units_takes_more_and_more(grown: Results) -> None:
+def test_a_date_is_the_scenario_as_it_has_grown_on_the_seed_of_its_path(grown: Results) -> None:
     path = growth_path_of("small", DOCUMENT)
     along = measured_along(with_dates(grown.tables), path.thresholds)
-    for regime in ("central", "market"):
-        share = along[f"a_little|{regime}"].mean()
-        assert share.is_monotonic_increasing
-        assert share.iloc[-1] > 2 * share.iloc[0]
+    for rung in path.rungs:
+        table = run(path.scenario_at(2, 2030.0), rung.regime, 2).tables["measures"]
+        chosen = table["measure"] == "coordination_energy_share"
+        found = along[f"a_little|{rung.name}"].loc[2, 2030.0]
+        assert found == float(table["value"][chosen][0])
+
+
+def test_a_threshold_of_a_family_reads_that_family_and_no_other() -> None:
+    rows = [
+        ("model_call", 0.25),
+        ("batch", 0.75),
+    ]
+    measures = pd.DataFrame(
+        {
+            "family": [family for family, _ in rows],
+            "measure": "coordination_efficiency",
+            "regime": "market",
+            "path": 0,
+            "year": 2026.0,
+            "value": [value for _, value in rows],
+        }
+    )
+    entry = {"measure": "coordination_efficiency", "family": "batch", "below": 0.5}
+    path = growth_path_of("small", changed({"thresholds": {"bound": entry}}))
+    along = measured_along(measures, path.thresholds)
+    assert along["bound|market"].to_numpy().tolist() == [[0.75]]
 
 
 def test_the_figures_draw_what_the_tables_hold(grown: Results) -> None:
