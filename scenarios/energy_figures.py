@@ -1,7 +1,7 @@
 """Energy figures: joules by region, label and operation, and shares of them along growth paths."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -54,8 +54,9 @@ def draw_energy(energy: pd.DataFrame, titles: Mapping[str, str], *, n_worlds: in
         row[1].set_title("coordination alone")
     for axis in grid[-1]:
         axis.set_xlabel("MJ per run")
-    for column, where in ((0, "outside lower left"), (1, "outside lower right")):
-        figure.legend(*charts.legend(list(grid[:, column])), loc=where, ncols=2, fontsize=7.5)
+    small: dict[str, Any] = {"ncols": 2, "fontsize": 7.5}
+    figure.legend(*charts.legend(list(grid[:, 0])), loc="outside lower left", **small)
+    figure.legend(*charts.legend(list(grid[:, 1])), loc="outside lower right", **small)
     return figure
 
 

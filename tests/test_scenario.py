@@ -43,7 +43,8 @@ def another_value(one: Parameter) -> Value:
     if isinstance(one.default, str):
         return "jp-tyo" if one.key == "control.hub" else one.choices[-1]
     if isinstance(one.default, tuple):
-        return ("a", "b") if one.key == "fleet.classes" else (0.4, 0.6)
+        words = {"fleet.classes": ("a", "b"), "resources.capped_regions": ("jp-tyo",)}
+        return words.get(one.key, (0.4, 0.6))
     assert one.low is not None
     assert one.high is not None
     return one.low if one.low != one.default else min(one.low + 1, one.high)
@@ -105,6 +106,7 @@ BESIDE: dict[str, dict[str, Value]] = {
     "fleet.neocloud_usd_high": {"fleet.neocloud_usd_low": 0.0},
     "control.outages_per_day": {"measurement.horizon_s": 86_400.0},
     "control.outage_s": {"control.outages_per_day": 1_000.0},
+    "resources.capped_regions": {"resources.power_cap_share": 0.5},
 }
 
 
@@ -279,3 +281,19 @@ def test_a_scenario_made_by_hand_takes_defaults() -> None:
     scenario = Scenario(name="x", title="X", question="?", values={"fleet.nodes": 3})
     assert scenario.count("fleet.nodes") == 3
     assert scenario.text("control.hub") == "auto"
+
+
+def test_a_cap_on_a_region_that_does_not_exist_names_the_near_miss() -> None:
+    with pytest.raises(ScenarioError, match="did you mean 'jp-tyo'"):
+        load("baseline").replace({"resources.capped_regions": ("jp-tyoo",)})
+
+
+def test_only_the_regions_that_are_named_have_a_cap() -> None:
+    capped = load("baseline").replace(
+        {"resources.power_cap_share": 0.5, "resources.capped_regions": ("jp-tyo", "us-va")}
+    )
+    geography = draw_world(capped, 1).geography
+    chosen = {"jp-tyo", "us-va"}
+    assert {
+        r for r, c in zip(geography.region, geography.power_cap_share, strict=True) if c < 1
+    } == chosen
