@@ -295,7 +295,7 @@ def _energy(measured: Measured) -> Table:
         "cause": _names(CAUSES, cause + NONE),
         "region": _names(measured.world.geography.region, region),
         "joules": joules[index],
-        "carbon_kg": carbon_kg(joules, carbon)[index],
+        "carbon_kg": carbon_kg(joules[index], carbon[region]),
     }
 
 
