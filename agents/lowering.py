@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 
 from hanse.agents.control_layout import lay_out
+from hanse.agents.lowered_graph import lower_edges, lower_paths
+from hanse.agents.signatures import distinct, group_stages
 from hanse.agents.world import World
 from hanse.market.bits import pack
 from hanse.market.columns import LINK, OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
@@ -64,18 +66,23 @@ def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -
 def _pack(world: World) -> Facts:
     """Pack what no regime changes; there are no control planes in it yet."""
     geography, workload, outages = world.geography, world.workload, world.outages
-    legal, family, accelerator, signature = _signatures(world)
-    first = np.flatnonzero(workload.stage_ordinal == 0)
+    legal, family, accelerator, signature = group_stages(world)
     offer, unit_offer = _offers(world)
     sinks = _sinks(world, offer)
     stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
+    edges = lower_edges(workload)
+    root = np.flatnonzero(edges.first_input[1:] == edges.first_input[:-1])
     deadline_us = workload.job_deadline_us[workload.stage_job]
     expiry_stage = np.argsort(deadline_us, kind="stable")
     nowhere = np.zeros((0, 0), np.int64)
     return Facts(
         stage=stage,
-        arrival_us=workload.job_arrival_us[workload.stage_job[first]],
-        arrival_stage=first.astype(np.int64),
+        predecessor=edges.predecessor,
+        first_input=edges.first_input,
+        successor=edges.successor,
+        first_output=edges.first_output,
+        arrival_us=workload.job_arrival_us[workload.stage_job[root]],
+        arrival_stage=root,
         expiry_us=deadline_us[expiry_stage],
         expiry_stage=expiry_stage,
         attempt_temptation=workload.attempt_temptation,
@@ -197,11 +204,25 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
 
 
 def record_bound(world: World, regime: Regime) -> int:
-    """Bound the number of occupations: residual work, stages, audits and what catches redo."""
-    workload = world.workload
-    bound = world.fleet.n_nodes + workload.n_stages + 1
-    drawn = workload.attempt_audit < audit_probability(world.terms, regime)
-    return bound + 3 * int(drawn.sum())
+    """Bound the number of occupations: residual work, stages, audits and what catches redo.
+
+    A catch redoes its stage and at most all that stand behind it in its job. What has used up its
+    luck may be caught again by the last of it, and audited by that however often it is redone.
+    """
+    workload, terms, n_anew = world.workload, world.terms, 0
+    if regime.audits is not Audits.NONE:
+        job, index = workload.stage_job, np.arange(workload.n_stages)
+        first = np.flatnonzero(np.diff(job, prepend=-1))
+        n_of_job = np.diff(first, append=len(job))
+        n_before = index - np.repeat(first, n_of_job)
+        n_behind = np.repeat(n_of_job, n_of_job) - n_before - 1
+        is_drawn = workload.attempt_audit < audit_probability(terms, regime)
+        n_redos = 1 + terms.redo_limit
+        n_begun = 1 + terms.bounce_limit + n_redos * (1 + n_before)
+        runs_out = is_drawn[-1] & (n_begun > len(is_drawn))
+        n_caught = is_drawn.sum(axis=0) + runs_out * n_redos
+        n_anew = int((n_caught * (2 + n_behind) + runs_out * n_begun).sum())
+    return world.fleet.n_nodes + workload.n_stages + 1 + n_anew
 
 
 def audit_probability(terms: Terms, regime: Regime) -> float:
@@ -223,47 +244,20 @@ def _whole(us: Floats) -> Integers:
     return np.rint(us).astype(np.int64)
 
 
-def _signatures(world: World) -> tuple[Flags, Integers, Integers, Integers]:
-    """Group jobs that law and accounts treat alike.
-
-    Return the legal regions, family and accelerator class of each group, and the group of each job.
-    """
-    workload, law = world.workload, world.law
-    n_classes = len(world.fleet.accelerator_class)
-    masks, mask_of = np.unique(
-        law.may_serve.reshape(-1, law.may_serve.shape[-1]), axis=0, return_inverse=True
-    )
-    place = workload.job_data_class * law.may_serve.shape[1] + workload.job_origin
-    mask = mask_of.reshape(-1)[place]
-    key = (workload.job_family * n_classes + workload.job_class) * len(masks) + mask
-    unique, group = _distinct(key, len(workload.family) * n_classes * len(masks))
-    family = unique // len(masks) // n_classes
-    accelerator = unique // len(masks) % n_classes
-    return masks[unique % len(masks)], family, accelerator, group
-
-
-def _distinct(key: Integers, n_keys: int) -> tuple[Integers, Integers]:
-    """Return the keys below `n_keys` that occur, in order, and which of them each one is."""
-    occurs = np.bincount(key, minlength=n_keys) > 0
-    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[key]
-
-
 def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: float) -> Rows:
     """Lay the facts of stages out in rows, block by block: what is filled stays in the cache."""
     workload, job = world.workload, world.workload.stage_job
     fact = np.zeros(workload.n_stages, STAGE_FACT)
-    stage = {
-        "index": np.arange(len(job)),
-        "follows": np.append(job[1:] == job[:-1], False)[: len(job)],
-        "rest_us": _rest(workload.stage_tool_us + workload.stage_work_us, job),
-        "rest_work_us": _rest(workload.stage_work_us, job),
+    stage = lower_paths(workload) | {
+        "signature": signature,
+        "accelerator": workload.stage_class,
         "verifier_region": _audit_regions(world),
     }
     latest_us = float(workload.job_deadline_us[job].max(initial=0))
     for begin in range(0, len(job), _ROWS_AT_ONCE):
         chosen = slice(begin, begin + _ROWS_AT_ONCE)
         rows = fact[chosen]
-        _copy_job_facts(world, rows, job=job[chosen], signature=signature)
+        _copy_job_facts(world, rows, job=job[chosen])
         _copy_stage_facts(
             world, rows, chosen=chosen, stage={name: of[chosen] for name, of in stage.items()}
         )
@@ -271,16 +265,14 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
     return fact
 
 
-def _copy_job_facts(world: World, rows: Rows, *, job: Integers, signature: Integers) -> None:
+def _copy_job_facts(world: World, rows: Rows, *, job: Integers) -> None:
     workload = world.workload
     rows["job"] = job
     for name, column in (
-        ("signature", signature),
         ("family", workload.job_family),
         ("origin", workload.job_origin),
         ("buyer", workload.job_buyer),
         ("first_party", workload.job_first_party),
-        ("accelerator", workload.job_class),
         ("value_usd", workload.job_value_usd),
         ("job_arrival_us", workload.job_arrival_us),
         ("deadline_us", workload.job_deadline_us),
@@ -292,13 +284,11 @@ def _copy_job_facts(world: World, rows: Rows, *, job: Integers, signature: Integ
 def _copy_stage_facts(
     world: World, rows: Rows, *, chosen: slice, stage: Mapping[str, Integers]
 ) -> None:
-    workload, index = world.workload, stage["index"]
-    rows["next"] = np.where(stage["follows"], index + 1, -1)
-    rows["previous"] = np.where(workload.stage_ordinal[chosen] > 0, index - 1, -1)
+    workload = world.workload
     rows["tool_us"] = workload.stage_tool_us[chosen]
     rows["work_us"] = workload.stage_work_us[chosen]
-    for name in ("rest_us", "rest_work_us", "verifier_region"):
-        rows[name] = stage[name]
+    for name, column in stage.items():
+        rows[name] = column
     rows["input_bytes"] = workload.stage_input_bytes[chosen]
     rows["context_us"] = _context_us(workload.stage_context_tokens[chosen], world.terms)
     rows["holds"] = workload.stage_holds[chosen]
@@ -313,7 +303,8 @@ def _worthless_us(fact: Rows, latest_us: float, cheapest_usd_per_us: float) -> F
     np.divide(surplus, slope, out=last_age_us, where=slope > 0)
     last_age_us[surplus <= 0] = 0.0
     too_late_us = np.ceil(np.minimum(fact["job_arrival_us"] + last_age_us, _LONGEST_US))
-    start_us: Floats = np.minimum(too_late_us, fact["deadline_us"] + 1.0) - ahead_us
+    too_late_us = np.minimum(too_late_us, fact["deadline_us"] + 1.0)
+    start_us: Floats = np.where(fact["soonest_us"] < too_late_us, too_late_us - ahead_us, 0.0)
     return start_us
 
 
@@ -321,15 +312,6 @@ def _context_us(tokens: Integers, terms: Terms) -> Integers:
     if terms.context_tokens_per_gpu_s <= 0:
         return np.zeros(len(tokens), np.int64)
     return _whole(tokens / terms.context_tokens_per_gpu_s * US_PER_S)
-
-
-def _rest(us: Integers, job: Integers) -> Integers:
-    """Sum what comes after each stage in its job."""
-    if len(job) == 0:
-        return us
-    total = np.cumsum(us)
-    ends = np.append(np.flatnonzero(job[1:] != job[:-1]), len(job) - 1)
-    return np.repeat(total[ends], np.diff(ends, prepend=-1)) - total
 
 
 def _audit_regions(world: World) -> Integers:
@@ -345,8 +327,8 @@ def _audit_regions(world: World) -> Integers:
     job = workload.stage_job
     # Many stages share a place and a law: each combination is looked up once.
     shape = (len(world.law.may_serve), n_regions, n_classes, n_regions)
-    asked = (workload.job_data_class[job], origin, workload.job_class[job], seat)
-    key, of_stage = _distinct(np.ravel_multi_index(asked, shape), math.prod(shape))
+    asked = (workload.job_data_class[job], origin, workload.stage_class, seat)
+    key, of_stage = distinct(np.ravel_multi_index(asked, shape), math.prod(shape))
     data_class, home, accelerator, place = np.unravel_index(key, shape)
     lawful = world.law.may_serve[data_class, home] & stocked[accelerator]
     distance = np.where(lawful, world.geography.rtt_ms[place], np.inf)

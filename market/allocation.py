@@ -3,6 +3,7 @@
 import numpy as np
 
 from hanse.market.bits import n_words
+from hanse.market.book_columns import BookColumns
 from hanse.market.clearing import clearing_scratch
 from hanse.market.clock import CLOCK_SIZE
 from hanse.market.columns import (
@@ -22,9 +23,9 @@ from hanse.market.columns import (
     RECORD,
     REGION,
     SIGHT,
+    SOURCE,
     STAGE,
     UNIT,
-    BookColumns,
     Facts,
     Rules,
     State,
@@ -93,20 +94,30 @@ def _power(facts: Facts, *, n_records: int, n_servers: int) -> PowerMeter:
     )
 
 
-def _n_intervals(rules: Rules, n_stages: int) -> int:
+def _n_intervals(facts: Facts, rules: Rules) -> int:
     """Bound the intervals of waiting that old views may show.
 
-    A request waits anew after each bounce, each redo, and each redo of what came before it.
+    A request waits anew after each bounce, each redo, and each redo of what came before it: at
+    most all stages of its job that stand before it.
     """
-    n_waits = 1 + rules.bounce_limit + 2 * (1 + rules.redo_limit)
-    return 64 + n_stages * n_waits if rules.shares_books == 1 else 0
+    if rules.shares_books == 0:
+        return 0
+    n_stages, first = len(facts.stage), np.flatnonzero(np.diff(facts.stage["job"], prepend=-1))
+    n_of_job = np.diff(first, append=n_stages)
+    # Of n stages, one stands behind one other, one behind two, and so on.
+    n_begun = 2 * n_stages + int((n_of_job * (n_of_job - 1)).sum()) // 2
+    return 64 + n_stages * (1 + rules.bounce_limit) + n_begun * (1 + rules.redo_limit)
 
 
 def _n_events(facts: Facts, rules: Rules, n_records: int) -> int:
-    """Bound the events that the calendar holds at once."""
+    """Bound the events that the calendar holds at once.
+
+    A stage that is put back leaves the readiness that it waited for on the calendar.
+    """
     n_planes, n_units = len(facts.command_us), len(facts.unit)
     wakes = n_planes * (n_units + n_records) if rules.refresh_us == 0 else 0
-    return 5 * len(facts.stage) + n_units + 8 * n_planes + wakes + 64
+    at_stages = 5 * len(facts.stage) + 2 * len(facts.predecessor) + n_records
+    return at_stages + n_units + 8 * n_planes + wakes + 64
 
 
 def _never(facts: Facts, n_places: int) -> Integers:
@@ -132,6 +143,7 @@ def allocate(
         clock=np.zeros(CLOCK_SIZE, np.int64),
         heap=np.empty(_n_events(facts, rules, n_records), EVENT),
         stage=np.zeros(n_stages, STAGE),
+        source=np.zeros(len(facts.predecessor), SOURCE),
         plan_us=np.empty((n_stages, N_STATES), np.int64),
         plan_rows=pool(n_stages),
         time_us=np.zeros((n_stages, N_STATES), np.int64),
@@ -162,7 +174,7 @@ def allocate(
         audit_next=np.full(n_stages, -1, np.int32),
         credential_until_us=_never(facts, n_regions),
         authority_until_us=_never(facts, int(facts.region_jurisdiction.max()) + 1),
-        recent=np.empty(_n_intervals(rules, n_stages), INTERVAL),
+        recent=np.empty(_n_intervals(facts, rules), INTERVAL),
         bound_stage=np.full(n_units, -1, np.int64),
         n_bound=np.zeros(_n_buyers(facts), np.int64),
         open_stage=np.zeros(n_stages, np.int64),

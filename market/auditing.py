@@ -8,7 +8,7 @@ from hanse.market.events import VERDICT, of_epoch, schedule
 from hanse.market.kernels import kernel
 from hanse.market.power_caps import begin_work
 from hanse.market.records import occupy_unit
-from hanse.market.states import AUDIT
+from hanse.market.states import AUDIT, LAPSED
 from hanse.market.views import record_change
 
 
@@ -46,7 +46,8 @@ def next_audit(state: State, sink: int) -> int:
         if queue["first"] < 0:
             queue["last"] = -1
         row = state.stage[stage]
-        if row["is_audited"] == 1 and row["record"] >= 0 and row["final_us"] < row["executed_us"]:
+        is_open = row["record"] >= 0 and row["status"] != LAPSED
+        if row["is_audited"] == 1 and is_open and row["final_us"] < row["executed_us"]:
             return int(stage)
     return -1
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.market.book_columns import BookColumns
 from hanse.market.clearing import ClearingScratch
 from hanse.market.meters import DebtMeter, PowerMeter
 from hanse.market.pools import Pool
@@ -21,8 +22,6 @@ STAGE_FACT: Final = np.dtype(
         ("job", "i4"),
         ("family", "i2"),
         ("signature", "i2"),
-        ("previous", "i4"),
-        ("next", "i4"),
         ("origin", "i2"),
         ("buyer", "i4"),
         ("first_party", "i4"),
@@ -31,6 +30,7 @@ STAGE_FACT: Final = np.dtype(
         ("work_us", "i8"),
         ("rest_us", "i8"),
         ("rest_work_us", "i8"),
+        ("soonest_us", "i8"),
         ("input_bytes", "f8"),
         ("context_us", "i8"),
         ("holds", "i2"),
@@ -64,6 +64,7 @@ STAGE: Final = np.dtype(
         ("recent_position", "i4"),
         ("open_position", "i4"),
         ("input_region", "i2"),
+        ("n_sources", "i2"),
         ("context_until_us", "i8"),
         ("unit", "i4"),
         ("record", "i4"),
@@ -84,6 +85,7 @@ STAGE: Final = np.dtype(
         ("egress_usd", "f8"),
         ("moved_bytes", "f8"),
         ("lapse_cause", "i2"),
+        ("is_behind", "i2"),
         ("audit_end_us", "i8"),
     ],
     align=True,
@@ -178,6 +180,7 @@ PLANE: Final = np.dtype(
     ]
 )
 
+SOURCE: Final = np.dtype([("region", "i4"), ("n_inputs", "i4")])
 HOLD: Final = np.dtype([("unit", "i8"), ("land_us", "i8")])
 SIGHT: Final = np.dtype([("log", "i8"), ("at_us", "i8")])
 QUOTE: Final = np.dtype([("worth_nano_usd", "i8"), ("cost_nano_usd", "i8"), ("occupied_us", "i8")])
@@ -197,6 +200,8 @@ PAYMENT: Final = np.dtype([(name, "i8") for name in _PAYMENT_FIELDS])
 class Facts(NamedTuple):
     """What no decision can change; built once per world and regime.
 
+    A stage waits for `predecessor` from its `first_input` to that of the next, exclusive, and
+    `successor` from its `first_output` to that of the next wait for it; both in rising order.
     `watches` says which regions a plane has in view, and `scope` the same in bits of sinks.
     `passes_to` has a row for the first plane of a request: where it goes on if it finds no unit.
     The outages of a plane's site stand from `first_outage` of the plane's region to that of the
@@ -204,6 +209,10 @@ class Facts(NamedTuple):
     """
 
     stage: Rows
+    predecessor: Integers
+    first_input: Integers
+    successor: Integers
+    first_output: Integers
     arrival_us: Integers
     arrival_stage: Integers
     expiry_us: Integers
@@ -288,12 +297,15 @@ class State(NamedTuple):
     A stage borrows a row of `plan_us` while it has a plan, and while it is pending one of `quote`:
     `quoted` says for which sinks that holds, in the generation `quoted_at`.
     `visible` says in bits of units which ones a plane sees as free, `idle` which ones are.
+    `source` has the distinct regions where the inputs of a joining stage lie, from its
+    `first_input` on, as many as its `n_sources`.
     `bound_stage` is whose quota a unit counts for, or -1; `n_bound` how many do, by buyer.
     """
 
     clock: Integers
     heap: Rows
     stage: Rows
+    source: Rows
     plan_us: Integers
     plan_rows: Pool
     time_us: Integers
@@ -328,7 +340,7 @@ class State(NamedTuple):
     bound_stage: Integers
     n_bound: Integers
     open_stage: Integers
-    book: "BookColumns"
+    book: BookColumns
     scratch: ClearingScratch
     waiting: NDArray[np.int32]
     available: NDArray[np.int32]
@@ -337,36 +349,6 @@ class State(NamedTuple):
     payment: Rows
     lock: Rows
     power: PowerMeter
-
-
-class BookColumns(NamedTuple):
-    """One plane's book, as columns that are filled anew for each decision.
-
-    Requests stand in order of their index, so that all planes break ties alike; `own` lists the
-    rows of the plane's own. A rule writes `assigned` (an offer) or `assigned_sink` (a sink), -1 for
-    none, and the `rent_nano_usd` of each sink.
-    The rest is scratch: the requests and the open sinks that a clearing is about, the slot of a
-    sink among the open ones, units taken, and the best values so far.
-    """
-
-    request: Integers
-    is_own: Integers
-    own: Integers
-    held_back: Integers
-    assigned: Integers
-    assigned_sink: Integers
-    rent_nano_usd: Integers
-    refused: NDArray[np.uint8]
-    cursor: Integers
-    candidate: Integers
-    slot: Integers
-    open_sink: Integers
-    open_capacity: Integers
-    open_rent: Integers
-    net_open: Integers
-    candidate_sink: Integers
-    taken: Integers
-    best_nano_usd: Integers
 
 
 REQUEST_ITEM: Final = 0

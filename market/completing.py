@@ -1,11 +1,13 @@
 """How stages end: delivery, completion, finality, redo, expiry."""
 
-from hanse.market.clock import N_CATCHES, N_REDOS, NOW
+from hanse.market.clock import N_CATCHES, N_LOCKS, N_REDOS, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.events import DELIVERED, EXPIRE, READY, REQUEST, of_epoch, schedule
 from hanse.market.gathering import remove_pending
 from hanse.market.kernels import kernel
+from hanse.market.preparation import way_us
 from hanse.market.stage_clock import enter, open_stage
+from hanse.market.stage_graph import first_of_job, is_complete_before, mark_behind
 from hanse.market.states import (
     ACTIVE,
     AWAITING_VERIFICATION,
@@ -44,11 +46,15 @@ def delivered(facts: Facts, rules: Rules, state: State, stage: int) -> None:
 
 @kernel
 def _complete(facts: Facts, rules: Rules, state: State, stage: int) -> None:
-    row, now_us, successor = state.stage[stage], state.clock[NOW], facts.stage[stage]["next"]
+    """Complete a stage; what waited for it alone is away at its tool now, and ready after that."""
+    row, now_us = state.stage[stage], state.clock[NOW]
     row["status"] = COMPLETE
     row["done_us"] = now_us
     enter(rules, state, stage, DONE)
-    if successor >= 0:
+    for edge in range(facts.first_output[stage], facts.first_output[stage + 1]):
+        successor = facts.successor[edge]
+        if not is_complete_before(facts, state, successor):
+            continue
         follow = state.stage[successor]
         if follow["ready_us"] < 0:
             follow["ready_us"] = follow["since_us"] = now_us
@@ -99,28 +105,35 @@ def is_caught(facts: Facts, rules: Rules, state: State, stage: int) -> bool:
 
 @kernel
 def _job_lapsed(facts: Facts, state: State, stage: int) -> bool:
-    """Say whether a later stage of the same job has lapsed, so that nothing is worth doing anew."""
-    while stage >= 0:
-        if state.stage[stage]["status"] == LAPSED:
+    """Say whether a stage's job has been abandoned, so that nothing is worth doing anew."""
+    job, other = facts.stage[stage]["job"], first_of_job(facts, stage)
+    while other < len(facts.stage) and facts.stage[other]["job"] == job:
+        if state.stage[other]["status"] == LAPSED:
             return True
-        stage = facts.stage[stage]["next"]
+        other += 1
     return False
 
 
 @kernel
+def next_attempt(facts: Facts, state: State, stage: int) -> int:
+    """Return the row of luck that a stage moves to; one that has used all keeps the last."""
+    return min(int(state.stage[stage]["attempt"]) + 1, len(facts.attempt_audit) - 1)
+
+
+@kernel
 def _redo(facts: Facts, rules: Rules, state: State, stage: int) -> None:
-    """Request a caught stage anew; whatever its successor has done with the wrong input is lost."""
+    """Request a caught stage anew; whatever others have done with its wrong result is lost."""
     row = state.stage[stage]
     row["epoch"] += 1
-    row["attempt"] += 1
+    row["attempt"] = next_attempt(facts, state, stage)
     row["redos"] += 1
     row["unit"] = row["record"] = -1
     row["obligation_us"] = state.clock[NOW]
     row["done_us"] = -1
-    follow = facts.stage[stage]["next"]
-    while follow >= 0:
-        _reset(rules, state, follow)
-        follow = facts.stage[follow]["next"]
+    end_of_job = mark_behind(facts, state, stage)
+    for after in range(stage + 1, end_of_job):
+        if state.stage[after]["is_behind"] == 1:
+            _reset(facts, rules, state, after)
     enter(rules, state, stage, REDO)
     row["returning"] = REDO
     row["status"] = ACTIVE
@@ -136,25 +149,32 @@ def _redo(facts: Facts, rules: Rules, state: State, stage: int) -> None:
 
 
 @kernel
-def _reset(rules: Rules, state: State, stage: int) -> None:
+def _reset(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     """Put a stage back to before its readiness, because its input was wrong."""
     row = state.stage[stage]
     if row["ready_us"] < 0:
         return
     remove_pending(state, stage)
-    if row["record"] >= 0:
-        record = state.record[row["record"]]
-        if record["outcome"] == RIGHT or record["outcome"] == WRONG:
-            record["outcome"] = DISCARDED
-            if record["final_us"] < 0:
-                record["final_us"] = state.clock[NOW]
+    _discard_result(state, stage)
     row["epoch"] += 1
-    row["attempt"] += 1
+    row["attempt"] = next_attempt(facts, state, stage)
     row["unit"] = row["record"] = -1
     row["done_us"] = -1
     row["returning"] = 0
     row["status"] = NOT_READY
     enter(rules, state, stage, REDO)
+
+
+@kernel
+def _discard_result(state: State, stage: int) -> None:
+    """Throw away a result that is there; it is owed now, if it was not yet."""
+    if state.stage[stage]["record"] < 0:
+        return
+    record = state.record[state.stage[stage]["record"]]
+    if record["outcome"] == RIGHT or record["outcome"] == WRONG:
+        record["outcome"] = DISCARDED
+        if record["final_us"] < 0:
+            record["final_us"] = state.clock[NOW]
 
 
 @kernel
@@ -167,13 +187,49 @@ def expire(facts: Facts, rules: Rules, state: State, stage: int) -> None:
 
 @kernel
 def lapse(facts: Facts, rules: Rules, state: State, stage: int, cause: int) -> None:
-    """Abandon a stage, and with it its job."""
-    while stage >= 0 and state.stage[stage]["ready_us"] >= 0:
-        row = state.stage[stage]
-        remove_pending(state, stage)
-        row["status"] = LAPSED
-        row["lapse_cause"] = cause
-        row["epoch"] += 1
-        row["done_us"] = state.clock[NOW]
-        enter(rules, state, stage, EXPIRED)
-        stage = facts.stage[stage]["next"]
+    """Abandon a stage, and with it all of its job that is not done.
+
+    What has been abandoned before stays as it was: the first cause stands.
+    """
+    job, other = facts.stage[stage]["job"], first_of_job(facts, stage)
+    _give_up(facts, rules, state, stage, cause)
+    while other < len(facts.stage) and facts.stage[other]["job"] == job:
+        row = state.stage[other]
+        if row["ready_us"] >= 0 and row["status"] != COMPLETE and row["status"] != LAPSED:
+            _give_up(facts, rules, state, other, cause)
+        other += 1
+
+
+@kernel
+def _give_up(facts: Facts, rules: Rules, state: State, stage: int, cause: int) -> None:
+    """Abandon one stage, wherever it is.
+
+    A command on its way finds nothing to do when it lands. What a unit is executing goes on to its
+    end, in vain. A result that is not taken in yet is thrown away.
+    """
+    row = state.stage[stage]
+    remove_pending(state, stage)
+    if row["unit"] >= 0 and row["record"] < 0:
+        region = facts.unit[row["unit"]]["region"]
+        if rules.escrow == 1 and row["escrow_us"] <= state.clock[NOW]:
+            note_lock(state, stage, row["land_us"] + way_us(facts, state, stage, region))
+    elif row["record"] >= 0:
+        _discard_result(state, stage)
+        row["final_us"] = max(row["final_us"], state.record[row["record"]]["final_us"])
+    row["status"] = LAPSED
+    row["lapse_cause"] = cause
+    row["epoch"] += 1
+    row["done_us"] = state.clock[NOW]
+    enter(rules, state, stage, EXPIRED)
+
+
+@kernel
+def note_lock(state: State, stage: int, freed_us: int) -> None:
+    """Note that a command kept its price locked in vain until its plane knew."""
+    count = state.clock[N_LOCKS]
+    assert count < len(state.lock), "the locks are full"
+    state.clock[N_LOCKS] = count + 1
+    lock = state.lock[count]
+    lock["stage"], lock["freed_us"] = stage, freed_us
+    lock["locked_us"] = state.stage[stage]["escrow_us"]
+    lock["amount_micro_usd"] = state.stage[stage]["payment_micro_usd"]

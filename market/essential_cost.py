@@ -11,6 +11,7 @@ import numpy as np
 from hanse.market.bits import unpack
 from hanse.market.columns import Facts
 from hanse.market.ledger import Ledger
+from hanse.market.stage_graph import is_root
 from hanse.market.states import CONTEXT, IDENTITY, OPERATIONS, POLICY, VERIFICATION
 from hanse.market.terms import Terms
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
@@ -97,13 +98,14 @@ def essential_cost(
 def _rebuild_us(facts: Facts, terms: Terms, can_use: Flags) -> Floats:
     """Return the rebuild of contexts that no place can keep.
 
-    A first stage has no place that has its context. A later one may stay where its predecessor
-    ran; the context is lost there only if the way home and the tool last longer than it is kept.
+    A stage that waits for none has no place that has its context. Any other may stay where the
+    first of those it waits for ran; the context is lost there only if the way home and the tool
+    last longer than it is kept. What else it waits for can only make that longer.
     """
     stage = facts.stage
     way_us = facts.link["delivery_us"][:, stage["origin"]].T
     gap_us = np.where(can_use, way_us, np.iinfo(np.int64).max // 2).min(axis=1) + stage["tool_us"]
-    is_lost = (stage["previous"] < 0) | (gap_us > terms.context_ttl_us)
+    is_lost = is_root(facts) | (gap_us > terms.context_ttl_us)
     runs = can_use.any(axis=1)
     return np.where(is_lost & runs, stage["context_us"], 0).astype(float)
 
@@ -130,11 +132,15 @@ def _audit_share(facts: Facts, terms: Terms, risk_target: float) -> Floats:
 
 
 def _crossings(facts: Facts, can_use: Flags) -> tuple[Floats, Floats, Floats]:
-    """Bound the crossings that first stages cannot avoid: at the place that makes each least."""
+    """Bound the crossings that cannot be avoided: at the place that makes each least.
+
+    They are those of stages that wait for none. Whatever a stage waits for may all be done in one
+    place, and the stage as well: law and class are those of the job.
+    """
     stage, link = facts.stage, facts.link
     index = np.arange(len(stage))
     stays = can_use[index, stage["origin"]]
-    forced = (stage["previous"] < 0) & ~stays & can_use.any(axis=1)
+    forced = is_root(facts) & ~stays & can_use.any(axis=1)
     core_us = np.zeros((len(stage), len(OPERATIONS)))
     commit_us = np.zeros(len(stage))
     first_us = np.zeros(int(stage["buyer"].max(initial=0)) + 1)

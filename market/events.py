@@ -99,7 +99,7 @@ def index_of(key: int) -> int:
     return key & _INDEX_MASK
 
 
-_EPOCHS: Final = 64
+_EPOCHS: Final = 1024
 
 
 @kernel

@@ -2,9 +2,9 @@
 
 from hanse.market.auditing import end_audit, next_audit, start_audit
 from hanse.market.bits import add_member
-from hanse.market.clock import GENERATION, N_BOUNCES, N_LOCKS, NOW
+from hanse.market.clock import GENERATION, N_BOUNCES, NOW
 from hanse.market.columns import Facts, Rules, State
-from hanse.market.completing import lapse
+from hanse.market.completing import lapse, next_attempt, note_lock
 from hanse.market.events import (
     AUDIT_ARRIVES,
     DELIVERED,
@@ -20,11 +20,11 @@ from hanse.market.power_caps import begin_work, end_work, work_ends
 from hanse.market.preparation import plan_steps, prepare, way_us
 from hanse.market.records import occupy_unit
 from hanse.market.stage_clock import enter, open_stage, plan
+from hanse.market.stage_graph import last_before_us, note_sources
 from hanse.market.states import (
     ACTIVE,
     AUDIT,
     BOUNCED,
-    COMPLETE,
     DELIVERING,
     DISCARDED,
     DISPATCHED,
@@ -46,10 +46,11 @@ def become_ready(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     row, fact, now_us = state.stage[stage], facts.stage[stage], state.clock[NOW]
     if row["status"] != NOT_READY:
         return
-    if fact["previous"] >= 0:
-        before = state.stage[fact["previous"]]
-        if before["status"] != COMPLETE or before["done_us"] + fact["tool_us"] != now_us:
+    if facts.first_input[stage] < facts.first_input[stage + 1]:
+        last_us = last_before_us(facts, state, stage)
+        if last_us < 0 or last_us + fact["tool_us"] != now_us:
             return
+        note_sources(facts, state, stage)
     if row["ready_us"] < 0:
         row["ready_us"] = now_us
         row["since_us"] = now_us
@@ -78,10 +79,10 @@ def land(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     back_us = now_us + way_us(facts, state, stage, region)
     state.clock[N_BOUNCES] += 1
     if rules.escrow == 1:
-        _note_lock(state, stage, back_us)
+        note_lock(state, stage, back_us)
     row["unit"], row["record"] = -1, -1
     row["bounces"] += 1
-    row["attempt"] += 1
+    row["attempt"] = next_attempt(facts, state, stage)
     row["obligation_us"] = now_us
     enter(rules, state, stage, BOUNCED)
     row["returning"] = BOUNCED
@@ -89,18 +90,6 @@ def land(facts: Facts, rules: Rules, state: State, stage: int) -> None:
         lapse(facts, rules, state, stage, STALENESS)
         return
     schedule(state, back_us, REQUEST, of_epoch(stage, row["epoch"]))
-
-
-@kernel
-def _note_lock(state: State, stage: int, freed_us: int) -> None:
-    """Note that a command that bounced kept its price locked until its plane knew."""
-    count = state.clock[N_LOCKS]
-    assert count < len(state.lock), "the locks are full"
-    state.clock[N_LOCKS] = count + 1
-    lock = state.lock[count]
-    lock["stage"], lock["freed_us"] = stage, freed_us
-    lock["locked_us"] = state.stage[stage]["escrow_us"]
-    lock["amount_micro_usd"] = state.stage[stage]["payment_micro_usd"]
 
 
 @kernel
@@ -139,7 +128,7 @@ def _accept(facts: Facts, rules: Rules, state: State, stage: int) -> None:
 def _renew_caches(facts: Facts, rules: Rules, state: State, stage: int, region: int) -> None:
     """Keep the credential and the authority token that a crossing has obtained."""
     fact, now_us = facts.stage[stage], state.clock[NOW]
-    if state.stage[stage]["input_region"] == region:
+    if state.stage[stage]["input_region"] == region and state.stage[stage]["n_sources"] < 2:
         return
     credential = state.credential_until_us[fact["buyer"]]
     if credential[region] <= now_us:
@@ -201,10 +190,12 @@ def _hand_on(facts: Facts, rules: Rules, state: State, stage: int, region: int) 
     row["executed_us"] = now_us
     row["is_delivered"] = row["is_final"] = 0
     enter(rules, state, stage, DELIVERING)
-    if fact["next"] >= 0:
-        successor = state.stage[fact["next"]]
-        successor["input_region"] = region
-        successor["context_until_us"] = now_us + rules.context_ttl_us
+    for edge in range(facts.first_output[stage], facts.first_output[stage + 1]):
+        after = facts.successor[edge]
+        # Of all that a stage waits for, the first has its context.
+        if facts.predecessor[facts.first_input[after]] == stage:
+            state.stage[after]["input_region"] = region
+            state.stage[after]["context_until_us"] = now_us + rules.context_ttl_us
     coin = facts.attempt_audit[row["attempt"], stage]
     row["is_audited"] = 1 if coin < rules.audit_probability else 0
     index = of_epoch(stage, row["epoch"])

@@ -9,7 +9,7 @@ from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.stage_clock import time_by_family
 from hanse.market.states import COMPLETE, LAPSED, OPEN, WRONG
-from hanse.market.units import Flags, Floats, Integers
+from hanse.market.units import Floats, Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,9 @@ class FamilyCounts:
     jobs, done, lapsed : jobs in all, with all their results, and abandoned.
     executions_ended, wrong : executions that ended by the horizon; accepted and wrong.
     occupied_us, paid_micro_usd : planned occupation of all executions, and what it was to cost.
-    open_value_usd : what still runs at the horizon, at its worth when done, to the share worked
-        off. Welfare counts the resources of that, and none of its value.
+    open_value_usd : jobs that still run at the horizon, at their worth when done, to the share
+        worked off: the mean over what of a job runs. Welfare counts the resources of that, and none
+        of its value.
     """
 
     state_us: Integers
@@ -48,8 +49,7 @@ def count_by_family(ledger: Ledger, n_families: int) -> FamilyCounts:
     """Count what happened to the jobs of each family."""
     fact, stage = ledger.stage_fact, ledger.stage
     of_stage = np.zeros((5, n_families), np.int64)
-    is_lapsed = np.zeros(int(fact["job"].max(initial=-1)) + 1, bool)
-    _count_stages(fact, stage, is_lapsed, of_stage)
+    _count_stages(fact, stage, of_stage)
     of_work = np.zeros((4, n_families), np.int64)
     _count_work(fact, ledger.record, ledger.work, ledger.horizon_us, of_work)
     family = fact["family"].astype(np.int64)
@@ -69,19 +69,20 @@ def count_by_family(ledger: Ledger, n_families: int) -> FamilyCounts:
 
 
 @kernel
-def _count_stages(fact: Rows, stage: Rows, is_lapsed: Flags, total: Integers) -> None:
-    """Count jobs at their last stages, once it is known which of them were abandoned."""
-    for k in range(len(stage)):
-        if stage[k]["status"] == LAPSED:
-            is_lapsed[fact[k]["job"]] = True
+def _count_stages(fact: Rows, stage: Rows, total: Integers) -> None:
+    """Count jobs at their last stages: done if all of it is, abandoned if any of it was."""
+    is_done, is_lapsed = True, False
     for k in range(len(stage)):
         family = fact[k]["family"]
         total[_BOUNCES, family] += stage[k]["bounces"]
         total[_REDOS, family] += stage[k]["redos"]
-        if fact[k]["next"] < 0:
+        is_done &= stage[k]["status"] == COMPLETE
+        is_lapsed |= stage[k]["status"] == LAPSED
+        if k + 1 == len(stage) or fact[k + 1]["job"] != fact[k]["job"]:
             total[_JOBS, family] += 1
-            total[_DONE, family] += stage[k]["status"] == COMPLETE
-            total[_LAPSED, family] += is_lapsed[fact[k]["job"]]
+            total[_DONE, family] += is_done
+            total[_LAPSED, family] += is_lapsed
+            is_done, is_lapsed = True, False
 
 
 @kernel
@@ -96,12 +97,19 @@ def _count_work(fact: Rows, record: Rows, work: Integers, horizon_us: int, total
 
 
 def _open_value_usd(ledger: Ledger, family: Integers, n_families: int) -> Floats:
-    """Value what still runs at the horizon: worth at its planned end, to the share worked off."""
+    """Value what still runs at the horizon: worth at its planned end, to the share worked off.
+
+    What runs in vain has none, and branches of one job that run at once share its worth.
+    """
     record = ledger.record
     rows = record[(record["outcome"] == OPEN) & (record["is_wrong"] == 0)]
+    rows = rows[rows["epoch"] == ledger.stage["epoch"][rows["stage"]]]
     fact = ledger.stage_fact[rows["stage"]]
+    n_running = np.bincount(fact["job"])
     end_us = rows["end_us"] + fact["rest_us"]
-    worth = fact["value_usd"] - fact["delay_usd_per_us"] * (end_us - fact["job_arrival_us"])
-    worth = np.where(end_us <= fact["deadline_us"], np.maximum(0.0, worth), 0.0)
+    done_us = np.maximum(end_us, fact["soonest_us"])
+    worth = fact["value_usd"] - fact["delay_usd_per_us"] * (done_us - fact["job_arrival_us"])
+    worth = np.where(done_us <= fact["deadline_us"], np.maximum(0.0, worth), 0.0)
     worked = (ledger.horizon_us - rows["accepted_us"]) / (end_us - rows["accepted_us"])
-    return np.bincount(family[rows["stage"]], worth * worked, n_families).astype(float)
+    share = worth * worked / n_running[fact["job"]]
+    return np.bincount(family[rows["stage"]], share, n_families).astype(float)

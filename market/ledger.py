@@ -77,10 +77,12 @@ class Ledger:
     @property
     def job_done_us(self) -> Integers:
         """Return when the last result of each job arrived, or -1; shape (n_jobs,)."""
-        last = self.stage_fact["next"] < 0
-        done = (self.stage["status"] == COMPLETE) & last
-        done_us = np.where(done, self.stage["done_us"], -1)
-        return np.asarray(done_us[last], np.int64)
+        first = np.flatnonzero(np.diff(self.stage_fact["job"], prepend=-1))
+        if len(first) == 0:
+            return np.zeros(0, np.int64)
+        is_done = np.logical_and.reduceat(self.stage["status"] == COMPLETE, first)
+        last_us = np.maximum.reduceat(self.stage["done_us"], first)
+        return np.asarray(np.where(is_done, last_us, -1), np.int64)
 
 
 def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:

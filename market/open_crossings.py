@@ -163,16 +163,18 @@ class _Commanded:
 
 def _commanded(ledger: Ledger) -> _Commanded:
     row = ledger.stage
-    bound = (row["unit"] >= 0) & (row["record"] < 0) & (row["escrow_us"] <= ledger.horizon_us)
-    stage = np.flatnonzero(bound & ((row["status"] == ACTIVE) | (row["status"] == LAPSED)))
+    bound = (row["unit"] >= 0) & (row["record"] < 0)
+    until_us = np.where(row["status"] == LAPSED, row["done_us"], ledger.horizon_us)
+    bound &= (row["escrow_us"] <= until_us) & np.isin(row["status"], (ACTIVE, LAPSED))
+    stage = np.flatnonzero(bound)
     region = ledger.unit["region"][row["unit"][stage]]
     has_lapsed = row["status"][stage] == LAPSED
     return _Commanded(
         stage=stage,
         region=region,
         fate=np.where(has_lapsed, EXPIRED, STILL_OPEN),
-        ended_us=np.where(has_lapsed, row["done_us"][stage], ledger.horizon_us),
-        crosses=row["input_region"][stage] != region,
+        ended_us=until_us[stage],
+        crosses=(row["input_region"][stage] != region) | (row["n_sources"][stage] > 1),
     )
 
 
@@ -296,11 +298,13 @@ def _evicted_us(ledger: Ledger, stage: Integers) -> Integers:
 def _not_rebuilt(ledger: Ledger, on: _Commanded) -> Part:
     """List requests without a context and without a unit: open, or expired."""
     row = ledger.stage
-    waits = (row["record"] < 0) & (ledger.stage_fact["context_us"] > 0) & (row["ready_us"] >= 0)
+    waits = (row["record"] < 0) & (ledger.stage_fact["context_us"] > 0)
+    waits &= row["obligation_us"] >= 0
     stage = np.flatnonzero(waits)
     stage = stage[(row["status"][stage] == ACTIVE) | (row["status"][stage] == LAPSED)]
     leaves_us = np.full(len(stage), np.iinfo(np.int64).max)
-    leaves = np.isin(stage, on.stage[on.crosses])
+    is_elsewhere = row["input_region"][on.stage] != on.region
+    leaves = np.isin(stage, on.stage[is_elsewhere])
     leaves_us[leaves] = row["escrow_us"][stage[leaves]]
     since_us = np.minimum(_evicted_us(ledger, stage), leaves_us)
     has_lapsed = row["status"][stage] == LAPSED

@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 
 from hanse.market.bits import unpack
 from hanse.market.columns import Facts, Rows
+from hanse.market.stage_graph import earliest_start_us, is_root
 from hanse.market.terms import Terms
 from hanse.market.units import S_PER_HOUR, US_PER_HOUR, US_PER_S, Floats, Integers
 
@@ -192,24 +193,28 @@ def _worth_usd(stage: Rows, done_us: Integers) -> Floats:
     return np.where(done_us > stage["deadline_us"], 0.0, worth)
 
 
-def _first_stage(facts: Facts) -> Integers:
-    """Return the first stage of each stage's job."""
-    first = np.flatnonzero(facts.stage["previous"] < 0)
-    of_job = np.zeros(int(facts.stage["job"].max(initial=-1)) + 1, np.int64)
-    of_job[facts.stage["job"][first]] = first
-    return np.asarray(of_job[facts.stage["job"]], np.int64)
-
-
 def _job_work_us(facts: Facts) -> Integers:
     """Return the payload of the whole job that each stage belongs to."""
-    first = facts.stage[_first_stage(facts)]
-    return np.asarray(first["work_us"] + first["rest_work_us"], np.int64)
+    job = facts.stage["job"]
+    total = np.zeros(int(job.max(initial=-1)) + 1, np.int64)
+    np.add.at(total, job, facts.stage["work_us"])
+    return np.asarray(total[job], np.int64)
+
+
+def _path_us(facts: Facts) -> Integers:
+    """Return how long after its job's arrival each stage can end at the soonest."""
+    fact = facts.stage
+    n_inputs = np.diff(facts.first_input)
+    work_us, tool_us = fact["work_us"].copy(), fact["tool_us"].copy()
+    edge_to = np.repeat(np.arange(len(fact)), n_inputs)
+    return earliest_start_us(work_us, tool_us, facts.predecessor, edge_to) + work_us
 
 
 def _workless_usd(facts: Facts, horizon_us: int) -> float:
     """Return what jobs without any payload are worth: no unit limits them."""
-    stage = facts.stage[(facts.stage["previous"] < 0) & (_job_work_us(facts) == 0)]
-    done_us = stage["job_arrival_us"] + stage["rest_us"]
+    is_first = np.diff(facts.stage["job"], prepend=-1) != 0
+    stage = facts.stage[is_first & (_job_work_us(facts) == 0)]
+    done_us = stage["soonest_us"]
     return float(_worth_usd(stage, done_us)[done_us < horizon_us].sum())
 
 
@@ -217,15 +222,14 @@ def _columns(facts: Facts, draw: Floats, edges_us: Integers) -> _Columns:
     """List each stage, sink and bin that law, class and windows leave, where work would gain.
 
     A window runs from the earliest instant the stage can start at the sink to the latest instant
-    work on it can still lead to a result by deadline and horizon; both by the longest path. No
-    result is earlier than the whole job without waits, nor than the bin and what comes after it.
+    work on it can still lead to a result by deadline and horizon; both by the longest path, up and
+    down the job's graph. No job is done earlier than its longest path without waits, nor than the
+    bin and what comes after it.
     """
     stage, sink = np.nonzero(unpack(facts.admissible, len(facts.sink))[facts.stage["signature"]])
     fact = facts.stage[stage]
     lead_us, egress_usd = _first_crossing(facts, stage, sink)
-    head = facts.stage[_first_stage(facts)[stage]]
-    path_us = head["work_us"] + head["rest_us"] - fact["rest_us"]
-    end_us = fact["job_arrival_us"] + path_us + lead_us
+    end_us = fact["job_arrival_us"] + _path_us(facts)[stage] + lead_us
     start_us = end_us - fact["work_us"]
     way_us = facts.link["delivery_us"][facts.sink["region"][sink], fact["origin"]]
     after_us = fact["rest_us"] + way_us
@@ -238,6 +242,7 @@ def _columns(facts: Facts, draw: Floats, edges_us: Integers) -> _Columns:
     ordinal = np.arange(len(pair)) - np.repeat(np.cumsum(n_in_window) - n_in_window, n_in_window)
     slot = low[pair] + ordinal
     done_us = np.maximum(edges_us[slot], end_us[pair]) + after_us[pair]
+    done_us = np.maximum(done_us, fact["soonest_us"][pair])
     work_us = _job_work_us(facts)[stage[pair]]
     place = sink[pair]
     cost = facts.sink["busy_usd_per_us"][place] - draw[place]
@@ -258,11 +263,11 @@ def _columns(facts: Facts, draw: Floats, edges_us: Integers) -> _Columns:
 def _first_crossing(facts: Facts, stage: Integers, sink: Integers) -> tuple[Integers, Floats]:
     """Bound time and egress from readiness to the unit, in microseconds and USD.
 
-    The inputs of a first stage lie at its origin. Later ones may lie where the unit is, so nothing
-    is certain of them.
+    The inputs of a stage that waits for none lie at its origin. Those of others may all lie where
+    the unit is, so nothing is certain of them.
     """
     fact, region = facts.stage[stage], facts.sink["region"][sink]
-    crosses = (fact["previous"] < 0) & (region != fact["origin"])
+    crosses = is_root(facts)[stage] & (region != fact["origin"])
     link = facts.link[fact["origin"], region]
     steps_us = np.minimum(link["identity_verify_us"], link["identity_full_us"])
     steps_us = steps_us + link["policy_us"] + link["state_rtt_us"]

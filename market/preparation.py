@@ -44,8 +44,26 @@ def prepare(
     `commit` is the factor on the local part of a state commit: the attempt's own draw for the
     real thing, one for an expectation.
     """
+    if state.stage[stage]["n_sources"] > 1:
+        return _prepare_from_all(facts, state, stage, region, command_us, now_us, commit)
+    source, n_bytes = state.stage[stage]["input_region"], facts.stage[stage]["input_bytes"]
+    return _prepare_from(facts, state, stage, source, region, n_bytes, command_us, now_us, commit)
+
+
+@kernel
+def _prepare_from(
+    facts: Facts,
+    state: State,
+    stage: int,
+    source: int,
+    region: int,
+    n_bytes: float,
+    command_us: int,
+    now_us: int,
+    commit: float,
+) -> Preparation:
+    """Work out the preparation if all inputs, and the context with them, lie in one region."""
     fact = facts.stage[stage]
-    source = state.stage[stage]["input_region"]
     if source == region:
         expired = state.stage[stage]["context_until_us"] < now_us
         context_us = fact["context_us"] if expired else 0
@@ -59,7 +77,7 @@ def prepare(
     jurisdiction = facts.region_jurisdiction[region]
     is_authorised = state.authority_until_us[buyer, jurisdiction] > now_us
     authority_us = 0 if is_authorised else link["authority_us"]
-    transfer_us = int(fact["input_bytes"] * link["transfer_us_per_byte"] + 0.5)
+    transfer_us = int(n_bytes * link["transfer_us_per_byte"] + 0.5)
     steps_us = identity_us + link["policy_us"] + state_us + authority_us + transfer_us
     holds = fact["holds"] == 1
     return Preparation(
@@ -72,8 +90,54 @@ def prepare(
         steps_us if holds else 0,
         command_us + steps_us if holds else max(command_us, steps_us),
         core_us,
-        fact["input_bytes"] * link["egress_usd_per_byte"],
-        fact["input_bytes"],
+        n_bytes * link["egress_usd_per_byte"],
+        n_bytes,
+    )
+
+
+@kernel
+def _prepare_from_all(
+    facts: Facts, state: State, stage: int, region: int, command_us: int, now_us: int, commit: float
+) -> Preparation:
+    """Let the inputs of a stage that joins branches cross side by side, each from where it lies.
+
+    Each of what the stage waits for hands on an equal part of its input. The time is that of the
+    slowest crossing, and the steps are its own. Control work and egress are those of all; none can
+    use a proof that another is only obtaining. The context lies where the first of what the stage
+    waits for was done.
+    """
+    fact, row, first = facts.stage[stage], state.stage[stage], facts.first_input[stage]
+    n_inputs, slowest_us, core_us = facts.first_input[stage + 1] - first, -1, 0
+    egress_usd, moved_bytes = 0.0, 0.0
+    slowest = Preparation(0, 0, 0, 0, 0, 0, 0, command_us, 0, 0.0, 0.0)
+    for slot in range(first, first + row["n_sources"]):
+        source, share = state.source[slot]["region"], state.source[slot]["n_inputs"] / n_inputs
+        if source == region:
+            continue
+        n_bytes = fact["input_bytes"] * share
+        way = _prepare_from(
+            facts, state, stage, source, region, n_bytes, command_us, now_us, commit
+        )
+        core_us += way.core_us
+        egress_usd += way.egress_usd
+        moved_bytes += n_bytes
+        steps_us = way.identity_us + way.policy_us + way.state_us + way.authority_us
+        steps_us += way.transfer_us
+        if steps_us > slowest_us:
+            slowest, slowest_us = way, steps_us
+    is_kept = row["input_region"] == region and row["context_until_us"] >= now_us
+    return Preparation(
+        slowest.identity_us,
+        slowest.policy_us,
+        slowest.state_us,
+        slowest.authority_us,
+        slowest.transfer_us,
+        0 if is_kept else fact["context_us"],
+        slowest.holding_us,
+        slowest.lead_us,
+        core_us,
+        egress_usd,
+        moved_bytes,
     )
 
 
@@ -140,7 +204,8 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
         + fact["rest_us"]
     )
     crossing_usd = ready.core_us * rules.core_usd_per_us + ready.egress_usd
-    worth = worth_usd(facts, stage, finish_us) - crossing_usd
+    # No job is done before its longest path: a branch is not worth more for being short.
+    worth = worth_usd(facts, stage, max(finish_us, fact["soonest_us"])) - crossing_usd
     cost = (
         facts.sink[sink]["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
         + facts.sink[sink]["held_usd_per_us"] * ready.holding_us
@@ -159,12 +224,13 @@ def bound_nano_usd(
 
     It only falls with time, so a sink where it is not above zero needs no more quotes as long as
     the inputs stay where they are. What a posted price takes is bounded by the lowest of the sink.
+    The crossings of a stage that joins branches are left out, which makes its bound a wider one.
     """
     fact, place = facts.stage[stage], facts.sink[sink]
     region, source = place["region"], state.stage[stage]["input_region"]
     lead_us = facts.command_us[state.stage[stage]["plane"], region]
     busy_us, holding_us, crossing_usd = fact["work_us"], 0, 0.0
-    if source != region:
+    if source != region and state.stage[stage]["n_sources"] < 2:
         link = facts.link[source, region]
         steps_us = min(link["identity_verify_us"], link["identity_full_us"]) + link["policy_us"]
         steps_us += link["state_rtt_us"] + link["commit_us"]

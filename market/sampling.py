@@ -7,7 +7,7 @@ from hanse.market.clock import N_OPEN
 from hanse.market.columns import HELD, Facts, Rules, State
 from hanse.market.kernels import kernel
 from hanse.market.stage_clock import close_at, state_at
-from hanse.market.states import N_WAITING_STATES, TOOL, UNMATCHED
+from hanse.market.states import N_WAITING_STATES, NOT_READY, TOOL, UNMATCHED
 from hanse.market.views import may_command, next_entry, sight_us
 
 
@@ -78,7 +78,8 @@ def sample(facts: Facts, rules: Rules, state: State, k: int) -> None:
         is_holding = row["record"] >= 0 and state.record[row["record"]]["accepted_us"] <= now_us
         if is_holding and row["holding_us"] > 0:
             state.available[k, facts.unit[row["unit"]]["sink"]] += 1
-        if where != TOOL and now_us < facts.stage[stage]["worthless_us"]:
+        is_released = where != TOOL and row["status"] != NOT_READY
+        if is_released and now_us < facts.stage[stage]["worthless_us"]:
             column = facts.stage[stage]["signature"] * N_WAITING_STATES + where
             state.waiting[k, column] += 1
             if where == UNMATCHED:

@@ -16,6 +16,7 @@ from hanse.market.states import (
     ACTIVE,
     AUDIT,
     BLAME,
+    CAUGHT,
     CAUSES,
     LAPSED,
     N_WAITING_STATES,
@@ -150,7 +151,14 @@ _OPENED, _EXPIRED, _STILL, _EXPIRED_AGE, _STILL_AGE, _PAID_BY_CLOSED = range(6)
 def debt_accounts(ledger: Ledger, n_families: int) -> list[DebtAccount]:
     """Draw up the debt accounts of a run, one per kind of obligation and family."""
     sums = np.zeros((len(_KINDS), n_families, 6))
-    _add_obligations(ledger.stage_fact, ledger.stage, _audited_us(ledger), ledger.horizon_us, sums)
+    _add_obligations(
+        ledger.stage_fact,
+        ledger.stage,
+        ledger.record,
+        _audited_us(ledger),
+        ledger.horizon_us,
+        sums,
+    )
     return [
         _account(ledger, sums[kind, family].tolist(), kind, family)
         for kind in _KINDS
@@ -193,14 +201,21 @@ def _audited_us(ledger: Ledger) -> Integers:
 
 @kernel
 def _add_obligations(
-    fact: Rows, stage: Rows, audited_us: Integers, horizon_us: int, sums: Floats
+    fact: Rows,
+    stage: Rows,
+    record: Rows,
+    audited_us: Integers,
+    horizon_us: int,
+    sums: Floats,
 ) -> None:
     """Add up the obligations of all stages by kind and family, in one pass."""
     for k in range(len(stage)):
         row, family = stage[k], fact[k]["family"]
         if row["obligation_us"] >= 0:
             of_family, opened_us = sums[DECISION, family], row["obligation_us"]
-            if row["status"] == LAPSED:
+            # What a unit had accepted was decided, unless it was caught: then it was asked anew.
+            was_decided = row["record"] >= 0 and record[row["record"]]["outcome"] != CAUGHT
+            if row["status"] == LAPSED and not was_decided:
                 of_family[_EXPIRED] += 1
                 of_family[_EXPIRED_AGE] += (row["done_us"] - opened_us) / US_PER_S
                 of_family[_OPENED] += 1

@@ -17,7 +17,6 @@ from hanse.market.units import (
     S_PER_YEAR,
     US_PER_HOUR,
     US_PER_S,
-    Flags,
     Floats,
 )
 
@@ -104,30 +103,28 @@ def _control_core_s(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
 
 def _value_usd(ledger: Ledger, n_families: int) -> Floats:
     """Add up v_j at arrival of the last result, over jobs all of whose results are right."""
-    fact = ledger.stage_fact
-    is_wrong = np.zeros(int(fact["job"].max(initial=-1)) + 1, bool)
     total = np.zeros(n_families + 1)
-    _add_worth(fact, ledger.stage, ledger.record, is_wrong, total)
+    _add_worth(ledger.stage_fact, ledger.stage, ledger.record, total)
     return total
 
 
 @kernel
-def _add_worth(fact: Rows, stage: Rows, record: Rows, is_wrong: Flags, total: Floats) -> None:
-    """Add up what jobs are worth, once it is known which of them have a result that is not right.
+def _add_worth(fact: Rows, stage: Rows, record: Rows, total: Floats) -> None:
+    """Add up what jobs are worth, each at its last stage, by when the last of its results came.
 
-    A result that is not there is not right either.
+    A result that is not there is not right.
     """
+    done_us, is_right = 0, True
     for k in range(len(stage)):
-        row = stage[k]["record"]
-        if row < 0 or record[row]["outcome"] != RIGHT:
-            is_wrong[fact[k]["job"]] = True
-    for k in range(len(stage)):
-        of_job, done_us = fact[k], stage[k]["done_us"]
-        if of_job["next"] >= 0 or stage[k]["status"] != COMPLETE or is_wrong[of_job["job"]]:
+        row, of_job = stage[k]["record"], fact[k]
+        done_us = max(done_us, stage[k]["done_us"])
+        is_right &= row >= 0 and record[row]["outcome"] == RIGHT and stage[k]["status"] == COMPLETE
+        if k + 1 < len(stage) and fact[k + 1]["job"] == of_job["job"]:
             continue
-        if done_us <= of_job["deadline_us"]:
+        if is_right and done_us <= of_job["deadline_us"]:
             fall = of_job["delay_usd_per_us"] * (done_us - of_job["job_arrival_us"])
             total[of_job["family"]] += max(0.0, of_job["value_usd"] - fall)
+        done_us, is_right = 0, True
 
 
 def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:

@@ -221,7 +221,14 @@ def _workers(text: str) -> int:
 def _add_scenario(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="scenario of the library, or a TOML file")
     _add_settings(parser)
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="replay model calls from here")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="replay jobs from here")
+    parser.add_argument(
+        "--trace-from",
+        type=_whole,
+        default=0,
+        metavar="S",
+        help="begin with what the trace has from S seconds on",
+    )
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -289,7 +289,11 @@ def _scenario(arguments: Namespace) -> Scenario:
 
 
 def _trace(arguments: Namespace) -> Trace | None:
-    return None if arguments.trace is None else read_trace(arguments.trace)
+    if arguments.trace is None:
+        if arguments.trace_from:
+            raise CommandError("--trace-from needs a --trace to begin in")
+        return None
+    return read_trace(arguments.trace).since(arguments.trace_from)
 
 
 def _rung(name: str) -> Rung:

@@ -9,10 +9,12 @@ from scipy.special import ndtr, ndtri
 
 from hanse.agents.fleet import Fleet
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
+from hanse.scenarios.draw_place import class_regions
 from hanse.scenarios.draw_workload import buyer_shares, pick
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tables import INDEPENDENT, capacity_by_owner, read_owners, read_regions
+from hanse.scenarios.tapes import ANY
 
 
 def draw_fleet(scenario: Scenario, seed: int) -> Fleet:
@@ -85,13 +87,17 @@ def residual_s(chance: Floats, elapsed: Floats, *, mu: float, sigma: float, cap_
 def _place_nodes(scenario: Scenario, seed: int) -> tuple[Integers, Integers, Integers]:
     """Return region, class and row of the owners' table of each node, sorted by all three."""
     n_nodes = scenario.count("fleet.nodes")
-    per_region = apportion(read_regions().capacity_weight, n_nodes)
-    region = np.repeat(np.arange(len(per_region)), per_region)
-    row = _draw_owner_rows(stream(seed, "fleet.owner"), region)
     per_class = apportion(np.array(scenario.numbers("fleet.class_shares")), n_nodes)
-    classes = np.repeat(np.arange(len(per_class)), per_class)
+    home = class_regions(scenario)
+    unbound = np.where(home == ANY, per_class, 0)
+    per_region = apportion(read_regions().capacity_weight, int(unbound.sum()))
+    region = np.repeat(np.arange(len(per_region)), per_region)
+    classes = np.repeat(np.arange(len(per_class)), unbound)
     if len(per_class) > 1:
         classes = stream(seed, "fleet.class").permutation(classes)
+    bound = np.repeat(np.arange(len(per_class)), per_class - unbound)
+    region, classes = np.append(region, home[bound]), np.append(classes, bound)
+    row = _draw_owner_rows(stream(seed, "fleet.owner"), region)
     order = np.lexsort((row, classes, region))
     return region[order], classes[order], row[order]
 

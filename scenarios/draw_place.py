@@ -12,14 +12,16 @@ import numpy as np
 
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT, Law
-from hanse.market.units import Flags, Floats
-from hanse.scenarios.scenario import ALL_REGIONS, Scenario
+from hanse.market.units import Flags, Floats, Integers
+from hanse.scenarios.scenario import ANYWHERE, Scenario
 from hanse.scenarios.tables import (
     jurisdiction_index,
     read_jurisdictions,
     read_regions,
     read_round_trips,
+    region_index,
 )
+from hanse.scenarios.tapes import ANY
 
 _ANYWHERE = ("free", "accountability", "comparable", "conditional")
 _ADEQUATE = ("EU", "EEA", "adequate", "DPF")
@@ -60,6 +62,13 @@ def law_of(scenario: Scenario) -> Law:
     return Law(may_serve=may_serve)
 
 
+def class_regions(scenario: Scenario) -> Integers:
+    """Return the one region that has each accelerator class, or `ANY`."""
+    words = scenario.words("fleet.class_regions")
+    home = np.array([ANY if word == ANYWHERE else region_index(word) for word in words])
+    return np.broadcast_to(home, len(scenario.words("fleet.classes")))
+
+
 def _may_leave(rule: str) -> Flags:
     """Say where resident data may go, shape (n_jurisdictions, n_jurisdictions)."""
     table = read_jurisdictions()
@@ -85,7 +94,7 @@ def _bulk_gbps(scenario: Scenario, rtt_ms: Floats) -> Floats:
 
 def _power_cap_share(scenario: Scenario, regions: tuple[str, ...]) -> Floats:
     named = scenario.words("resources.capped_regions")
-    is_capped = np.isin(regions, named) | (ALL_REGIONS in named)
+    is_capped = np.isin(regions, named) | (ANYWHERE in named)
     return np.where(is_capped, scenario.number("resources.power_cap_share"), 1.0)
 
 

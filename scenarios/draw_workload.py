@@ -5,7 +5,9 @@ one by index that may see them takes its place. Where no verifier may, `stage_ve
 audit is done in the region of origin.
 """
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +22,12 @@ from hanse.scenarios.draw_attempts import (
     draw_service_factors,
     draw_way_factors,
 )
-from hanse.scenarios.draw_tapes import FAMILIES, STAGES_MAX, Tape, draw_tapes
+from hanse.scenarios.draw_place import class_regions
+from hanse.scenarios.draw_tapes import draw_tapes
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tables import read_owners, read_regions
+from hanse.scenarios.tapes import ANY, Tape, joined
 from hanse.scenarios.traces import Trace
 
 
@@ -38,19 +42,22 @@ def draw_workload(
     trace: Trace | None = None,
 ) -> Workload:
     """Draw buyers, jobs sorted by arrival, their stages, and the luck of each attempt."""
-    tape, family = _merged(draw_tapes(scenario, seed, trace))
-    is_stage = np.arange(STAGES_MAX) < tape.n_stages[:, None]
-    stage_job, stage_ordinal = np.nonzero(is_stage)
-    n_jobs, n_stages = len(family), len(stage_job)
+    tapes = draw_tapes(scenario, seed, trace)
+    tape, family = _merged(tapes)
+    n_jobs = len(family)
     n_buyers = scenario.count("load.buyers")
     buyer_region = pick(stream(seed, "buyer.region").random(n_buyers), geography.demand_weight)
     buyer = pick(stream(seed, "job.buyer").random(n_jobs), buyer_shares(scenario))
     data_class = _draw_data_class(scenario, seed, n_jobs)
-    value_usd = _draw_value(scenario, seed, tape=tape, family=family, is_stage=is_stage)
-    may_verify = allowed_verifiers(law, verifier_region)
-    drawn_verifier = stream(seed, "stage.verifier").integers(len(verifier_region), size=n_stages)
+    multiple, delay_share = (
+        np.array([scenario.number(f"load.{name}_{key}") for name in tapes])[family]
+        for key in ("value_multiple", "delay_share")
+    )
+    value_usd = _draw_value(scenario, seed, tape=tape, multiple=multiple)
+    stage_job = np.repeat(np.arange(n_jobs), tape.n_stages)
+    may_verify = allowed_verifiers(law, verifier_region)[data_class, buyer_region[buyer]]
     return Workload(
-        family=FAMILIES,
+        family=tuple(tapes),
         buyer_region=buyer_region,
         job_family=family,
         job_arrival_us=tape.arrival_us,
@@ -58,30 +65,47 @@ def draw_workload(
         job_origin=buyer_region[buyer],
         job_buyer=buyer,
         job_first_party=_draw_first_party(scenario, seed, fleet=fleet, n_jobs=n_jobs),
-        job_class=_draw_class(scenario, seed, n_jobs),
         job_data_class=data_class,
         job_value_usd=value_usd,
-        job_delay_usd_per_s=_delay_usd_per_s(scenario, tape, family=family, value_usd=value_usd),
+        job_delay_usd_per_s=_delay_usd_per_s(tape, value_usd, share=delay_share),
         stage_job=stage_job,
-        stage_ordinal=stage_ordinal,
-        stage_work_us=tape.work_us[is_stage],
-        stage_input_bytes=tape.input_bytes[is_stage],
-        stage_context_tokens=tape.context_tokens[is_stage],
-        stage_tool_us=tape.tool_us[is_stage],
-        stage_holds=_draw_flags(
-            scenario, seed, "stage.holds", key="load.hold_share", size=n_stages
-        ),
-        stage_verifier=may_verify[
-            data_class[stage_job], buyer_region[buyer][stage_job], drawn_verifier
-        ],
-        stage_is_sampled=_draw_sample(scenario, seed, n_stages),
-        stage_is_real=_draw_real(scenario, seed, n_stages),
-        attempt_temptation=draw_coins(scenario, seed, "temptation", n_stages=n_stages),
-        attempt_audit=draw_coins(scenario, seed, "audit", n_stages=n_stages),
-        attempt_commit=draw_commit_factors(scenario, seed, n_stages),
-        attempt_service=draw_service_factors(scenario, seed, n_stages),
-        attempt_way=draw_way_factors(scenario, seed, n_stages),
+        **_draw_stages(scenario, seed, tape, stage_job=stage_job, may_verify=may_verify),
     )
+
+
+def _draw_stages(
+    scenario: Scenario, seed: int, tape: Tape, *, stage_job: Integers, may_verify: Integers
+) -> dict[str, Any]:
+    """Return the columns of stages and edges, and draw what no family draws for itself.
+
+    Parameters
+    ----------
+    may_verify : shape (n_jobs, n_verifiers), who verifies a job's stages instead of whom.
+    """
+    n_stages, first = len(stage_job), np.cumsum(tape.n_stages) - tape.n_stages
+    drawn_class = _draw_class(scenario, seed, len(tape.n_stages))[stage_job]
+    drawn_verifier = stream(seed, "stage.verifier").integers(may_verify.shape[1], size=n_stages)
+    holds = _draw_flags(scenario, seed, "stage.holds", key="load.hold_share", size=n_stages)
+    return {
+        "stage_ordinal": np.arange(n_stages) - first[stage_job],
+        "edge_from": tape.edge_from,
+        "edge_to": tape.edge_to,
+        "stage_class": np.where(tape.accelerator == ANY, drawn_class, tape.accelerator),
+        "stage_region": tape.region,
+        "stage_work_us": tape.work_us,
+        "stage_input_bytes": tape.input_bytes,
+        "stage_context_tokens": tape.context_tokens,
+        "stage_tool_us": tape.tool_us,
+        "stage_holds": holds,
+        "stage_verifier": may_verify[stage_job, drawn_verifier],
+        "stage_is_sampled": _draw_sample(scenario, seed, n_stages),
+        "stage_is_real": _draw_real(scenario, seed, n_stages),
+        "attempt_temptation": draw_coins(scenario, seed, "temptation", n_stages=n_stages),
+        "attempt_audit": draw_coins(scenario, seed, "audit", n_stages=n_stages),
+        "attempt_commit": draw_commit_factors(scenario, seed, n_stages),
+        "attempt_service": draw_service_factors(scenario, seed, n_stages),
+        "attempt_way": draw_way_factors(scenario, seed, n_stages),
+    }
 
 
 def pick(chance: Floats, share: Floats) -> Integers:
@@ -118,18 +142,14 @@ def mean_list_usd_per_gpu_hour() -> float:
     return float(table.capacity_weight @ table.list_usd_per_gpu_hour)
 
 
-def _merged(tapes: tuple[Tape, ...]) -> tuple[Tape, Integers]:
-    """Join the tapes in order of arrival, ties by family and index; also return the families."""
-    family = np.repeat(np.arange(len(tapes)), [len(tape.arrival_us) for tape in tapes])
-    order = np.concatenate([tape.arrival_us for tape in tapes]).argsort(kind="stable")
-    columns = {
-        field.name: np.concatenate([getattr(tape, field.name) for tape in tapes])[order]
-        for field in fields(Tape)
-    }
-    shift_us = _distinct(columns["arrival_us"]) - columns["arrival_us"]
-    columns["arrival_us"] = columns["arrival_us"] + shift_us
-    columns["deadline_us"] = columns["deadline_us"] + shift_us
-    return Tape(**columns), family[order]
+def _merged(tapes: Mapping[str, Tape]) -> tuple[Tape, Integers]:
+    """Join the tapes in order of arrival, no two in one microsecond; also return the families."""
+    tape, family = joined(tuple(tapes.values()))
+    shift_us = _distinct(tape.arrival_us) - tape.arrival_us
+    tape = replace(
+        tape, arrival_us=tape.arrival_us + shift_us, deadline_us=tape.deadline_us + shift_us
+    )
+    return tape, family
 
 
 def _distinct(arrival_us: Integers) -> Integers:
@@ -142,28 +162,21 @@ def _distinct(arrival_us: Integers) -> Integers:
     return np.maximum.accumulate(arrival_us - rank) + rank
 
 
-def _draw_value(
-    scenario: Scenario, seed: int, *, tape: Tape, family: Integers, is_stage: Flags
-) -> Floats:
+def _draw_value(scenario: Scenario, seed: int, *, tape: Tape, multiple: Floats) -> Floats:
     """Draw worth: a multiple of the job's work at the mean list price, with unit-mean spread."""
-    work_hour: Floats = np.where(is_stage, tape.work_us, 0).sum(axis=1) / US_PER_HOUR
+    job = np.repeat(np.arange(len(multiple)), tape.n_stages)
+    # Sums of whole microseconds are exact as floats up to 285 years.
+    work_hour: Floats = np.bincount(job, tape.work_us, len(multiple)) / US_PER_HOUR
     sigma = scenario.number("load.value_sigma")
-    spread = stream(seed, "job.value").standard_normal(len(family))
+    spread = stream(seed, "job.value").standard_normal(len(multiple))
     factor = np.exp(sigma * spread - sigma**2 / 2.0)
-    multiple = _per_family(scenario, "value_multiple")[family]
     return multiple * mean_list_usd_per_gpu_hour() * work_hour * factor
 
 
-def _delay_usd_per_s(
-    scenario: Scenario, tape: Tape, *, family: Integers, value_usd: Floats
-) -> Floats:
+def _delay_usd_per_s(tape: Tape, value_usd: Floats, *, share: Floats) -> Floats:
     """Return the rate at which the stated share of worth is gone at the deadline."""
     patience_s = (tape.deadline_us - tape.arrival_us) / US_PER_S
-    return value_usd * _per_family(scenario, "delay_share")[family] / patience_s
-
-
-def _per_family(scenario: Scenario, name: str) -> Floats:
-    return np.array([scenario.number(f"load.{family}_{name}") for family in FAMILIES])
+    return value_usd * share / patience_s
 
 
 def _draw_flags(scenario: Scenario, seed: int, name: str, *, key: str, size: int) -> Flags:
@@ -178,8 +191,10 @@ def _draw_data_class(scenario: Scenario, seed: int, n_jobs: int) -> Integers:
 
 
 def _draw_class(scenario: Scenario, seed: int, n_jobs: int) -> Integers:
+    """Draw the class that jobs ask for by its share of nodes, of those not tied to a region."""
     shares = np.array(scenario.numbers("fleet.class_shares"))
-    return pick(stream(seed, "job.class").random(n_jobs), shares)
+    unbound = np.where(class_regions(scenario) == ANY, shares, 0.0)
+    return pick(stream(seed, "job.class").random(n_jobs), unbound if unbound.any() else shares)
 
 
 def _draw_first_party(scenario: Scenario, seed: int, *, fleet: Fleet, n_jobs: int) -> Integers:

@@ -1,12 +1,13 @@
 """Small worlds whose answer is known on paper; `selftest` and the analytic tests run them."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from hanse.agents.fleet import Fleet
-from hanse.agents.workload import Workload
+from hanse.agents.workload import Workload, chain_edges
 from hanse.agents.world import World
 from hanse.market.crossings import CrossingCosts
 from hanse.market.geography import Geography
@@ -135,12 +136,15 @@ def plain_workload(
     Parameters
     ----------
     work_us : accelerator time of each stage.
-    stage_job : job of each stage, sorted; each job is one stage if it is not given.
+    stage_job : job of each stage, sorted; each job is one stage if it is not given. The stages of
+        a job run one after another.
     origin : region of each job; the first if it is not given.
     service : factor on the time that a decision on each stage takes, in each attempt.
     """
     n_jobs, n_stages = len(arrival_us), len(work_us)
     job = np.arange(n_jobs) if stage_job is None else stage_job
+    ordinal = np.arange(n_stages) - np.searchsorted(job, job)
+    edge_from, edge_to = chain_edges(ordinal)
     zero, nothing = np.zeros(n_jobs, np.int64), np.zeros(n_stages, np.int64)
     ones = np.ones((N_ATTEMPTS, n_stages))
     origin = zero if origin is None else origin
@@ -153,12 +157,15 @@ def plain_workload(
         job_origin=origin,
         job_buyer=origin,
         job_first_party=np.full(n_jobs, -1),
-        job_class=zero,
         job_data_class=zero,
         job_value_usd=np.full(n_jobs, value_usd),
         job_delay_usd_per_s=np.zeros(n_jobs),
         stage_job=job,
-        stage_ordinal=np.arange(n_stages) - np.searchsorted(job, job),
+        stage_ordinal=ordinal,
+        edge_from=edge_from,
+        edge_to=edge_to,
+        stage_class=nothing,
+        stage_region=np.full(n_stages, -1),
         stage_work_us=work_us,
         stage_input_bytes=nothing,
         stage_context_tokens=nothing,
@@ -173,6 +180,20 @@ def plain_workload(
         attempt_service=ones if service is None else np.tile(service, (N_ATTEMPTS, 1)),
         attempt_way=np.ones((0, 0)),
     )
+
+
+def graph_workload(workload: Workload, edges: Iterable[tuple[int, int]]) -> Workload:
+    """Give the jobs of a workload these edges between stages, in place of those that it has.
+
+    Examples
+    --------
+    >>> chain = plain_workload(np.array([0]), np.array([5, 3, 7, 2]), stage_job=np.zeros(4, int))
+    >>> diamond = graph_workload(chain, [(0, 1), (0, 2), (2, 3), (1, 3)])
+    >>> diamond.edge_from.tolist(), diamond.edge_to.tolist()
+    ([0, 0, 1, 2], [1, 2, 3, 3])
+    """
+    pair = np.array(sorted((after, before) for before, after in edges), np.int64).reshape(-1, 2)
+    return replace(workload, edge_from=pair[:, 1], edge_to=pair[:, 0])
 
 
 def plain_world(

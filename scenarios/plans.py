@@ -45,9 +45,10 @@ def trace_digest(trace: Trace | None) -> str | None:
     if trace is None:
         return None
     state = blake2b(digest_size=16)
-    for column in (trace.arrival_us, trace.context_tokens, trace.generated_tokens):
+    columns = (trace.arrival_us, trace.context_tokens, trace.generated_tokens)
+    for column in (*columns, trace.n_units, trace.duration_us):
         state.update(column.tobytes())
-    return f"{trace.n_calls} calls, BLAKE2b-128 {state.hexdigest()}"
+    return f"{trace.n_jobs} jobs of {trace.family}, BLAKE2b-128 {state.hexdigest()}"
 
 
 def _design_digest(tasks: Sequence[Task]) -> str:

@@ -33,6 +33,8 @@ from hanse.verification.protocols.interface import (
 from hanse.verification.protocols.refereed import Verde
 from hanse.verification.real import play
 
+_INFERENCES: Final = ("model_call", "inference", "agentic", "multimodal")
+_TRAININGS: Final = ("batch", "training", "pipeline")
 _N_STEPS: Final = 64
 _INTERVAL: Final = 16
 _BATCH: Final = 32
@@ -158,9 +160,9 @@ def _play(
 @cache
 def program_of(family: str) -> Program:
     """Return the small program that stands for a family's tasks: the same for all of them."""
-    if family == "model_call":
+    if family in _INFERENCES:
         return inference(SMALL, n_steps=_N_STEPS, checkpoint_interval=_INTERVAL, batch_size=_BATCH)
-    if family == "batch":
+    if family in _TRAININGS:
         return training(SMALL, n_steps=_N_STEPS, checkpoint_interval=_INTERVAL, batch_size=_BATCH)
     return diffusion(n_steps=_N_STEPS, checkpoint_interval=_INTERVAL)
 

@@ -32,7 +32,18 @@ __all__ = [
 ]
 
 AUTO_HUB = "auto"
-ALL_REGIONS = "all"
+ANYWHERE = "anywhere"
+ANY_CLASS = "any"
+_TWO_CALL_SHARE = "agentic_two_call_share"
+_PARTS = "training, checks, loop"
+_LISTS = {
+    "load.agentic_choice_weights": (4, "tool, retriever, memory, none"),
+    "load.multimodal_encode_s": (5, "text, vision, audio, video, structured data"),
+    "load.multimodal_input_mb": (5, "text, vision, audio, video, structured data"),
+    "load.pipeline_regions": (3, _PARTS),
+    "load.pipeline_classes": (3, _PARTS),
+    "load.pipeline_input_gb": (3, _PARTS),
+}
 _LIBRARY = Path(__file__).with_name("library")
 _HEADINGS = ("title", "question", "extends")
 
@@ -208,17 +219,22 @@ def _check_together(scenario: Scenario) -> None:
     _check_classes(scenario)
     _check_order(scenario, "fleet.neocloud_usd_low", "fleet.neocloud_usd_high")
     _check_order(scenario, "load.tool_median_s", "load.tool_p95_s")
-    for named in scenario.words("resources.capped_regions"):
-        if named not in (ALL_REGIONS, *read_regions().region):
-            raise ScenarioError(
-                f"resources.capped_regions must be {ALL_REGIONS} or regions, got {named!r}"
-                f"{near_miss(named, read_regions().region)}"
-            )
+    _check_families(scenario)
+    _check_caps(scenario)
     hub, regions = scenario.text("control.hub"), read_regions().region
     if hub != AUTO_HUB and hub not in regions:
         raise ScenarioError(
             f"control.hub must be {AUTO_HUB} or a region, got {hub!r}{near_miss(hub, regions)}"
         )
+
+
+def _check_caps(scenario: Scenario) -> None:
+    for named in scenario.words("resources.capped_regions"):
+        if named not in (ANYWHERE, *read_regions().region):
+            raise ScenarioError(
+                f"resources.capped_regions must be {ANYWHERE} or regions, got {named!r}"
+                f"{near_miss(named, read_regions().region)}"
+            )
 
 
 def _check_classes(scenario: Scenario) -> None:
@@ -236,6 +252,43 @@ def _check_classes(scenario: Scenario) -> None:
             f"fleet.nodes must be at least {len(classes)}, one per class of fleet.classes, "
             f"got {scenario.count('fleet.nodes')}"
         )
+    homes = scenario.words("fleet.class_regions")
+    if len(homes) not in {1, len(classes)}:
+        raise ScenarioError(
+            f"fleet.class_regions must have one region for all classes or one per class "
+            f"({len(classes)}), got {len(homes)}"
+        )
+    _check_words("fleet.class_regions", homes, (ANYWHERE, *read_regions().region))
+
+
+def _check_families(scenario: Scenario) -> None:
+    for key, (n_items, what) in _LISTS.items():
+        value = scenario.values[key]
+        assert isinstance(value, tuple), key
+        if len(value) != n_items:
+            raise ScenarioError(f"{key} must have {n_items} items ({what}), got {len(value)}")
+    regions, classes = read_regions().region, scenario.words("fleet.classes")
+    for key, known in (
+        ("load.pipeline_regions", (ANYWHERE, *regions)),
+        ("load.pipeline_classes", (ANY_CLASS, *classes)),
+    ):
+        _check_words(key, scenario.words(key), known)
+    if not any(scenario.numbers("load.agentic_choice_weights")):
+        raise ScenarioError("load.agentic_choice_weights must not all be 0")
+    calls = sum(scenario.number(f"load.{key}") for key in ("one_call_share", _TWO_CALL_SHARE))
+    if calls > 1.0 and scenario.number("load.agentic_jobs") > 0:
+        raise ScenarioError(
+            f"load.one_call_share and load.{_TWO_CALL_SHARE} must sum to at most 1, got {calls:g}"
+        )
+
+
+def _check_words(key: str, given: Iterable[str], known: tuple[str, ...]) -> None:
+    for word in given:
+        if word not in known:
+            raise ScenarioError(
+                f"{key} must be {known[0]} or one of {', '.join(known[1:])}, got {word!r}"
+                f"{near_miss(word, known)}"
+            )
 
 
 def _check_order(scenario: Scenario, low: str, high: str) -> None:

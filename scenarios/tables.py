@@ -66,6 +66,24 @@ class Owners:
     may_own: Flags
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistic:
+    """One row of `statistics.csv`: a number that public traces have.
+
+    Attributes
+    ----------
+    role : `input` if a parameter was set from it, so that it validates nothing; else `output`.
+    low, high : what was published; one number twice, or the range over several services.
+    """
+
+    statistic: str
+    role: str
+    low: float
+    high: float
+    grade: str
+    source: str
+
+
 @lru_cache(maxsize=1)
 def read_regions() -> Regions:
     """Read the regions, in the order in which every region column follows."""
@@ -98,6 +116,22 @@ def read_round_trips() -> Floats:
         a, b = index[row["region_a"]], index[row["region_b"]]
         rtt_ms[a, b] = rtt_ms[b, a] = float(row["rtt_ms"])
     return _frozen(rtt_ms)
+
+
+@lru_cache(maxsize=1)
+def read_statistics() -> tuple[Statistic, ...]:
+    """Read the published statistics of workloads."""
+    return tuple(
+        Statistic(
+            statistic=row["statistic"],
+            role=row["role"],
+            low=float(row["low"]),
+            high=float(row["high"]),
+            grade=row["grade"],
+            source=row["source"],
+        )
+        for row in _rows("statistics.csv")
+    )
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hanse.agents.fleet import Fleet
 from hanse.agents.lowering import audit_probability
 from hanse.agents.model import ComputeMarket
-from hanse.agents.workload import Workload
+from hanse.agents.workload import Workload, chain_edges
 from hanse.agents.world import World
 from hanse.market.clock import N_PAYMENTS
 from hanse.market.columns import Rows
@@ -38,13 +38,19 @@ from hanse.market.states import AUDIT
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT, Terms
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
 from hanse.scenarios.measures import Measured, measure, tables_of
-from hanse.scenarios.oracle_worlds import FREE_CROSSINGS, FREE_TERMS, plain_workload, plain_world
+from hanse.scenarios.oracle_worlds import (
+    FREE_CROSSINGS,
+    FREE_TERMS,
+    graph_workload,
+    plain_workload,
+    plain_world,
+)
 
 N_REGIONS_MAX: Final = 4
 N_NODES_MAX: Final = 10
 N_JOBS_MAX: Final = 24
-N_STAGES_MAX: Final = 2
-PAYMENTS_MAX: Final = 2_000
+N_STAGES_MAX: Final = 6
+PAYMENTS_MAX: Final = 20_000
 HORIZON_US: Final = 120_000_000
 
 HUB: Final = replace(CENTRAL, ranking=Ranking.FIFO)
@@ -59,7 +65,9 @@ Column = Integers | Floats | Flags
 class Size:
     """How large a small world is, and how crowded.
 
-    Jobs arrive within `arrival_us`; work and patience are uniform with about these means.
+    Jobs arrive within `arrival_us`; work and patience are uniform with about these means. A job has
+    up to `n_stages` stages. They stand in a row, or with an `edge_share` each waits for each before
+    it with that probability.
     """
 
     seed: int
@@ -74,6 +82,8 @@ class Size:
     resident_share: float = 0.3
     occupied_share: float = 0.5
     moves_data: bool = True
+    n_stages: int = 2
+    edge_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +248,18 @@ def small_worlds() -> st.SearchStrategy[SmallWorld]:
 
 
 @st.composite
+def graphs(draw: st.DrawFn, worlds: st.SearchStrategy[SmallWorld]) -> SmallWorld:
+    """Draw worlds whose jobs are graphs: rows, forks, joins, several roots, and loose stages."""
+    small = draw(worlds)
+    size = replace(
+        small.size,
+        n_stages=draw(st.integers(2, N_STAGES_MAX)),
+        edge_share=draw(st.sampled_from([0.5, 0.2, 0.9, 0.0])),
+    )
+    return replace(small, size=size)
+
+
+@st.composite
 def cheating_worlds(draw: st.DrawFn) -> SmallWorld:
     """Draw small worlds in which cheats pay, are many, and are mostly caught, often too late."""
     small = draw(small_worlds())
@@ -359,15 +381,16 @@ def _draw_workload(rng: np.random.Generator, size: Size, n_attempts: int) -> Wor
     n, most = size.n_jobs, N_JOBS_MAX
     # No two jobs arrive at one instant: what then happens has a test of its own.
     arrival_us = np.sort(rng.integers(0, size.arrival_us + 1, most))[:n] + np.arange(n)
-    work_us = rng.integers(1, 2 * size.work_us, (most, N_STAGES_MAX))[:n]
+    work_us = rng.integers(1, 2 * size.work_us, (most, size.n_stages))[:n]
     buyer = rng.integers(0, 4, most)[:n]
     buyer_region = rng.integers(0, N_REGIONS_MAX, 4) % size.n_regions
     value_usd = rng.lognormal(0.0, 1.0, most)[:n] * work_us.sum(axis=1) * 4.0 / 3.6e9
     patience_us = rng.integers(size.work_us, size.work_us + 2 * size.patience_us, most)[:n]
-    n_stages = rng.integers(1, N_STAGES_MAX + 1, most)[:n]
-    is_stage = np.arange(N_STAGES_MAX) < n_stages[:, None]
+    n_stages = rng.integers(1, size.n_stages + 1, most)[:n]
+    is_stage = np.arange(size.n_stages) < n_stages[:, None]
     job, ordinal = np.nonzero(is_stage)
-    return Workload(
+    edge_from, edge_to = chain_edges(ordinal)
+    row = Workload(
         family=("calls", "batch"),
         buyer_region=buyer_region,
         job_family=(rng.random(most)[:n] < 0.3).astype(np.int64),
@@ -376,20 +399,40 @@ def _draw_workload(rng: np.random.Generator, size: Size, n_attempts: int) -> Wor
         job_origin=buyer_region[buyer],
         job_buyer=buyer,
         job_first_party=rng.integers(-1, 2, most)[:n],
-        job_class=rng.integers(0, 2, most)[:n] % size.n_classes,
+        stage_class=(rng.integers(0, 2, most)[:n] % size.n_classes)[job],
         job_data_class=(rng.random(most)[:n] < size.resident_share).astype(np.int64),
         job_value_usd=value_usd,
         job_delay_usd_per_s=0.5 * value_usd / patience_us * 1e6,
         stage_job=job,
         stage_ordinal=ordinal,
+        edge_from=edge_from,
+        edge_to=edge_to,
+        stage_region=np.full(len(job), -1),
         stage_work_us=work_us[is_stage],
         **_draw_stages(rng, size, is_stage),
         **_draw_attempts(rng, is_stage, n_attempts),
     )
+    return row if size.edge_share is None else _draw_graph(rng, size, is_stage, row)
+
+
+def _draw_graph(
+    rng: np.random.Generator, size: Size, is_stage: Flags, workload: Workload
+) -> Workload:
+    """Draw which stages of each job wait for which before them, and some that wait for no tool."""
+    most = (N_JOBS_MAX, size.n_stages, size.n_stages)
+    is_edge = rng.random(most)[: size.n_jobs] < size.edge_share
+    index = np.cumsum(is_stage).reshape(is_stage.shape) - 1
+    job, before, after = np.nonzero(np.triu(np.ones(most[1:], bool), 1) & is_edge)
+    exists = is_stage[job, after]
+    job, before, after = job[exists], before[exists], after[exists]
+    edges = zip(index[job, before].tolist(), index[job, after].tolist(), strict=True)
+    answers_at_once = rng.random((N_JOBS_MAX, size.n_stages))[: size.n_jobs][is_stage] < 0.3
+    tool_us = np.where(answers_at_once, 0, workload.stage_tool_us)
+    return graph_workload(replace(workload, stage_tool_us=tool_us), edges)
 
 
 def _draw_stages(rng: np.random.Generator, size: Size, is_stage: Flags) -> dict[str, Any]:
-    shape, follows = (N_JOBS_MAX, N_STAGES_MAX), np.array([0, 1])
+    shape, follows = (N_JOBS_MAX, size.n_stages), np.minimum(np.arange(size.n_stages), 1)
     columns: dict[str, Integers | Flags] = {
         "stage_input_bytes": rng.integers(0, 10**9, shape) * size.moves_data,
         "stage_context_tokens": rng.integers(0, 4_000, shape) * size.moves_data * follows,
@@ -403,7 +446,7 @@ def _draw_stages(rng: np.random.Generator, size: Size, is_stage: Flags) -> dict[
 
 
 def _draw_attempts(rng: np.random.Generator, is_stage: Flags, n_attempts: int) -> dict[str, Any]:
-    shape = (n_attempts, N_JOBS_MAX, N_STAGES_MAX)
+    shape = (n_attempts, N_JOBS_MAX, is_stage.shape[1])
     columns = {
         "attempt_temptation": rng.random(shape),
         "attempt_audit": rng.random(shape),

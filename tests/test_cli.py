@@ -25,6 +25,7 @@ BAD_INPUT = {
         "must sum to 1, got 0.9",
     ),
     "missing trace": ("compare baseline --trace missing.csv", "missing.csv"),
+    "beginning without a trace": ("run baseline --trace-from 5", "--trace-from needs a --trace"),
     "unknown scenario": ("compare basline", "did you mean 'baseline'"),
     "missing file": ("validate missing.toml", "missing.toml"),
     "unknown regime": ("run baseline --regime markt", "did you mean 'market'"),

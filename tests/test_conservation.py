@@ -22,6 +22,7 @@ from hanse.market.states import (
     EXECUTING,
     EXPIRED,
     LAPSED,
+    NOT_READY,
     ON_CONTEXT,
     RESIDUAL,
     WRONG,
@@ -107,7 +108,7 @@ def work_and_audits_stay_where_law_and_class_allow(run: Finished) -> bool:
     data_class, origin = workload.job_data_class[job], workload.job_origin[job]
     is_lawful = run.world.law.may_serve[data_class, origin, region]
     accelerator = run.ledger.sink["accelerator"][run.ledger.unit["sink"][rows["unit"]]]
-    return bool(is_lawful.all() and (accelerator == workload.job_class[job]).all())
+    return bool(is_lawful.all() and (accelerator == workload.stage_class[rows["stage"]]).all())
 
 
 def the_states_of_a_stage_add_up_to_its_time_since_readiness(run: Finished) -> bool:
@@ -169,13 +170,33 @@ def a_result_released_on_finality_is_final(run: Finished) -> bool:
     return run.world.terms.release != ON_FINALITY or bool(is_final.all())
 
 
-def a_stage_starts_after_its_predecessor_has_ended(run: Finished) -> bool:
-    previous = run.ledger.stage_fact["previous"]
-    for row in run.work[previous[run.work["stage"]] >= 0]:
-        before = run.work[run.work["stage"] == previous[row["stage"]]]
-        if not (before["end_us"] <= row["accepted_us"]).any():
+def a_stage_starts_after_all_that_it_waits_for_has_ended(run: Finished) -> bool:
+    edges = zip(run.world.workload.edge_from, run.world.workload.edge_to, strict=True)
+    for before, after in edges:
+        started_us = run.work["accepted_us"][run.work["stage"] == after]
+        ended_us = run.work["end_us"][run.work["stage"] == before]
+        if len(started_us) and not (ended_us.min(initial=1 << 62) <= started_us).all():
             return False
     return True
+
+
+def what_counts_starts_after_the_last_result_and_the_tool(run: Finished) -> bool:
+    stage, tool_us = run.ledger.stage, run.world.workload.stage_tool_us
+    rows = run.work[is_living(run, run.work)]
+    edge_from, edge_to = run.world.workload.edge_from, run.world.workload.edge_to
+    for row in rows[stage["status"][rows["stage"]] != LAPSED]:
+        before = stage[edge_from[edge_to == row["stage"]]]
+        soonest_us = before["done_us"] + tool_us[row["stage"]]
+        if (before["status"] != COMPLETE).any() or (soonest_us > row["accepted_us"]).any():
+            return False
+    return True
+
+
+def an_abandoned_job_has_nothing_left_under_way(run: Finished) -> bool:
+    status, job = run.ledger.stage["status"], run.ledger.stage_fact["job"]
+    is_abandoned = np.isin(job, job[status == LAPSED])
+    goes_on = (status == ACTIVE) | ((status == NOT_READY) & (run.ledger.stage["ready_us"] >= 0))
+    return not (is_abandoned & goes_on).any()
 
 
 def a_job_is_done_or_expired_or_open(run: Finished) -> bool:
@@ -308,7 +329,9 @@ LAWS: Final[tuple[Law, ...]] = (
     stages_and_units_agree_on_execution,
     a_result_released_on_receipt_arrives_when_it_is_delivered,
     a_result_released_on_finality_is_final,
-    a_stage_starts_after_its_predecessor_has_ended,
+    a_stage_starts_after_all_that_it_waits_for_has_ended,
+    what_counts_starts_after_the_last_result_and_the_tool,
+    an_abandoned_job_has_nothing_left_under_way,
     a_job_is_done_or_expired_or_open,
     money_is_moved_and_never_made,
     escrow_and_stakes_are_never_overdrawn,

@@ -43,8 +43,27 @@ def test_nodes_are_sorted_by_region_class_and_owner() -> None:
 
 def test_jobs_ask_for_classes_by_their_shares() -> None:
     scenario = BASELINE.replace({"fleet.classes": ["a", "b"], "fleet.class_shares": [0.8, 0.2]})
-    asks = draw_world(scenario, 1).workload.job_class
+    load_of = draw_world(scenario, 1).workload
+    asks = load_of.stage_class[load_of.stage_ordinal == 0]
     assert abs(asks.mean() - 0.2) < ERRORS * (0.2 * 0.8 / len(asks)) ** 0.5
+
+
+def test_a_class_may_stand_in_one_region_alone() -> None:
+    scenario = BASELINE.replace(
+        {
+            "fleet.classes": ["a", "b"],
+            "fleet.class_shares": [0.9, 0.1],
+            "fleet.class_regions": ["anywhere", "nl-ams"],
+        }
+    )
+    drawn = draw_world(scenario, 1)
+    fleet = drawn.fleet
+    assert set(fleet.node_region[fleet.node_class == 1].tolist()) == {region_index("nl-ams")}
+    assert np.bincount(fleet.node_class).tolist() == [180, 20]
+    counts = np.bincount(fleet.node_region[fleet.node_class == 0], minlength=26)
+    assert (abs(counts - 180 * read_regions().capacity_weight) < 1).all()
+    # Whoever names no class asks for what is found anywhere.
+    assert not drawn.workload.stage_class.any()
 
 
 def test_nodes_stand_where_capacity_is(world: World) -> None:

@@ -12,8 +12,9 @@ from scipy.special import ndtr
 
 from hanse.market.units import Floats
 from hanse.scenarios.draw_arrivals import daily_instants, renewal_instants
+from hanse.scenarios.draw_calls import draw_tokens
 from hanse.scenarios.draw_fleet import residual_s
-from hanse.scenarios.draw_tapes import draw_batch, draw_durations, draw_model_calls, draw_tokens
+from hanse.scenarios.draw_tapes import draw_batch, draw_durations, draw_model_calls
 from hanse.scenarios.draw_workload import buyer_shares, pick
 from hanse.scenarios.scenario import load
 from hanse.scenarios.streams import stream
@@ -85,7 +86,7 @@ def test_conversation_and_code_mix_as_in_the_trace() -> None:
     ],
 )
 def test_tokens_are_log_normal_as_published(kind: str, part: str, mu: float, sigma: float) -> None:
-    logarithms = np.log(draw_tokens(BASELINE, 1, kind, part=part, n_jobs=20_000))
+    logarithms = np.log(draw_tokens(BASELINE, 1, kind, part=part, shape=(20_000, 2)))
     mu_error, sigma_error = log_normal_errors(sigma, logarithms.size)
     assert abs(logarithms.mean() - mu) < ERRORS * mu_error
     assert abs(logarithms.std() - sigma) < ERRORS * sigma_error
@@ -100,7 +101,7 @@ def test_batch_durations_are_log_normal_before_the_cap() -> None:
 
 def test_batch_work_is_capped_at_the_horizon_as_often_as_the_law_says() -> None:
     scenario = BASELINE.replace({"load.batch_jobs": 20_000, "load.batch_arrival_cv": 1.0})
-    work_s = draw_batch(scenario, 1).work_us[:, 0] / 1e6
+    work_s = draw_batch(scenario, 1).work_us / 1e6
     assert work_s.min() >= 1.0
     assert work_s.max() == 3600.0
     share = float(ndtr((6.85 - np.log(3600.0)) / 2.18))
@@ -118,7 +119,8 @@ def test_59_of_100_model_calls_stay_alone() -> None:
 
 def test_tools_take_their_published_median_and_95th_percentile() -> None:
     scenario = BASELINE.replace({"load.model_calls": 50_000, "load.code_arrival_cv": 1.0})
-    wait = np.log(draw_model_calls(scenario, 1).tool_us[:, 1] / 1e6)
+    tape = draw_model_calls(scenario, 1)
+    wait = np.log(tape.tool_us[tape.edge_to] / 1e6)
     sigma = np.log(2.5 / 0.4) / 1.6449
     # Error of a quantile: sqrt(q (1 - q) / n) over the density there, 0.3989 and 0.1031 per sigma.
     for share, expected_s, density in ((0.5, 0.4, 0.3989), (0.95, 2.5, 0.1031)):

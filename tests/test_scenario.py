@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hanse.market.crossings import CrossingCosts, crossing_tables
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT
 from hanse.scenarios.draw import draw_world
+from hanse.scenarios.draw_tapes import FAMILIES
 from hanse.scenarios.parameters import Parameter
 from hanse.scenarios.scenario import (
     Scenario,
@@ -36,6 +37,16 @@ def file_in(folder: Path, text: str, name: str = "mine.toml") -> Path:
     return path
 
 
+OTHER_LISTS: dict[str, Value] = {
+    "fleet.classes": ("a", "b"),
+    "fleet.class_shares": (0.4, 0.6),
+    "fleet.class_regions": ("anywhere", "nl-ams"),
+    "resources.capped_regions": ("jp-tyo",),
+    "load.pipeline_regions": ("de-fra", "sg-sin", "nl-ams"),
+    "load.pipeline_classes": ("b200", "any", "any"),
+}
+
+
 def another_value(one: Parameter) -> Value:
     """Pick an allowed value that differs from the default."""
     if isinstance(one.default, bool):
@@ -43,8 +54,7 @@ def another_value(one: Parameter) -> Value:
     if isinstance(one.default, str):
         return "jp-tyo" if one.key == "control.hub" else one.choices[-1]
     if isinstance(one.default, tuple):
-        words = {"fleet.classes": ("a", "b"), "resources.capped_regions": ("jp-tyo",)}
-        return words.get(one.key, (0.4, 0.6))
+        return OTHER_LISTS.get(one.key) or tuple(0.4 * (n + 1) for n in range(len(one.default)))
     assert one.low is not None
     assert one.high is not None
     return one.low if one.low != one.default else min(one.low + 1, one.high)
@@ -102,6 +112,16 @@ BESIDE: dict[str, dict[str, Value]] = {
     "load.daily_peak_hour": {"load.daily_profile": True},
     "fleet.classes": TWO_CLASSES,
     "fleet.class_shares": TWO_CLASSES,
+    "fleet.class_regions": TWO_CLASSES,
+    "load.pipeline_classes": TWO_CLASSES,
+    "load.multimodal_levels": {"load.multimodal_alignment": "joint"},
+    "load.multimodal_interaction_order": {"load.multimodal_alignment": "joint"},
+    "load.multimodal_align_s": {"load.multimodal_alignment": "joint"},
+    "load.agentic_repeat_share": {"load.agentic_jobs": 500, "load.agentic_agents_max": 1},
+    **{
+        f"load.{family}_deadline_multiple": {f"load.{family}_deadline_s": 0.001}
+        for family in FAMILIES[2:]
+    },
     "load.tool_p95_s": {"load.tool_median_s": 0.001},
     "fleet.neocloud_usd_high": {"fleet.neocloud_usd_low": 0.0},
     "control.outages_per_day": {"measurement.horizon_s": 86_400.0},
@@ -112,8 +132,10 @@ BESIDE: dict[str, dict[str, Value]] = {
 
 @pytest.mark.parametrize("key", PARAMETERS)
 def test_every_parameter_reaches_the_world(key: str) -> None:
-    small = {"load.model_calls": 150, "load.batch_jobs": 60, "load.code_arrival_cv": 1.0}
-    scenario = load("baseline").replace({**small, **BESIDE.get(key, {})})
+    small: dict[str, Value] = {"load.model_calls": 150, "load.batch_jobs": 60}
+    few: dict[str, Value] = {f"load.{family}_jobs": 9 for family in FAMILIES[2:]}
+    small |= {"load.code_arrival_cv": 1.0, "load.agentic_jobs": 90}
+    scenario = load("baseline").replace(few | small | BESIDE.get(key, {}))
     changed = scenario.replace({key: another_value(PARAMETERS[key])})
     assert draw_world(scenario, 1).digest() != draw_world(changed, 1).digest()
 
