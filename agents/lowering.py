@@ -14,6 +14,8 @@ from hanse.agents.signatures import distinct, group_stages
 from hanse.agents.world import World
 from hanse.market.bits import pack
 from hanse.market.columns import OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
+from hanse.market.energy import usd_per_joule
+from hanse.market.power_caps import LONGEST_US
 from hanse.market.regime import (
     Admission,
     Audits,
@@ -26,7 +28,6 @@ from hanse.market.regime import (
 )
 from hanse.market.terms import ON_FINALITY, Terms
 from hanse.market.units import (
-    J_PER_KWH,
     US_PER_HOUR,
     US_PER_MS,
     US_PER_S,
@@ -112,7 +113,21 @@ def _pack(world: World) -> Facts:
         breakdown_until_us=mishaps.breakdown_until_us,
         sample_us=world.sample_instant_us,
         admissible=_admissible(legal, accelerator, sinks),
+        site_cap_w=_site_cap_w(world),
     )
+
+
+def _site_cap_w(world: World) -> Floats:
+    """Return what the machines of each site may draw at once; a share of 1 or more is no cap."""
+    share = world.geography.power_cap_share
+    if len(share) == 0 or (share >= 1.0).all():
+        return np.full(world.geography.n_regions, np.inf)
+    if world.horizon_us > LONGEST_US:
+        raise ValueError(
+            f"power caps allow a horizon of at most {LONGEST_US} us, got {world.horizon_us} us"
+        )
+    n_units = np.bincount(world.fleet.node_region, minlength=world.geography.n_regions)
+    return np.where(share < 1.0, share * n_units * world.terms.active_w, np.inf)
 
 
 def _admissible(legal: Flags, accelerator: Integers, sinks: Rows) -> Integers:
@@ -171,6 +186,9 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         temptation_share=terms.temptation_share,
         core_usd_per_us=terms.core_usd_per_hour / US_PER_HOUR,
         approval_usd=terms.approval_person_hours * terms.person_usd_per_hour,
+        active_w=terms.active_w,
+        idle_w=terms.idle_w,
+        core_w=terms.core_w,
         credential_ttl_us=terms.credential_ttl_us,
         authority_ttl_us=terms.authority_ttl_us,
         context_ttl_us=terms.context_ttl_us,
@@ -211,7 +229,7 @@ def usd_per_us(world: World) -> tuple[Floats, Floats]:
     """Return the real cost of a busy and of a held unit per region, in USD per microsecond."""
     terms, price = world.terms, world.geography.electricity_usd_per_kwh
     hardware = terms.hardware_usd_per_gpu_hour / US_PER_HOUR
-    per_watt = price / J_PER_KWH / US_PER_S
+    per_watt = usd_per_joule(terms, price) / US_PER_S
     return hardware + terms.active_w * per_watt, hardware + terms.idle_w * per_watt
 
 

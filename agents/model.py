@@ -72,7 +72,7 @@ class ComputeMarket(mesa.Model):
             n_families=len(world.workload.family),
             n_payments=n_payments,
         )
-        start(self.facts, self.state, world.fleet.node_free_from_us)
+        start(self.facts, self.rules, self.state, world.fleet.node_free_from_us)
         self.now_us = 0
         self.is_closed = False
         self.datacollector = mesa.DataCollector(
@@ -113,7 +113,7 @@ class ComputeMarket(mesa.Model):
                 f"the ledger closes at {self.world.horizon_us} us, got now_us={self.now_us}"
             )
         if not self.is_closed:
-            finish_run(self.rules, self.state)
+            finish_run(self.facts, self.rules, self.state)
             self.is_closed = True
         return read_ledger(self.facts, self.rules, self.state)
 

@@ -125,7 +125,7 @@ def play_queue(  # noqa: PLR0917 - numba compiles no keyword-only arguments
                 break
             job = dequeue(state, 0) // ITEMS_PER_STAGE
             wait_us[job] = clock[NOW] - facts.arrival_us[job]
-            occupy(rules, state, server, clock[NOW], service_us[job])
+            occupy(rules, state, server, clock[NOW], service_us[job], 0)
 
 
 def by_simpy(world: World) -> Played:

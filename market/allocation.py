@@ -18,6 +18,7 @@ from hanse.market.columns import (
     LOG,
     MAX_BEST,
     N_DEBT_BINS,
+    NEVER_US,
     PAYMENT,
     PLANE,
     QUOTE,
@@ -32,16 +33,18 @@ from hanse.market.columns import (
     State,
 )
 from hanse.market.crossing_columns import TALLY, CrossingState
-from hanse.market.debt_columns import DebtMeter
 from hanse.market.events import EVENT
 from hanse.market.failure_columns import BREAKER, FAILURE, FailureState
+from hanse.market.meters import SITE, WORKER, DebtMeter, PowerMeter
 from hanse.market.pools import pool
+from hanse.market.power_caps import N_LOST
 from hanse.market.states import N_STATES, N_WAITING_STATES
 from hanse.market.units import Integers
 
 
-def _book(facts: Facts, n_requests: int) -> BookColumns:
-    n_sinks, n_offers, n_units = len(facts.sink), len(facts.offer), len(facts.unit)
+def _book(facts: Facts) -> BookColumns:
+    n_requests, n_sinks = min(len(facts.stage), BOOK_DEPTH), len(facts.sink)
+    n_offers, n_units = len(facts.offer), len(facts.unit)
     return BookColumns(
         request=np.zeros(n_requests, np.int64),
         is_own=np.zeros(n_requests, np.int64),
@@ -70,6 +73,28 @@ def _debt(n_families: int) -> DebtMeter:
         area=np.zeros((3, n_families, 2)),
         accrued_us=np.zeros((3, N_DEBT_BINS + 1), np.int64),
         paid_us=np.zeros((3, N_DEBT_BINS + 1), np.int64),
+    )
+
+
+def _power(facts: Facts, *, n_records: int, n_servers: int) -> PowerMeter:
+    """Allocate the clocks of sites; of no site, where none has a cap."""
+    is_capped = np.isfinite(facts.site_cap_w)
+    has_caps = bool(is_capped.any())
+    n_sites, n_units = (len(is_capped), len(facts.unit)) if has_caps else (0, 0)
+    site = np.zeros(n_sites, SITE)
+    if has_caps:
+        site["is_capped"], site["next_us"] = is_capped, NEVER_US
+        site["first_unit"] = np.searchsorted(facts.unit["region"], np.arange(n_sites))
+        site["last_unit"] = np.append(site["first_unit"][1:], n_units)
+    return PowerMeter(
+        site=site,
+        worker=np.zeros(n_units, WORKER),
+        lost_rate=np.zeros((n_sites, N_LOST), np.int64),
+        lost=np.zeros((n_sites, N_LOST), np.int64),
+        lost_before=np.zeros((n_units, N_LOST), np.int64),
+        lost_us=np.zeros((n_records if has_caps else 0, N_LOST), np.int64),
+        draw_w=np.zeros(N_LOST),
+        server_operation=np.zeros(n_servers, np.int64),
     )
 
 
@@ -141,8 +166,8 @@ def allocate(
     `n_records` bounds the executions (residual work, attempts and audits together); `n_payments`
     rows of the payment log are kept, or none.
     """
-    n_stages, n_units, n_samples = len(facts.stage), len(facts.unit), len(facts.sample_us)
-    (n_planes, n_regions), n_sinks = facts.command_us.shape, len(facts.sink)
+    n_stages, n_units, n_sinks = len(facts.stage), len(facts.unit), len(facts.sink)
+    (n_planes, n_regions), n_samples = facts.command_us.shape, len(facts.sample_us)
     return State(
         clock=np.zeros(CLOCK_SIZE, np.int64),
         heap=np.empty(_n_events(facts, rules, n_records), EVENT),
@@ -181,7 +206,7 @@ def allocate(
         bound_stage=np.full(n_units, -1, np.int64),
         n_bound=np.zeros(_n_buyers(facts), np.int64),
         open_stage=np.zeros(n_stages, np.int64),
-        book=_book(facts, min(n_stages, BOOK_DEPTH)),
+        book=_book(facts),
         scratch=clearing_scratch(min(n_stages, BOOK_DEPTH), n_sinks),
         waiting=np.zeros((n_samples, len(facts.legal) * N_WAITING_STATES), np.int32),
         available=np.zeros((n_samples, n_sinks), np.int32),
@@ -190,4 +215,5 @@ def allocate(
         payment=np.zeros(n_payments, PAYMENT),
         lock=np.empty(n_stages * (1 + rules.bounce_limit) * rules.escrow, LOCK),
         failure=_failures(facts, rules),
+        power=_power(facts, n_records=n_records, n_servers=n_planes * rules.n_servers),
     )

@@ -4,8 +4,9 @@ from hanse.market.bits import next_member
 from hanse.market.clock import N_AUDITS, NOW
 from hanse.market.columns import NOT_QUEUED, Facts, Rules, State
 from hanse.market.debt_meter import AUDIT_WORK, pay
-from hanse.market.events import FINISH, VERDICT, of_epoch, schedule
+from hanse.market.events import VERDICT, of_epoch, schedule
 from hanse.market.kernels import kernel
+from hanse.market.power_caps import begin_work
 from hanse.market.records import occupy_unit
 from hanse.market.states import AUDIT, LAPSED
 from hanse.market.views import record_change
@@ -55,20 +56,21 @@ def next_audit(state: State, sink: int) -> int:
 def start_audit(facts: Facts, rules: Rules, state: State, stage: int, unit: int) -> None:
     """Occupy a free unit with the re-execution of a stage."""
     keep = state.stage[stage]["record"]
-    record = state.record[occupy_unit(facts, state, stage, unit)]
+    index = occupy_unit(facts, state, stage, unit)
+    record = state.record[index]
     state.stage[stage]["record"] = keep
     record["outcome"] = AUDIT
     record["execution_us"] = round(rules.audit_share * facts.stage[stage]["work_us"])
     record["end_us"] = state.clock[NOW] + record["execution_us"]
     state.clock[N_AUDITS] += 1
-    schedule(state, record["end_us"], FINISH, unit)
+    begin_work(facts, rules, state, unit, index)
 
 
 @kernel
-def end_audit(facts: Facts, rules: Rules, state: State, stage: int, from_us: int) -> None:
+def end_audit(facts: Facts, rules: Rules, state: State, stage: int, work_us: int) -> None:
     """Meter the re-execution as paid in its middle, and send the verdict to the plane."""
     row, now_us = state.stage[stage], state.clock[NOW]
-    pay(facts, rules, state, stage, AUDIT_WORK, (from_us + now_us) // 2, now_us - from_us)
+    pay(facts, rules, state, stage, AUDIT_WORK, (2 * now_us - work_us) // 2, work_us)
     row["audit_end_us"] = now_us
     place = facts.stage[stage]["verifier_region"]
     way_us = facts.command_us[row["plane"], place]

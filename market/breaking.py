@@ -6,6 +6,7 @@ from hanse.market.columns import Facts, Rules, State
 from hanse.market.events import AUDIT_ARRIVES, BREAK, FINISH, of_epoch, schedule
 from hanse.market.failure_columns import NODE_FAILURE
 from hanse.market.kernels import kernel
+from hanse.market.power_caps import end_work, lost_us, work_ends
 from hanse.market.retrying import stop
 from hanse.market.states import ABANDONED, AUDIT, DISCARDED, DOWN, FAILED, OPEN
 from hanse.market.views import record_change
@@ -23,6 +24,7 @@ def break_down(facts: Facts, rules: Rules, state: State, which: int) -> None:
     """Take a unit down; whatever is on it ends here."""
     unit, now_us = facts.breakdown_unit[which], state.clock[NOW]
     if state.unit[unit]["is_busy"] == 1:
+        end_work(facts, state, unit)
         _interrupt(facts, rules, state, unit)
     else:
         state.idle_units[facts.unit[unit]["sink"]] -= 1
@@ -39,6 +41,7 @@ def break_down(facts: Facts, rules: Rules, state: State, which: int) -> None:
     record["execution_us"] = record["end_us"] - now_us
     state.unit[unit]["record"] = index
     schedule(state, record["end_us"], FINISH, unit)
+    work_ends(facts, rules, state, unit)
 
 
 @kernel
@@ -65,7 +68,7 @@ def _interrupt(facts: Facts, rules: Rules, state: State, unit: int) -> None:
 def _cut_short(state: State, index: int) -> None:
     """End a record now, and the last of its steps with it."""
     record = state.record[index]
-    left_us = state.clock[NOW] - record["accepted_us"]
+    left_us = state.clock[NOW] - record["accepted_us"] - lost_us(state, index)
     record["end_us"] = state.clock[NOW]
     record["identity_us"] = min(record["identity_us"], left_us)
     left_us -= record["identity_us"]

@@ -27,4 +27,5 @@ N_OWN: Final = 21
 N_LOCKS: Final = 22
 N_HELD_BACK: Final = 23
 N_FAILURES: Final = 24
-CLOCK_SIZE: Final = 25
+NEXT_POWER: Final = 25
+CLOCK_SIZE: Final = 26

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from hanse.market.book_columns import BookColumns
 from hanse.market.clearing import ClearingScratch
 from hanse.market.crossing_columns import CrossingFacts, CrossingState
-from hanse.market.debt_columns import DebtMeter
 from hanse.market.failure_columns import FailureRules, FailureState
+from hanse.market.meters import DebtMeter, PowerMeter
 from hanse.market.pools import Pool
 from hanse.market.units import Flags, Floats, Integers
 
@@ -87,6 +87,7 @@ STAGE: Final = np.dtype(
         ("verification_core_us", "i8"),
         ("data_core_us", "i8"),
         ("egress_usd", "f8"),
+        ("moved_bytes", "f8"),
         ("lapse_cause", "i2"),
         ("is_behind", "i2"),
         ("audit_end_us", "i8"),
@@ -194,7 +195,7 @@ class Facts(NamedTuple):
     `passes_to` has a row for the first plane of a request: where it goes on if it finds no unit.
     `stage` has first the stages, then the rows of stale requests (`stale.py`), if there are any.
     The outages of a plane's site stand from `first_outage` of the plane's region to that of the
-    next. A unit with a `plane` is for that plane alone.
+    next. A unit with a `plane` is for that plane alone. `site_cap_w` is infinite without a cap.
     """
 
     stage: Rows
@@ -236,6 +237,7 @@ class Facts(NamedTuple):
     breakdown_until_us: Integers
     sample_us: Integers
     admissible: Integers
+    site_cap_w: Floats
 
 
 class Rules(NamedTuple):
@@ -274,6 +276,9 @@ class Rules(NamedTuple):
     temptation_share: float
     core_usd_per_us: float
     approval_usd: float
+    active_w: float
+    idle_w: float
+    core_w: float
     credential_ttl_us: int
     authority_ttl_us: int
     context_ttl_us: int
@@ -343,6 +348,7 @@ class State(NamedTuple):
     payment: Rows
     lock: Rows
     failure: FailureState
+    power: PowerMeter
 
 
 REQUEST_ITEM: Final = 0
@@ -357,6 +363,9 @@ NOT_QUEUED: Final = -2
 POSTED_RULE: Final = 0
 WELFARE_RULE: Final = 1
 FOREIGN_RULE: Final = 2
+
+NEVER_US: Final = 1 << 62
+"""An instant that does not come."""
 
 SEEN_FREE: Final = 1
 HELD: Final = 2

@@ -7,6 +7,7 @@ and verdicts wait in one first-come queue; refreshes go before what is waiting, 
 from hanse.market.columns import ITEMS_PER_STAGE, NOT_QUEUED, REQUEST_ITEM, Facts, Rules, State
 from hanse.market.events import SERVE, schedule
 from hanse.market.kernels import kernel
+from hanse.market.states import ROUTING
 
 
 @kernel
@@ -64,9 +65,12 @@ def idle_server(rules: Rules, state: State, plane: int, at_us: int) -> int:
 
 
 @kernel
-def occupy(rules: Rules, state: State, server: int, from_us: int, core_us: int) -> int:
+def occupy(
+    rules: Rules, state: State, server: int, from_us: int, core_us: int, operation: int
+) -> int:
     """Occupy a server for work of so many core-microseconds; return when it ends."""
     end_us = from_us + round(core_us / rules.server_speed)
+    state.power.server_operation[server] = operation
     state.server_free_us[server] = end_us
     return int(end_us)
 
@@ -86,7 +90,8 @@ def play_refreshes(rules: Rules, state: State, plane: int, now_us: int) -> None:
         row["n_messages"] += n_regions
         if core_us > 0:
             server = idle_server(rules, state, plane, at_us)
-            occupy(rules, state, server, max(at_us, state.server_free_us[server]), core_us)
+            from_us = max(at_us, state.server_free_us[server])
+            occupy(rules, state, server, from_us, core_us, ROUTING)
 
 
 @kernel

@@ -36,6 +36,7 @@ def cross(
         _tally_authority(facts, state, stage, ready, at_us)
     if holds >> _TRANSFER & 1 == is_landed:
         row["egress_usd"] += way.egress_usd
+        row["moved_bytes"] += way.moved_bytes
     row["data_core_us"] += core_us
     if facts.crossing.pool_cores > 0 and core_us > 0:
         begins_us = max(state.crossing.pool_free_us[region], at_us)

@@ -31,6 +31,7 @@ class Way(NamedTuple):
     authority_core_us: int
     again: tuple[int, int, int]
     egress_usd: float
+    moved_bytes: float
     approvals: int
     capability_uses: int
     invalid_uses: int
@@ -70,6 +71,7 @@ def way_between(
         authority_core_us,
         _checks_again(facts, stage, source, region),
         n_bytes * link["egress_usd_per_byte"],
+        n_bytes,
         int(how == RECONCILED),
         int(how in (BY_CAPABILITY, INVALID_USE)),
         int(how == INVALID_USE),
@@ -115,6 +117,7 @@ def added(one: Way, other: Way) -> Way:
         one.authority_core_us + other.authority_core_us,
         again,
         one.egress_usd + other.egress_usd,
+        one.moved_bytes + other.moved_bytes,
         one.approvals + other.approvals,
         one.capability_uses + other.capability_uses,
         one.invalid_uses + other.invalid_uses,
@@ -132,6 +135,7 @@ def at_the_pace_of(slowest: Way, every: Way) -> Way:
         every.authority_core_us,
         (slowest.again[0], slowest.again[1], every.again[2]),
         every.egress_usd,
+        every.moved_bytes,
         every.approvals,
         every.capability_uses,
         every.invalid_uses,

@@ -7,6 +7,7 @@ import numpy as np
 
 from hanse.market.columns import N_DEBT_BINS, Rows
 from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION
+from hanse.market.energy import usd_per_joule
 from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.obligations import (
@@ -29,7 +30,6 @@ from hanse.market.states import AUDIT
 from hanse.market.sync_debt import DebtAccount, debt_accounts
 from hanse.market.terms import Terms
 from hanse.market.units import (
-    J_PER_KWH,
     MICRO_USD_PER_USD,
     S_PER_HOUR,
     US_PER_S,
@@ -65,7 +65,7 @@ def obligations(ledger: Ledger, terms: Terms) -> Obligations:
 
 def core_usd_per_s(terms: Terms, electricity_usd_per_kwh: Floats) -> float:
     """Return what a second of a control core takes: the core, and its energy at the mean price."""
-    energy = terms.core_w * float(electricity_usd_per_kwh.mean()) / J_PER_KWH
+    energy = terms.core_w * float(usd_per_joule(terms, electricity_usd_per_kwh.mean()))
     return terms.core_usd_per_hour / S_PER_HOUR + energy
 
 

@@ -45,8 +45,10 @@ from hanse.market.states import (
     IN_SERVICE,
     LANDING,
     QUEUED,
+    ROUTING,
     RULE,
     UNMATCHED,
+    VERIFICATION,
 )
 from hanse.market.views import forget_gains, hold, look, regain
 from hanse.market.welfare_rule import route_welfare
@@ -164,7 +166,7 @@ def _check(facts: Facts, rules: Rules, state: State, plane: int, server: int, it
     settles = item % ITEMS_PER_STAGE != RECEIPT_ITEM or row["is_audited"] == 0
     core_us = round(rules.receipt_us)
     settling_us = round(rules.settlement_us) if settles else 0
-    end_us = occupy(rules, state, server, now_us, core_us + settling_us)
+    end_us = occupy(rules, state, server, now_us, core_us + settling_us, VERIFICATION)
     state.plane[plane]["verification_core_us"] += core_us
     state.plane[plane]["settlement_core_us"] += settling_us
     state.plane[plane]["n_messages"] += 1
@@ -235,7 +237,7 @@ def finish_decision(facts: Facts, rules: Rules, state: State) -> None:
     core_us = round(law)
     row["n_edges"] += edges
     server = idle_server(rules, state, plane, now_us)
-    end_us = occupy(rules, state, server, now_us, core_us)
+    end_us = occupy(rules, state, server, now_us, core_us, ROUTING)
     row["decision_core_us"] += core_us
     row["n_decisions"] += 1
     row["n_messages"] += n_messages

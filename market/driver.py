@@ -28,6 +28,6 @@ def run_until(
             status = advance(facts, rules, state, until_us)
 
 
-def finish_run(rules: Rules, state: State) -> None:
-    """Close the ledger of stage time at the horizon."""
-    close(rules, state)
+def finish_run(facts: Facts, rules: Rules, state: State) -> None:
+    """Close the ledgers of time at the horizon."""
+    close(facts, rules, state)

@@ -18,12 +18,14 @@ from hanse.market.clock import (
     N_RECORDS,
     NEXT_ARRIVAL,
     NEXT_EXPIRY,
+    NEXT_POWER,
     NEXT_SAMPLE,
     NOW,
     ROUTING_PLANE,
 )
 from hanse.market.columns import (
     ITEMS_PER_STAGE,
+    NEVER_US,
     NOT_QUEUED,
     RECEIPT_ITEM,
     SEEN_FREE,
@@ -58,11 +60,17 @@ from hanse.market.events import (
     key_of,
     kind_of,
     pop,
-    schedule,
     stage_of,
 )
 from hanse.market.executing import become_ready, finish, land
 from hanse.market.kernels import borrow, kernel
+from hanse.market.power_caps import (
+    advance_work,
+    begin_residual,
+    close_sites,
+    cores_change,
+    first_site,
+)
 from hanse.market.retrying import notice, retry, time_out
 from hanse.market.sampling import sample
 from hanse.market.stage_clock import book_time
@@ -75,7 +83,7 @@ IS_DONE: Final = 0
 NEEDS_ROUTE: Final = 1
 
 
-def start(facts: Facts, state: State, free_from_us: Integers) -> None:
+def start(facts: Facts, rules: Rules, state: State, free_from_us: Integers) -> None:
     """Put a freshly allocated state at time zero, with residual work on the units.
 
     `free_from_us`, shape (n_units,), is when residual work leaves each unit; 0 where there is none.
@@ -116,6 +124,7 @@ def start(facts: Facts, state: State, free_from_us: Integers) -> None:
     state.unit["record"] = state.unit["freed_entry"] = -1
     state.queue_next[:] = state.audit_next[:] = NOT_QUEUED
     _place_residual_work(facts, state, free_from_us)
+    begin_residual(facts, rules, state)
     schedule_breakdowns(facts, state)
 
 
@@ -131,7 +140,6 @@ def _place_residual_work(facts: Facts, state: State, free_from_us: Integers) -> 
             record["execution_us"] = record["end_us"] = free_from_us[unit]
             state.unit[unit]["is_busy"] = 1
             state.unit[unit]["record"] = index
-            schedule(state, free_from_us[unit], FINISH, unit)
         else:
             state.idle_units[facts.unit[unit]["sink"]] += 1
             add_member(state.idle, unit)
@@ -169,7 +177,9 @@ def _serve_after(facts: Facts, rules: Rules, state: State, kind: int, index: int
         tick(facts, rules, state, plane)
     elif kind == SERVE:
         state.plane[plane]["serve_us"] = -1
-    return serve(facts, rules, state, plane)
+    must_route = serve(facts, rules, state, plane)
+    cores_change(facts, rules, state, facts.plane_region[plane])
+    return must_route
 
 
 @kernel
@@ -212,20 +222,33 @@ def _happen(facts: Facts, rules: Rules, state: State, kind: int, index: int) -> 
 
 
 @kernel
+def _work_goes_on(facts: Facts, rules: Rules, state: State, key: int) -> bool:
+    """Let work under a power cap go on, unless what has this key comes before it."""
+    region = first_site(state)
+    if key <= key_of(FINISH, state.power.site[region]["next_unit"]):
+        return False
+    unit = advance_work(facts, rules, state, region)
+    if unit >= 0:
+        finish(facts, rules, state, unit)
+    return True
+
+
+@kernel
 def advance(facts: Facts, rules: Rules, state: State, until_us: int) -> int:
     """Advance to `until_us`, exclusive; call again to go on.
 
     Arrivals and deadlines are known beforehand and wait in order beside the calendar.
     """
     facts, rules, state = borrow(facts), borrow(rules), borrow(state)
-    clock, never = state.clock, np.int64(1) << 62
+    clock, never = state.clock, np.int64(NEVER_US)
     while True:
         k, a, e = clock[NEXT_SAMPLE], clock[NEXT_ARRIVAL], clock[NEXT_EXPIRY]
         sample_us = facts.sample_us[k] if k < len(facts.sample_us) else never
         arrival_us = facts.arrival_us[a] if a < len(facts.arrival_us) else never
         expiry_us = facts.expiry_us[e] if e < len(facts.expiry_us) else never
         event_us = state.heap[0]["at_us"] if clock[HEAP_SIZE] > 0 else never
-        now_us = min(sample_us, arrival_us, expiry_us, event_us)
+        power_us = clock[NEXT_POWER]
+        now_us = min(sample_us, arrival_us, expiry_us, event_us, power_us)
         if now_us >= until_us:
             clock[NOW] = until_us
             return IS_DONE
@@ -239,6 +262,10 @@ def advance(facts: Facts, rules: Rules, state: State, until_us: int) -> int:
         key = state.heap[0]["key"] if event_us == now_us else never
         arrival = key_of(READY, facts.arrival_stage[a]) if arrival_us == now_us else never
         expiry = key_of(EXPIRE, facts.expiry_stage[e]) if expiry_us == now_us else never
+        if power_us == now_us and _work_goes_on(
+            facts, rules, state, int(min(key, arrival, expiry))
+        ):
+            continue
         if arrival < min(key, expiry):
             clock[NEXT_ARRIVAL] += 1
             become_ready(facts, rules, state, facts.arrival_stage[a])
@@ -258,12 +285,15 @@ def resume(facts: Facts, rules: Rules, state: State) -> int:
     facts, rules, state = borrow(facts), borrow(rules), borrow(state)
     plane = state.clock[ROUTING_PLANE]
     finish_decision(facts, rules, state)
-    return NEEDS_ROUTE if serve(facts, rules, state, plane) else IS_DONE
+    must_route = serve(facts, rules, state, plane)
+    cores_change(facts, rules, state, facts.plane_region[plane])
+    return NEEDS_ROUTE if must_route else IS_DONE
 
 
 @kernel
-def close(rules: Rules, state: State) -> None:
-    """Book the time of every stage, and the refreshes of every plane, up to the horizon."""
+def close(facts: Facts, rules: Rules, state: State) -> None:
+    """Book the time of every stage and site, and the refreshes of every plane, to the horizon."""
+    close_sites(facts, rules, state)
     for plane in range(len(state.plane)):
         play_refreshes(rules, state, plane, rules.horizon_us - 1)
     for stage in range(len(state.stage)):

@@ -10,7 +10,6 @@ from hanse.market.events import (
     AUDIT_ARRIVES,
     DELIVERED,
     EXPIRE,
-    FINISH,
     RECEIPT,
     REQUEST,
     of_epoch,
@@ -20,6 +19,7 @@ from hanse.market.failure_columns import CALL_ERROR
 from hanse.market.failures import work_until_error
 from hanse.market.kernels import kernel
 from hanse.market.options import offer_options
+from hanse.market.power_caps import begin_work, end_work, work_ends
 from hanse.market.preparation import plan_steps, prepare, way_us
 from hanse.market.records import occupy_unit
 from hanse.market.retrying import send_request, stop
@@ -133,7 +133,7 @@ def _accept(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     cross(facts, state, stage, region, ready, now_us, 1)
     renew_caches(facts, rules, state, stage, region)
     record_change(facts, rules, state, unit, 0)
-    schedule(state, record["end_us"], FINISH, unit)
+    begin_work(facts, rules, state, unit, row["record"])
 
 
 @kernel
@@ -163,6 +163,7 @@ def _is_tempted(facts: Facts, rules: Rules, state: State, stage: int) -> int:
 def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
     """End an occupation: hand on the result, free the unit or give it to a waiting audit."""
     index = state.unit[unit]["record"]
+    end_work(facts, state, unit)
     if state.record[index]["end_us"] != state.clock[NOW] or state.unit[unit]["is_busy"] == 0:
         return  # the unit broke down before
     state.unit[unit]["is_busy"] = 0
@@ -175,6 +176,7 @@ def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
         start_audit(facts, rules, state, waiting, unit)
     else:
         record_change(facts, rules, state, unit, 1)
+    work_ends(facts, rules, state, unit)
 
 
 @kernel
@@ -185,7 +187,7 @@ def _end_work(facts: Facts, rules: Rules, state: State, index: int) -> None:
     is_current = record["epoch"] == state.stage[stage]["epoch"]
     if record["outcome"] == AUDIT:
         if is_current:
-            end_audit(facts, rules, state, stage, record["accepted_us"])
+            end_audit(facts, rules, state, stage, record["execution_us"])
         return
     if record["outcome"] == ABANDONED or not is_current:
         record["outcome"] = max(record["outcome"], DISCARDED)

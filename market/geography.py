@@ -1,8 +1,9 @@
 """Where things are: regions, round trips, bandwidth, and the tariffs of place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import networkx as nx
+import numpy as np
 
 from hanse.market.units import Floats, Integers
 
@@ -21,6 +22,8 @@ class Geography:
     egress_usd_per_gb : shape (n_regions,), what a byte that leaves a region costs.
     electricity_usd_per_kwh, carbon_g_per_kwh : shape (n_regions,).
     demand_weight : shape (n_regions,), share of requests that originate there, sums to 1.
+    power_cap_share : shape (n_regions,), what the machines of a site may draw at once, as a share
+        of all its accelerators at work; 1 or more is no cap. Of no length where no site has one.
     """
 
     region: tuple[str, ...]
@@ -34,6 +37,7 @@ class Geography:
     electricity_usd_per_kwh: Floats
     carbon_g_per_kwh: Floats
     demand_weight: Floats
+    power_cap_share: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def n_regions(self) -> int:

@@ -39,6 +39,21 @@ def _source_stamp() -> str:
 _STAMP: Final = _source_stamp()
 
 
+def _forgiving(load: Callable[[], Any]) -> Callable[[], Any]:
+    """Let an index count as empty that names what is no longer there: numba compares stamps after.
+
+    Yesterday's index may know a type by a module that has been renamed since.
+    """
+
+    def load_index() -> Any:
+        try:
+            return load()
+        except (ImportError, AttributeError):
+            return {}
+
+    return load_index
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that allocates nothing; the GIL is released while it runs."""
     # Imported by a bare name, a module would leave a cache that nobody else can read.
@@ -47,6 +62,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:
         cache_file._source_stamp = _STAMP  # noqa: SLF001 - numba offers no other way
+        cache_file._load_index = _forgiving(cache_file._load_index)  # noqa: SLF001
     return cast(Callable[P, R], compiled)
 
 

@@ -16,10 +16,10 @@ from hanse.market.clock import (
     N_REDOS,
 )
 from hanse.market.columns import Facts, Rows, Rules, State
-from hanse.market.debt_columns import DebtMeter
+from hanse.market.meters import DebtMeter
 from hanse.market.stale import fold_stale_rows, fold_tally, owners
 from hanse.market.states import AUDIT, COMPLETE, LAPSED
-from hanse.market.units import Flags, Integers
+from hanse.market.units import Flags, Floats, Integers
 
 Counts = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 Shares = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
@@ -31,9 +31,11 @@ class Ledger:
 
     It knows no regime. `record` has a row per occupation of a unit, `stage` one per stage, with
     `time_us`, shape (n_stages, n_states), beside it. `work` are the rows of `record` that execute a
-    stage: neither an audit nor residual work nor a breakdown. `failure` has a row per failure that
-    a client noticed. Counts of events are whole-run totals.
-    `tally` counts what each stage's crossings came to, and `crossing` are the facts behind it.
+    stage: neither an audit nor residual work nor a breakdown. `lost_us`, shape (n_records,
+    n_operations + 1), is what each occupation lost to coordination and to the cap where sites have
+    power caps, and has no rows where none has. `failure` has a row per failure that a client
+    noticed. `tally` counts what each stage's crossings came to, and `crossing` are the facts behind
+    it. Counts of events are whole-run totals.
     """
 
     horizon_us: int
@@ -41,12 +43,14 @@ class Ledger:
     stage: Rows
     time_us: Integers
     record: Rows
+    lost_us: Integers
     work: Integers
     unit: Rows
     offer: Rows
     sink: Rows
     plane: Rows
     plane_region: Integers
+    site_cap_w: Floats
     debt: DebtMeter
     payment: Rows
     lock: Rows
@@ -99,12 +103,14 @@ def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
         stage=stage,
         time_us=time_us,
         record=record,
+        lost_us=state.power.lost_us[: len(record)],
         work=np.flatnonzero((record["outcome"] != AUDIT) & (record["stage"] >= 0)),
         unit=facts.unit,
         offer=facts.offer,
         sink=facts.sink,
         plane=state.plane,
         plane_region=facts.plane_region,
+        site_cap_w=facts.site_cap_w,
         debt=state.debt,
         payment=owners(rules, state, state.payment),
         lock=owners(rules, state, state.lock[: clock[N_LOCKS]]),

@@ -33,6 +33,9 @@ RECORDED_OBLIGATION: Final = (
 )
 RECORDED_RESOURCE: Final = ("commit", "approval", "accelerator", "usd", "usd")
 
+HELD_STEPS: Final = ("identity_us", "policy_us", "state_us", "authority_us", "transfer_us")
+"""What lies on the record of an occupation before its context is rebuilt."""
+
 CLOSED, EXPIRED, STILL_OPEN, IN_VAIN = range(4)
 """What became of an obligation. `IN_VAIN` is work of commands that bounced: interest, uncounted."""
 N_FATES: Final = 4
@@ -133,7 +136,7 @@ def executions(ledger: Ledger) -> Executions:
     unit = ledger.record["unit"][record]
     accepted_us, end_us = ledger.record["accepted_us"][record], ledger.record["end_us"][record]
     context_us = ledger.record["context_us"][record]
-    held_us = end_us - accepted_us - context_us - ledger.record["execution_us"][record]
+    held_us = np.sum([ledger.record[name][record] for name in HELD_STEPS], axis=0)
     first = np.zeros(len(ledger.stage), np.int64)
     first[stage[::-1]] = np.arange(len(stage))[::-1]
     return Executions(

@@ -32,6 +32,7 @@ from hanse.market.states import (
     OPEN,
     OPERATIONS,
     POLICY,
+    POWER_CAP,
     RESIDUAL,
     RIGHT,
     ROUTING,
@@ -96,6 +97,7 @@ def label_time(ledger: Ledger, n_families: int) -> Occupancy:
         ledger.unit,
         _why_lost(ledger),
         ledger.horizon_us,
+        ledger.lost_us,
         total,
         busy_us,
     )
@@ -157,10 +159,14 @@ def _add_up(
     unit: Rows,
     why_lost: Integers,
     horizon_us: int,
+    lost_us: Integers,
     total: Integers,
     busy_us: Integers,
 ) -> None:
-    """Cut each occupation into its steps, clipped at the horizon, and add them up by label."""
+    """Cut each occupation into its steps, clipped at the horizon, and add them up by label.
+
+    What a power cap has cost it comes last, whenever it was.
+    """
     for row in range(len(record)):
         of_stage, at_us = record[row]["stage"], min(record[row]["accepted_us"], horizon_us)
         family, epoch, lost = len(total) - 1, 0, NONE
@@ -169,9 +175,17 @@ def _add_up(
             epoch = stage[of_stage]["epoch"]
         label, operation, cause = _blame_execution(record, row, epoch, lost)
         is_open = int(record[row]["end_us"] > horizon_us)
-        lines = total[family, unit[record[row]["unit"]]["sink"]]
+        sink, until_us = unit[record[row]["unit"]]["sink"], horizon_us
+        lines = total[family, sink]
+        for k in range(lost_us.shape[1] if len(lost_us) > 0 else 0):
+            until_us -= lost_us[row, k]
+            busy_us[record[row]["unit"]] += lost_us[row, k]
+            if k < len(OPERATIONS):
+                lines[C, k - NONE, POWER_CAP - NONE, is_open] += lost_us[row, k]
+            else:
+                total[-1, sink, X, NONE - NONE, POWER_CAP - NONE, 0] += lost_us[row, k]
         for step in range(_N_STEPS):
-            end_us = min(at_us + steps[row, step], horizon_us)
+            end_us = min(at_us + steps[row, step], until_us)
             if step < len(_HELD_FOR):
                 line = (B, _HELD_FOR[step][0] - NONE, _HELD_FOR[step][1] - NONE)
             elif step == len(_HELD_FOR):

@@ -13,6 +13,7 @@ from hanse.market.obligations import (
     APPROVAL,
     CLOSED,
     EXPIRED,
+    HELD_STEPS,
     IN_VAIN,
     REBUILD,
     REPLICA,
@@ -32,8 +33,8 @@ from hanse.market.states import (
 )
 from hanse.market.units import Flags, Floats, Integers
 
-_STEPS: Final = (ON_IDENTITY, ON_POLICY, ON_STATE, ON_AUTHORITY, TRANSFERRING)
 _HELD: Final = ("identity_us", "policy_us", "state_us", "authority_us", "transfer_us")
+_STEPS: Final = (ON_IDENTITY, ON_POLICY, ON_STATE, ON_AUTHORITY, TRANSFERRING)
 _STATE_STEP, _AUTHORITY_STEP = 2, 3
 
 
@@ -79,7 +80,7 @@ def _crossed(ledger: Ledger, work: Executions) -> tuple[_Crossed, Integers, Inte
     _accept(ledger.stage, own_us, ledger.horizon_us, released, leads_us, accepted_us, in_vain_us)
     _share_out(of, lead_us, leads_us, accepted_us, released_us)
     held = np.flatnonzero(work.is_held)
-    held_us = np.column_stack([ledger.record[name][work.record[held]] for name in _HELD])
+    held_us = np.column_stack([ledger.record[name][work.record[held]] for name in HELD_STEPS])
     chosen = np.concatenate([held, at])
     price = np.zeros(len(chosen))
     price[: len(held)] = ledger.sink["held_usd_per_us"][ledger.unit["sink"][work.unit[held]]]

@@ -19,7 +19,7 @@ _ROUNDINGS: Final = 4
 
 
 _NOTHING: Final = (0, 0, 0, 0, 0)
-_NO_WAY: Final = Way(_NOTHING, 0, 0, 0, (0, 0, 0), 0.0, 0, 0, 0, 0)
+_NO_WAY: Final = Way(_NOTHING, 0, 0, 0, (0, 0, 0), 0.0, 0.0, 0, 0, 0, 0)
 
 
 class Preparation(NamedTuple):

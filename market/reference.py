@@ -62,7 +62,7 @@ def reference_ledger(
     )
     n_records = len(facts.unit) + len(facts.stage) + 1
     state = allocate(free, instant, n_records=n_records, n_families=n_families)
-    start(free, state, free_from_us)
+    start(free, instant, state, free_from_us)
     run_until(free, instant, state, rules.horizon_us)
-    finish_run(instant, state)
+    finish_run(free, instant, state)
     return read_ledger(free, instant, state)

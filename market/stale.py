@@ -159,7 +159,7 @@ def _move(facts: Facts, state: State, stage: int, stale: int) -> None:
     copy["since_us"] = state.clock[NOW]
     # From here on the copy counts what it takes itself; `trouble` keeps the bounces it came with.
     copy["decision_core_us"] = copy["verification_core_us"] = copy["data_core_us"] = 0
-    copy["egress_usd"] = 0.0
+    copy["egress_usd"] = copy["moved_bytes"] = 0.0
     copy["trouble"] = row["bounces"]
     first, to = facts.first_input[stage], facts.first_input[stale]
     for slot in range(row["n_sources"]):
@@ -198,7 +198,7 @@ def fold_stale_rows(rules: Rules, state: State) -> tuple[Rows, Integers]:
     # As bytes: field by field, what lies between fields would stay as memory had it.
     stage = state.stage[:n_stages].view(np.uint8).copy().view(STAGE)
     stale = state.stage[n_stages:]
-    for name in ("decision_core_us", "data_core_us", "egress_usd"):
+    for name in ("decision_core_us", "data_core_us", "egress_usd", "moved_bytes"):
         stage[name] += stale[name].reshape(n_stages, n_stale).sum(axis=1)
     bounces = (stale["bounces"] - stale["trouble"]).reshape(n_stages, n_stale)
     stage["bounces"] += bounces.sum(axis=1, dtype=np.int16)

@@ -81,6 +81,7 @@ CAUSES: Final = (
     "rule",
     "error",
     "failure",
+    "power cap",
 )
 (
     CROSSING,
@@ -95,7 +96,8 @@ CAUSES: Final = (
     RULE,
     ERROR,
     FAILURE,
-) = range(12)
+    POWER_CAP,
+) = range(13)
 
 # Why a unit waits, if it waits for a stage in this state: (operation, cause). The time of an
 # unmatched stage is split between RULE and STALENESS by how many idle units its plane cannot see.

@@ -51,6 +51,9 @@ class Terms:
     active_w: float
     idle_w: float
     core_w: float
+    pue: float = 1.0
+    network_standing_w: float = 0.0
+    network_j_per_gb: float = 0.0
     credential_ttl_us: int
     authority_ttl_us: int
     context_ttl_us: int

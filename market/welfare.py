@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanse.market.columns import Rows
+from hanse.market.energy import core_time, unit_joules
 from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
-from hanse.market.occupancy import B, C, F, H, I, Occupancy, U, X
-from hanse.market.states import COMPLETE, RIGHT, VERIFICATION
+from hanse.market.occupancy import B, C, F, Occupancy, U
+from hanse.market.states import COMPLETE, RIGHT
 from hanse.market.terms import Terms
 from hanse.market.units import (
     J_PER_KWH,
@@ -67,7 +68,7 @@ def measure_welfare(
     """Value a run at the world's resource prices."""
     joules, hardware = np.zeros(n_families + 1), np.zeros(n_families + 1)
     energy = np.zeros(n_families + 1)
-    rows_joules = _joules(occupancy, terms)
+    rows_joules = unit_joules(occupancy, terms)
     region = ledger.sink["region"][occupancy.sink]
     np.add.at(joules, occupancy.family, rows_joules)
     price = electricity_usd_per_kwh[region] / J_PER_KWH
@@ -76,7 +77,7 @@ def measure_welfare(
     rate = terms.hardware_usd_per_gpu_hour / US_PER_HOUR
     np.add.at(hardware, occupancy.family[used], occupancy.unit_us[used] * rate)
     core_s = _control_core_s(ledger, terms, n_families)
-    core_joules = core_s * terms.core_w
+    core_joules = core_s * terms.core_w * terms.pue
     person_hours = _per_family(ledger, ledger.tally["approvals"], n_families)
     person_hours *= terms.approval_person_hours
     mean_price = float(electricity_usd_per_kwh.mean()) / J_PER_KWH
@@ -94,28 +95,16 @@ def measure_welfare(
     )
 
 
-def _joules(occupancy: Occupancy, terms: Terms) -> Floats:
-    """Return the energy of each row: cheats, waiting and what is down draw idle power."""
-    is_cheat = (occupancy.label == F) & (occupancy.operation == VERIFICATION)
-    idles = is_cheat | np.isin(occupancy.label, (B, H, I, X))
-    watts = np.where(idles, terms.idle_w, terms.active_w)
-    return np.asarray(occupancy.unit_us / US_PER_S * watts)
-
-
 def _per_family(ledger: Ledger, amount: Floats, n_families: int) -> Floats:
     return np.bincount(ledger.stage_fact["family"], amount, n_families + 1).astype(float)
 
 
 def _control_core_s(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
     """Add up control work: each stage's own, and the refreshes that belong to nobody."""
-    stage = ledger.stage
-    own_us = stage["decision_core_us"] + stage["verification_core_us"] + stage["data_core_us"]
-    work = ledger.record["stage"][ledger.record["stage"] >= 0]
-    signed = np.bincount(work, minlength=len(stage)) * terms.receipt_sign_us
-    total = _per_family(ledger, own_us + signed, n_families)
-    decided_us = int(ledger.plane["decision_core_us"].sum())
-    unshared_us = decided_us - int(stage["decision_core_us"].sum())
-    total[n_families] = unshared_us + int(ledger.plane["refresh_core_us"].sum())
+    cores = core_time(ledger, terms)
+    own_us = cores.decision_us + cores.verification_us + cores.data_us
+    total = _per_family(ledger, own_us + cores.signing_us, n_families)
+    total[n_families] = cores.unshared_us + int(cores.refresh_us.sum())
     return total / US_PER_S
 
 

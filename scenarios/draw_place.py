@@ -49,6 +49,7 @@ def geography_of(scenario: Scenario) -> Geography:
         electricity_usd_per_kwh=table.electricity_usd_per_kwh.copy(),
         carbon_g_per_kwh=table.carbon_g_per_kwh.copy(),
         demand_weight=_demand_weight(scenario),
+        power_cap_share=_power_cap_share(scenario, table.region),
     )
 
 
@@ -89,6 +90,12 @@ def _bulk_gbps(scenario: Scenario, rtt_ms: Floats) -> Floats:
     )
     np.fill_diagonal(gbps, scenario.number("resources.region_gbps"))
     return gbps
+
+
+def _power_cap_share(scenario: Scenario, regions: tuple[str, ...]) -> Floats:
+    named = scenario.words("resources.capped_regions")
+    is_capped = np.isin(regions, named) | (ANYWHERE in named)
+    return np.where(is_capped, scenario.number("resources.power_cap_share"), 1.0)
 
 
 def _demand_weight(scenario: Scenario) -> Floats:

@@ -12,6 +12,7 @@ from hanse.market.obligations import RECORDED_OBLIGATION
 from hanse.market.states import CAUSES, OPERATIONS, STATES
 from hanse.market.units import US_PER_S, Floats
 from hanse.scenarios import charts
+from hanse.scenarios.energy_figures import draw_energy
 from hanse.scenarios.latency_figures import latency_picture
 from hanse.scenarios.numerals import unit_words
 from hanse.scenarios.paired import ALL, LADDER_MEASURES, WHOLE_LADDER
@@ -65,6 +66,7 @@ def drawings(results: Results) -> list[Drawing]:
         _debts,
         _debt_paths,
         _price_map,
+        _energy,
     ]
 
 
@@ -366,6 +368,21 @@ def _mean_price(rows: pd.DataFrame) -> pd.Series:
     paid = (rows["mean_usd_per_gpu_hour"] * rows["units"]).groupby(rows["region"]).sum(min_count=1)
     units = rows["units"].where(rows["mean_usd_per_gpu_hour"].notna()).groupby(rows["region"]).sum()
     return (paid / units.where(units > 0)).dropna()
+
+
+def _energy(results: Results) -> Picture | None:
+    figure = draw_energy(results.frame("energy"), rung_titles(results), n_worlds=_n(results))
+    if figure is None:
+        return None
+    return Picture(
+        figure=figure,
+        name="energy",
+        title="Where power goes, and what of it coordination draws: by region, label and operation",
+        caption=f"Joules at the meter, mean of {_n(results)} worlds, without intervals, on the "
+        "first and the last rung. Left: all, by label of the unit; cores and moved bytes count as "
+        "coordination, a standing network as idle. Right: coordination alone, by operation, on a "
+        "scale of its own.",
+    )
 
 
 def _n(results: Results) -> int:

@@ -16,6 +16,7 @@ from hanse.market.debt_accounts import (
     shown_path,
 )
 from hanse.market.debt_meter import OBLIGATION, RESOURCE
+from hanse.market.energy import Energy, measure_energy
 from hanse.market.failure_counts import FailureCounts, count_failures
 from hanse.market.family_counts import FamilyCounts, count_by_family
 from hanse.market.ledger import Ledger
@@ -34,6 +35,7 @@ from hanse.market.states import (
 from hanse.market.sync_debt import SyncCost, debt_path, sync_cost
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
 from hanse.market.welfare import Welfare, measure_welfare
+from hanse.scenarios.energy_tables import energy_of_all, energy_of_family, energy_table
 from hanse.scenarios.failure_tables import (
     failure_measures,
     failure_table,
@@ -57,6 +59,7 @@ class Measured:
     cost: SyncCost
     welfare: Welfare
     latency: Latency
+    energy: Energy
     obligations: Obligations
     debt: tuple[PricedAccount, ...]
     postings: Postings
@@ -81,6 +84,7 @@ def measure(world: World, ledger: Ledger) -> Measured:
         cost=sync_cost(ledger, occupancy, n_families=n_families),
         welfare=welfare_of(world, ledger, occupancy),
         latency=latency(ledger, world.workload),
+        energy=measure_energy(ledger, occupancy, world.terms, n_families),
         obligations=shown,
         debt=tuple(
             priced_accounts(
@@ -116,6 +120,7 @@ def tables_of(measured: Measured) -> dict[str, Table]:
         "measures": _measures(measured),
         "sync_cost": _sync_cost(measured),
         "occupancy": _occupancy(measured),
+        "energy": energy_table(measured.energy, measured.families, measured.world.geography),
         "stage_time": _stage_time(measured),
         "latency": latency_table(measured.latency, measured.world.workload.family),
         "debt": _debt(measured),
@@ -172,6 +177,12 @@ def _of_family(measured: Measured, family: int) -> Rows:
         ("capital_usd", "USD"): float(welfare.capital_usd[family]),
         ("control_core_s", "core_s"): float(welfare.control_core_s[family]),
         ("joules", "J"): float(welfare.joules[family]),
+        **energy_of_family(
+            measured.energy,
+            family,
+            energy_usd=float(welfare.energy_usd[family]),
+            carbon_g_per_kwh=measured.world.geography.carbon_g_per_kwh,
+        ),
         **_jobs(measured, family),
         **failure_measures(measured.failures, family),
         **latency_measures(measured.latency.of_family(family)),
@@ -228,6 +239,13 @@ def _shared(measured: Measured) -> Rows:
         ("resource_cost_usd", "USD"): float(welfare.resource_usd[-1]),
         ("control_core_s", "core_s"): float(welfare.control_core_s[-1]),
         ("joules", "J"): float(welfare.joules[-1]),
+        **energy_of_family(
+            measured.energy,
+            -1,
+            energy_usd=float(welfare.energy_usd[-1]),
+            carbon_g_per_kwh=measured.world.geography.carbon_g_per_kwh,
+        ),
+        **energy_of_all(measured.energy, measured.ledger, measured.world.terms),
         ("decisions", "decisions"): float(ledger.plane["n_decisions"].sum()),
         ("messages", "messages"): float(ledger.plane["n_messages"].sum()),
         ("edges", "edges"): float(ledger.plane["n_edges"].sum()),

@@ -220,11 +220,21 @@ def _check_together(scenario: Scenario) -> None:
     _check_order(scenario, "fleet.neocloud_usd_low", "fleet.neocloud_usd_high")
     _check_order(scenario, "load.tool_median_s", "load.tool_p95_s")
     _check_families(scenario)
+    _check_caps(scenario)
     hub, regions = scenario.text("control.hub"), read_regions().region
     if hub != AUTO_HUB and hub not in regions:
         raise ScenarioError(
             f"control.hub must be {AUTO_HUB} or a region, got {hub!r}{near_miss(hub, regions)}"
         )
+
+
+def _check_caps(scenario: Scenario) -> None:
+    for named in scenario.words("resources.capped_regions"):
+        if named not in (ANYWHERE, *read_regions().region):
+            raise ScenarioError(
+                f"resources.capped_regions must be {ANYWHERE} or regions, got {named!r}"
+                f"{near_miss(named, read_regions().region)}"
+            )
 
 
 def _check_classes(scenario: Scenario) -> None:

@@ -171,7 +171,7 @@ def make_point(world: World, regime: Regime, n_requests: int) -> Point:
     facts = lower_facts(world, regime)
     rules = lower_rules(world.terms, regime, horizon_us=world.horizon_us, n_planes=1)
     state = allocate(facts, rules, n_records=world.fleet.n_nodes + 1, n_families=2)
-    start(facts, state, world.fleet.node_free_from_us)
+    start(facts, rules, state, world.fleet.node_free_from_us)
     requests = facts.arrival_stage[:n_requests]
     # Every job has just arrived, so that each is worth serving.
     facts.stage["job_arrival_us"] = 0

@@ -102,10 +102,12 @@ class SmallWorld:
     size: Size
     terms: Terms
     crossing: CrossingCosts
+    power_cap_share: float = 1.0
 
     def build(self) -> World:
         """Draw the contents."""
-        return build_world(self.size, self.terms, self.crossing)
+        world = build_world(self.size, self.terms, self.crossing)
+        return with_power_cap(world, self.power_cap_share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,12 @@ class Finished:
         """Return the occupations that are audits."""
         chosen: Rows = self.ledger.record[self.ledger.record["outcome"] == AUDIT]
         return chosen
+
+    @property
+    def lost_us(self) -> Integers:
+        """Return what each occupation has lost under a power cap."""
+        lost: Integers = self.ledger.lost_us.sum(axis=1)
+        return lost if len(lost) else np.zeros(len(self.ledger.record), np.int64)
 
     def measured_rows(self) -> dict[tuple[str, str], float]:
         """Return the value of each measure of each family."""
@@ -302,6 +310,17 @@ def cheating_worlds(draw: st.DrawFn) -> SmallWorld:
         release=draw(st.sampled_from([ON_RECEIPT, ON_RECEIPT, ON_FINALITY])),
     )
     return replace(small, size=size, terms=its_terms)
+
+
+@st.composite
+def capped_worlds(draw: st.DrawFn) -> SmallWorld:
+    """Draw small worlds with power caps that bind, hard or hardly, and cores that draw a lot."""
+    small = draw(st.one_of(small_worlds(), cheating_worlds()))
+    return replace(
+        small,
+        terms=replace(small.terms, core_w=draw(st.sampled_from([10.0, 400.0]))),
+        power_cap_share=draw(st.sampled_from([0.5, 0.9, 0.2, 0.1])),
+    )
 
 
 @st.composite
@@ -561,6 +580,12 @@ def with_jobs(world: World, **columns: Column) -> World:
     """Set columns of the workload."""
     workload = replace(world.workload, **columns)  # type: ignore[arg-type]
     return replace(world, workload=workload)
+
+
+def with_power_cap(world: World, share: float) -> World:
+    """Let the machines of every site draw at most this share of all its accelerators at work."""
+    cap = np.full(world.geography.n_regions, share)
+    return replace(world, geography=replace(world.geography, power_cap_share=cap))
 
 
 def with_audits(world: World, **terms: float) -> World:

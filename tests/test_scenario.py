@@ -41,6 +41,7 @@ OTHER_LISTS: dict[str, Value] = {
     "fleet.classes": ("a", "b"),
     "fleet.class_shares": (0.4, 0.6),
     "fleet.class_regions": ("anywhere", "nl-ams"),
+    "resources.capped_regions": ("jp-tyo",),
     "load.pipeline_regions": ("de-fra", "sg-sin", "nl-ams"),
     "load.pipeline_classes": ("b200", "any", "any"),
 }
@@ -133,6 +134,7 @@ BESIDE: dict[str, dict[str, Value]] = {
     "failure.bad_changes_per_day": {"measurement.horizon_s": 86_400.0},
     "failure.blast_share": {"failure.bad_changes_per_day": 1_000.0},
     "failure.bad_change_s": {"failure.bad_changes_per_day": 1_000.0},
+    "resources.capped_regions": {"resources.power_cap_share": 0.5},
 }
 
 
@@ -309,3 +311,19 @@ def test_a_scenario_made_by_hand_takes_defaults() -> None:
     scenario = Scenario(name="x", title="X", question="?", values={"fleet.nodes": 3})
     assert scenario.count("fleet.nodes") == 3
     assert scenario.text("control.hub") == "auto"
+
+
+def test_a_cap_on_a_region_that_does_not_exist_names_the_near_miss() -> None:
+    with pytest.raises(ScenarioError, match="did you mean 'jp-tyo'"):
+        load("baseline").replace({"resources.capped_regions": ("jp-tyoo",)})
+
+
+def test_only_the_regions_that_are_named_have_a_cap() -> None:
+    capped = load("baseline").replace(
+        {"resources.power_cap_share": 0.5, "resources.capped_regions": ("jp-tyo", "us-va")}
+    )
+    geography = draw_world(capped, 1).geography
+    chosen = {"jp-tyo", "us-va"}
+    assert {
+        r for r, c in zip(geography.region, geography.power_cap_share, strict=True) if c < 1
+    } == chosen
