@@ -73,7 +73,8 @@ def sensitivity_of(
     for policy, row in zip(design.policies, values, strict=True):
         piece = analyse(design, row)
         for place, (key, value) in enumerate(policy.items()):
-            piece.insert(place, key, str(value))
+            cell = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            piece.insert(place, key, cell)
         pieces.append(piece)
     seeds = results.manifest["seeds"]
     assert isinstance(seeds, list)
