@@ -7,7 +7,7 @@ tasks, whatever the order in which parts arrived.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Protocol
@@ -23,7 +23,8 @@ _LENGTH_BYTES: Final = 8
 _HEAD_BYTES: Final = len(MAGIC) + _DIGEST_BYTES + _LENGTH_BYTES
 _TEXT: Final = pa.string()
 
-Columns = Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
+_Values = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+Columns = Mapping[str, _Values]
 
 
 class PartDamaged(ValueError):
@@ -99,7 +100,7 @@ def pack(outcomes: Sequence[tuple[int, Outcome]], *, keys: Mapping[str, Cell], w
     watch : measure whose sum over families is noted for each run.
     """
     tables = _tables(outcomes, keys)
-    marks = [asdict(_mark(number, outcome, watch)) for number, outcome in outcomes]
+    marks = [_told(_mark(number, outcome, watch)) for number, outcome in outcomes]
     blobs = [(name, _bytes_of(table)) for name, table in tables.items()]
     header = {"marks": marks, "blobs": [(name, len(blob)) for name, blob in blobs]}
     text = json.dumps(header).encode()
@@ -192,8 +193,16 @@ def _stack(pieces: Sequence[tuple[Mapping[str, Cell], Columns]]) -> pa.Table:
     counts = [len(next(iter(columns.values()))) for _, columns in pieces]
     arrays = {key: _repeated([keys[key] for keys, _ in pieces], counts) for key in pieces[0][0]}
     for name in pieces[0][1]:
-        arrays[name] = _array(np.concatenate([columns[name] for _, columns in pieces]))
+        arrays[name] = _column([columns[name] for _, columns in pieces])
     return pa.table(arrays)
+
+
+def _column(pieces: Sequence[_Values]) -> pa.Array:
+    """Join the pieces of a column; one that many runs share is converted once."""
+    if pieces[0].dtype != object or len({id(piece) for piece in pieces}) == len(pieces):
+        return _array(np.concatenate(pieces))
+    made = {id(piece): _array(piece) for piece in pieces}
+    return pa.concat_arrays([made[id(piece)] for piece in pieces])
 
 
 def _repeated(cells: Sequence[Cell], counts: Sequence[int]) -> pa.Array:
@@ -208,7 +217,7 @@ def _repeated(cells: Sequence[Cell], counts: Sequence[int]) -> pa.Array:
     return pa.Array.from_buffers(_TEXT, sum(counts), buffers)
 
 
-def _array(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> pa.Array:
+def _array(values: _Values) -> pa.Array:
     match values.dtype.kind:
         case "f":
             return pa.array(values, pa.float64())
@@ -245,6 +254,10 @@ def _mark(number: int, outcome: Outcome, watch: str) -> Mark:
         measures = result.tables["measures"]
         watched[result.regime] = float(measures["value"][measures["measure"] == watch].sum())
     return Mark(number=number, luck=outcome.luck, rows=rows, seconds=seconds, watched=watched)
+
+
+def _told(mark: Mark) -> dict[str, object]:
+    return {field.name: getattr(mark, field.name) for field in fields(mark)}
 
 
 def _places(

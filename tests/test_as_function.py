@@ -25,6 +25,10 @@ GAIN = OutcomeOfInterest(
     versus="dynamic-central",
 )
 
+CALLS_WAIT = OutcomeOfInterest(
+    name="calls_wait", measure="waiting_s", family="model_call", regime="venues"
+)
+
 
 def measured(regime: str, seed: int, measure: str) -> float:
     """Run one world and read one measure of batch work."""
@@ -75,14 +79,15 @@ def test_a_function_keeps_the_calling_convention_of_a_workbench() -> None:
     # Samplers hand over numpy's scalars: of a real, of an integer, and words of a category.
     point = {"load__hold_share": np.float64(0.75), "load__batch_jobs": np.int64(6)}
     levers = {"control__cores": np.int64(260), "law__export_rule": np.str_("hard")}
-    simulate = as_function(tiny(), [WAITING, GAIN], seeds=(0, 4))
+    simulate = as_function(tiny(), [CALLS_WAIT, GAIN], seeds=(0, 4))
     found = called_as_by_a_workbench(
-        simulate, uncertainties=point, levers=levers, outcomes=["waiting", "gain"]
+        simulate, uncertainties=point, levers=levers, outcomes=["calls_wait", "gain"]
     )
     plain = simulate(
         load__hold_share=0.75, load__batch_jobs=6, control__cores=260, law__export_rule="hard"
     )
     assert found == plain
+    assert found["calls_wait"] > 0
     assert all(type(value) is float for value in found.values())
 
 

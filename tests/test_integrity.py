@@ -43,7 +43,7 @@ def test_the_digest_of_luck_leaves_the_seed_out_and_nothing_else() -> None:
 def test_the_digest_of_luck_reads_every_column() -> None:
     world = draw_world(tiny(), 3)
     lucks = [other.digests().luck for other in _with_one_value_changed(world)]
-    assert len(lucks) > 50
+    assert len(lucks) > 40
     assert len({world.digests().luck, *lucks}) == len(lucks) + 1
 
 
