@@ -199,9 +199,10 @@ def _stack(pieces: Sequence[tuple[Mapping[str, Cell], Columns]]) -> pa.Table:
 
 def _column(pieces: Sequence[_Values]) -> pa.Array:
     """Join the pieces of a column; one that many runs share is converted once."""
-    if pieces[0].dtype != object or len({id(piece) for piece in pieces}) == len(pieces):
+    different = {id(piece): piece for piece in pieces}
+    if pieces[0].dtype != object or len(different) == len(pieces):
         return _array(np.concatenate(pieces))
-    made = {id(piece): _array(piece) for piece in pieces}
+    made = {key: _array(piece) for key, piece in different.items()}
     return pa.concat_arrays([made[id(piece)] for piece in pieces])
 
 
