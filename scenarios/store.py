@@ -6,9 +6,10 @@
     tables/*.parquet    the parts put in order, once all are there
 
 A part is written beside its place, flushed to the disk and renamed, so that whatever the instant of
-a kill, what is there is whole. Names are flushed once a second: a machine that loses its power may
-forget the parts of its last second, and runs those worlds again. Nothing here depends on how often
-a sweep was killed or in which order its parts came: the tables are the same bytes.
+a kill, what is there is whole. Names are flushed once a second at most: a machine that loses its
+power may forget parts that came within a second after another, and runs those worlds again. Nothing
+here depends on how often a sweep was killed or in which order its parts came: the tables are the
+same bytes.
 """
 
 import errno
