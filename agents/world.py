@@ -88,7 +88,7 @@ class Digests:
 def _fold(state: "blake2b", name: str, value: object) -> None:
     if isinstance(value, np.ndarray):
         state.update(f"{name}\0{value.dtype.str}{value.shape}".encode())
-        state.update(np.ascontiguousarray(value).reshape(-1))
+        state.update(np.ascontiguousarray(value).reshape(-1).data)
     elif is_dataclass(value):
         state.update(f"{name}\0".encode())
         for field in fields(value):
