@@ -91,18 +91,39 @@ class World:
 
     def digest(self) -> str:
         """Return a BLAKE2b-128 digest of every column and scalar, field names included."""
+        return self.digests().world
+
+    def digests(self) -> "Digests":
+        """Return the digest of the world, and that of all but its seed, by reading it once."""
         state = blake2b(digest_size=16)
-        _fold(state, "world", self)
-        return state.hexdigest()
+        for field in fields(self):
+            if field.name != "seed":
+                _fold(state, field.name, getattr(self, field.name))
+        luck = state.hexdigest()
+        _fold(state, "seed", self.seed)
+        return Digests(world=state.hexdigest(), luck=luck)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """What names a world.
+
+    Attributes
+    ----------
+    luck : of what was drawn, under no seed: equal for two seeds only if they drew the same.
+    """
+
+    world: str
+    luck: str
 
 
 def _fold(state: "blake2b", name: str, value: object) -> None:
-    state.update(name.encode() + b"\0")
-    if is_dataclass(value):
+    if isinstance(value, np.ndarray):
+        state.update(f"{name}\0{value.dtype.str}{value.shape}".encode())
+        state.update(np.ascontiguousarray(value).reshape(-1).data)
+    elif is_dataclass(value):
+        state.update(f"{name}\0".encode())
         for field in fields(value):
             _fold(state, field.name, getattr(value, field.name))
-    elif isinstance(value, np.ndarray):
-        state.update(f"{value.dtype.str}{value.shape}".encode())
-        state.update(np.ascontiguousarray(value).tobytes())
     else:
-        state.update(repr(value).encode() + b"\0")
+        state.update(f"{name}\0{value!r}\0".encode())

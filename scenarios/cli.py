@@ -19,6 +19,7 @@ INTERRUPTED_LINE: Final = "\nhanse: interrupted, nothing was written"
 DEFAULT_SEEDS: Final = tuple(range(20))
 DEFAULT_REGIME: Final = "central"
 STUDIES: Final = ("boundary", "growth")
+ANALYSES: Final = ("sensitivity", "infer", "discover")
 
 
 class UsageError(ValueError):
@@ -65,6 +66,8 @@ def _answer(arguments: argparse.Namespace) -> int:
         from hanse.scenarios.calibration import calibrate
 
         arguments.calibrate = calibrate
+    if arguments.command in ANALYSES:
+        arguments.analysis = _analysis(arguments.command)
     if arguments.command == "sql":
         arguments.ask = _duckdb_query()
     if arguments.command in STUDIES:
@@ -96,6 +99,14 @@ def _study(command: str) -> object:
     except ModuleNotFoundError as error:
         return _missing(error, "analysis")
     return getattr(command_studies, command)
+
+
+def _analysis(command: str) -> object:
+    try:
+        from hanse.scenarios import analyses
+    except ModuleNotFoundError as error:
+        return _missing(error, "analysis")
+    return analyses.ANALYSES[command]
 
 
 def _dask_connected() -> object:
@@ -183,6 +194,38 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
         "--rtol", type=float, default=0.0, help="numbers as near as this are the same; default: 0"
     )
 
+    _add_analyses(commands)
+
+
+def _add_analyses(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Describe what asks a saved result what its outcomes depend on."""
+    parsers = {
+        name: commands.add_parser(name, help=text)
+        for name, text in zip(
+            ANALYSES,
+            (
+                "say how much of an outcome each factor accounts for",
+                "test each regime against the one before, on the same worlds",
+                "find where in the parameter space an outcome lies below or above a threshold",
+            ),
+            strict=True,
+        )
+    }
+    for parser in parsers.values():
+        parser.add_argument("directory", type=Path, help="what hanse sweep or compare wrote")
+        parser.add_argument("--csv", action="store_true", help="answer as CSV")
+    for name in ("sensitivity", "discover"):
+        parsers[name].add_argument("--outcome", help="which; needed where there are several")
+        parsers[name].add_argument("--regime", help="on which it is read, where on several")
+    infer, boxes = parsers["infer"], parsers["discover"]
+    infer.add_argument("--measure", action="append", help="repeatable; default: welfare_usd")
+    infer.add_argument("--family", action="append", help="repeatable; default: each")
+    infer.add_argument("--point", type=_whole, help="of a sweep; default: all, as one family")
+    infer.add_argument("--margin", type=float, help="test equivalence within it, too")
+    boxes.add_argument("--below", type=float, help="threshold; default: 0")
+    boxes.add_argument("--above", type=float, help="threshold, in the place of --below")
+    boxes.add_argument("--limits", type=_at_least_one, default=3, help="of a box; default: 3")
+
 
 def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """Describe what asks about one axis; both need the extra `analysis`."""
@@ -256,7 +299,7 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _workers(text: str) -> int:
+def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return int(text)
@@ -293,7 +336,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_SEEDS,
         help="how many (20), which (0,1,5) or a range (0:20); default: 20",
     )
-    parser.add_argument("-p", "--workers", type=_workers, help="default: as many as cores")
+    parser.add_argument("-p", "--workers", type=_at_least_one, help="default: as many as cores")
     parser.add_argument(
         "--executor",
         choices=("pool", "serial", "dask"),

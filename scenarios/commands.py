@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -27,6 +28,7 @@ from hanse.scenarios.integrity import ReplicationsRepeat
 from hanse.scenarios.numerals import short
 from hanse.scenarios.parameters import Parameter, near_miss, parameter, parameters
 from hanse.scenarios.plain_text import (
+    changes_text,
     columns,
     experiment_text,
     failures_text,
@@ -171,26 +173,13 @@ def sweep_settings(arguments: Namespace) -> Answer:
     settings = dict(_values(setting) for setting in arguments.settings)
     if not settings:
         raise CommandError("a sweep needs at least one --set key=a,b,c")
-    scenario, trace = load(arguments.name), _trace(arguments)
+    scenario = load(arguments.name)
     output = arguments.output or Path("results") / f"{scenario.name}-sweep"
-    check_target(output, force=arguments.force)
     rungs = [_rung(name) for name in arguments.regime] if arguments.regime else ladder
     design(scenario, settings)  # before anything compiles
-    compile_engine()
-    with kept_in(output, arguments) as store, workers_of(arguments) as workers:
-        results = sweep(
-            scenario,
-            settings,
-            regimes=rungs,
-            seeds=arguments.seeds or DEFAULT_SEEDS,
-            workers=workers,
-            progress=not arguments.no_progress,
-            trace=trace,
-            store=store,
-        )
-        note(_ran_text(results))
-        results = saved(results, output, store=store, force=arguments.force)
-    return _answer(f"{sweep_text(results)}\n\ntables: {output}", results)
+    seeds = arguments.seeds or DEFAULT_SEEDS
+    work = partial(sweep, scenario, settings, regimes=rungs, seeds=seeds)
+    return _swept(arguments, work, output=output, told=sweep_text)
 
 
 def _explore(arguments: Namespace) -> Answer:
@@ -201,22 +190,29 @@ def _explore(arguments: Namespace) -> Answer:
         seeds=arguments.seeds,
         regimes=arguments.regime,
     )
-    trace = _trace(arguments)
     output = arguments.output or Path("results") / experiment.name
-    check_target(output, force=arguments.force)
     note(experiment_text(experiment))
+    return _swept(arguments, partial(explore, experiment), output=output, told=outcomes_text)
+
+
+def _swept(
+    arguments: Namespace,
+    work: Callable[..., Results],
+    *,
+    output: Path,
+    told: Callable[[Results], str],
+) -> Answer:
+    """Run what was asked, keep each world meanwhile, save the tables and say what is in them."""
+    check_target(output, force=arguments.force)
+    trace = _trace(arguments)
     compile_engine()
     with kept_in(output, arguments) as store, workers_of(arguments) as workers:
-        results = explore(
-            experiment,
-            workers=workers,
-            progress=not arguments.no_progress,
-            trace=trace,
-            store=store,
-        )
+        progress = not arguments.no_progress
+        results = work(workers=workers, progress=progress, trace=trace, store=store)
         note(_ran_text(results))
         results = saved(results, output, store=store, force=arguments.force)
-    return _answer(f"{outcomes_text(results)}\n\ntables: {output}", results)
+    lines = [told(results), "", *changes_text(results), f"tables: {output}"]
+    return _answer("\n".join(lines), results)
 
 
 def report(arguments: Namespace) -> Answer:
@@ -247,6 +243,19 @@ def compare_results(arguments: Namespace) -> Answer:
         return Answer(text=f"equivalent: {len(one.tables)} tables, every row the same{near}")
     rows = [("where", "rows", "relative", "first"), *told_differences(found)]
     return Answer(text=f"not equivalent{near}\n\n{columns(rows, numbers=(1, 2))}", has_failed=True)
+
+
+def analyse(arguments: Namespace) -> Answer:
+    """Ask a saved result what its outcomes depend on, by the analysis that the parser was given."""
+    found = arguments.analysis(Results.load(arguments.directory), arguments)
+    if arguments.csv:
+        return Answer(text=found.table.to_csv(index=False).rstrip("\n"))
+    notes = "\n".join(found.notes)
+    if found.table.empty:
+        return Answer(text=notes)
+    kinds = found.table.dtypes.tolist()
+    numbers = [k for k, kind in enumerate(kinds) if kind.kind in "fiu"]
+    return Answer(text=f"{columns(found.rows(), numbers=numbers)}\n\n{notes}")
 
 
 def check_answers(arguments: Namespace) -> Answer:
@@ -356,6 +365,9 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], Answer]]] = {
     "report": report,
     "sql": ask,
     "diff": compare_results,
+    "sensitivity": analyse,
+    "infer": analyse,
+    "discover": analyse,
     "selftest": check_answers,
     "verify": show_verification,
     "calibrate": calibrate_machine,

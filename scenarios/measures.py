@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -44,7 +45,8 @@ from hanse.scenarios.failure_tables import (
 from hanse.scenarios.latency import Latency, latency, latency_measures, latency_table
 
 SHARED: Final = "(shared)"
-Table = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
+Column = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+Table = dict[str, Column]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,29 +329,48 @@ _QUANTITIES: Final = (
 
 
 def _debt(measured: Measured) -> Table:
-    rows = [
-        (measured.families[a.family], a.resource, a.obligation, q, float(getattr(a, q)))
-        for a in measured.debt
-        for q in _QUANTITIES
-    ]
-    names = ("family", "resource", "obligation", "quantity")
-    columns = list(zip(*rows, strict=True))
-    table: Table = {n: np.array(c, dtype=object) for n, c in zip(names, columns, strict=False)}
-    table["value"] = np.array(columns[-1], dtype=float)
+    accounts = tuple(
+        (measured.families[one.family], one.resource, one.obligation) for one in measured.debt
+    )
+    values = [float(getattr(one, name)) for one in measured.debt for name in _QUANTITIES]
+    table: Table = {
+        name: _each_repeated(words, len(_QUANTITIES))
+        for name, words in zip(
+            ("family", "resource", "obligation"), zip(*accounts, strict=True), strict=False
+        )
+    }
+    table["quantity"] = _all_repeated(_QUANTITIES, len(accounts))
+    table["value"] = np.array(values, dtype=float)
     return table
+
+
+@lru_cache(maxsize=64)
+def _each_repeated(words: tuple[str, ...], times: int) -> Column:
+    """Repeat each word; the column is shared by all runs that have it, and must not be written."""
+    column = np.repeat(np.array(words, dtype=object), times)
+    column.setflags(write=False)
+    return column
+
+
+@lru_cache(maxsize=64)
+def _all_repeated(words: tuple[str, ...], times: int) -> Column:
+    """Repeat the words one after the other, in a column that is shared, too."""
+    column = np.tile(np.array(words, dtype=object), times)
+    column.setflags(write=False)
+    return column
 
 
 def _debt_path(measured: Measured) -> Table:
     ledger = measured.ledger
     instant = np.arange(N_DEBT_BINS + 1) * (ledger.horizon_us / US_PER_S / N_DEBT_BINS)
-    resource = [*(RESOURCE[k] for k in METERED), *RECORDED_RESOURCE]
-    obligation = [*(OBLIGATION[k] for k in METERED), *RECORDED_OBLIGATION]
+    resource = (*(RESOURCE[k] for k in METERED), *RECORDED_RESOURCE)
+    obligation = (*(OBLIGATION[k] for k in METERED), *RECORDED_OBLIGATION)
     metered = [debt_path(ledger, k) for k in METERED]
     shown = shown_path(measured.obligations, ledger.horizon_us)
     n = len(instant)
     return {
-        "resource": np.repeat(np.array(resource, dtype=object), n),
-        "obligation": np.repeat(np.array(obligation, dtype=object), n),
+        "resource": _each_repeated(resource, n),
+        "obligation": _each_repeated(obligation, n),
         "instant_s": np.tile(instant, len(resource)),
         "stock": np.concatenate([*metered, *shown]),
     }

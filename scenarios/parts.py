@@ -7,7 +7,7 @@ tasks, whatever the order in which parts arrived.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Protocol
@@ -23,7 +23,8 @@ _LENGTH_BYTES: Final = 8
 _HEAD_BYTES: Final = len(MAGIC) + _DIGEST_BYTES + _LENGTH_BYTES
 _TEXT: Final = pa.string()
 
-Columns = Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
+_Values = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+Columns = Mapping[str, _Values]
 
 
 class PartDamaged(ValueError):
@@ -99,25 +100,28 @@ def pack(outcomes: Sequence[tuple[int, Outcome]], *, keys: Mapping[str, Cell], w
     watch : measure whose sum over families is noted for each run.
     """
     tables = _tables(outcomes, keys)
-    marks = [asdict(_mark(number, outcome, watch)) for number, outcome in outcomes]
+    marks = [_told(_mark(number, outcome, watch)) for number, outcome in outcomes]
     blobs = [(name, _bytes_of(table)) for name, table in tables.items()]
     header = {"marks": marks, "blobs": [(name, len(blob)) for name, blob in blobs]}
     text = json.dumps(header).encode()
-    body = len(text).to_bytes(_LENGTH_BYTES, "little") + text + b"".join(b for _, b in blobs)
-    return MAGIC + blake2b(body, digest_size=_DIGEST_BYTES).digest() + body
+    body = [len(text).to_bytes(_LENGTH_BYTES, "little"), text, *(blob for _, blob in blobs)]
+    state = blake2b(digest_size=_DIGEST_BYTES)
+    for piece in body:
+        state.update(piece)
+    return b"".join([MAGIC, state.digest(), *body])
 
 
-def unpack(packed: bytes, *, path: Path | None = None) -> Part:
-    """Read the header of a part, after its digest has been checked.
-
-    Parameters
-    ----------
-    path : file with these bytes, to read tables from instead of keeping them.
-    """
+def checked(packed: bytes) -> bytes:
+    """Return the bytes of a part; raise `PartDamaged` if they are not those that were packed."""
     digest = packed[len(MAGIC) : len(MAGIC) + _DIGEST_BYTES]
     body = memoryview(packed)[len(MAGIC) + _DIGEST_BYTES :]
     if packed[: len(MAGIC)] != MAGIC or blake2b(body, digest_size=_DIGEST_BYTES).digest() != digest:
         raise PartDamaged("its digest is not that of its bytes")
+    return packed
+
+
+def unpack(packed: bytes) -> Part:
+    """Read the header of a part whose tables stay in memory."""
     length = int.from_bytes(packed[_HEAD_BYTES - _LENGTH_BYTES : _HEAD_BYTES], "little")
     header = json.loads(packed[_HEAD_BYTES : _HEAD_BYTES + length])
     blobs, first = {}, _HEAD_BYTES + length
@@ -125,7 +129,7 @@ def unpack(packed: bytes, *, path: Path | None = None) -> Part:
         blobs[name] = (first, size)
         first += size
     marks = tuple(Mark(**mark) for mark in header["marks"])
-    return Part(marks=marks, blobs=blobs, source=path or packed)
+    return Part(marks=marks, blobs=blobs, source=packed)
 
 
 def names_of(parts: Iterable[Part]) -> list[str]:
@@ -187,14 +191,34 @@ def rows_schema(keys: Mapping[str, Cell], **columns: pa.DataType) -> pa.Schema:
 
 def _stack(pieces: Sequence[tuple[Mapping[str, Cell], Columns]]) -> pa.Table:
     counts = [len(next(iter(columns.values()))) for _, columns in pieces]
-    owner = pa.array(np.repeat(np.arange(len(pieces)), counts))
-    arrays = {key: pa.array([keys[key] for keys, _ in pieces]).take(owner) for key in pieces[0][0]}
+    arrays = {key: _repeated([keys[key] for keys, _ in pieces], counts) for key in pieces[0][0]}
     for name in pieces[0][1]:
-        arrays[name] = _array(np.concatenate([columns[name] for _, columns in pieces]))
+        arrays[name] = _column([columns[name] for _, columns in pieces])
     return pa.table(arrays)
 
 
-def _array(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> pa.Array:
+def _column(pieces: Sequence[_Values]) -> pa.Array:
+    """Join the pieces of a column; one that many runs share is converted once."""
+    different = {id(piece): piece for piece in pieces}
+    if pieces[0].dtype != object or len(different) == len(pieces):
+        return _array(np.concatenate(pieces))
+    made = {key: _array(piece) for key, piece in different.items()}
+    return pa.concat_arrays([made[id(piece)] for piece in pieces])
+
+
+def _repeated(cells: Sequence[Cell], counts: Sequence[int]) -> pa.Array:
+    """Repeat each cell as often as its count says; text goes straight to Arrow's own layout."""
+    if not isinstance(cells[0], str):
+        return pa.array(np.repeat(cells, counts))
+    texts = [str(cell).encode() for cell in cells]
+    ends = np.zeros(sum(counts) + 1, np.int32)
+    np.cumsum(np.repeat([len(text) for text in texts], counts), out=ends[1:])
+    content = b"".join([text * n for text, n in zip(texts, counts, strict=True)])
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(content)]
+    return pa.Array.from_buffers(_TEXT, sum(counts), buffers)
+
+
+def _array(values: _Values) -> pa.Array:
     match values.dtype.kind:
         case "f":
             return pa.array(values, pa.float64())
@@ -203,7 +227,7 @@ def _array(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> pa.Arra
         case "b":
             return pa.array(values, pa.bool_())
         case _:
-            return pa.array(values.tolist(), _TEXT)
+            return pa.array(values, _TEXT)
 
 
 def _tables(
@@ -231,6 +255,10 @@ def _mark(number: int, outcome: Outcome, watch: str) -> Mark:
         measures = result.tables["measures"]
         watched[result.regime] = float(measures["value"][measures["measure"] == watch].sum())
     return Mark(number=number, luck=outcome.luck, rows=rows, seconds=seconds, watched=watched)
+
+
+def _told(mark: Mark) -> dict[str, object]:
+    return {field.name: getattr(mark, field.name) for field in fields(mark)}
 
 
 def _places(

@@ -1,13 +1,14 @@
 """Plain text: the one place for how results look on a terminal."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 from hanse.market.units import MICRO_USD_PER_USD
 from hanse.scenarios.experiment_file import Experiment
 from hanse.scenarios.figures import families, rung_titles
 from hanse.scenarios.numerals import change, level, short
-from hanse.scenarios.paired import LADDER_MEASURES, WHOLE_LADDER, Estimate, estimates
+from hanse.scenarios.paired import LADDER_MEASURES, WHOLE_LADDER, Estimate, estimates, skipped_rungs
 from hanse.scenarios.results import Results
 
 _HEADINGS: Final[Mapping[str, str]] = {
@@ -77,6 +78,26 @@ def outcomes_text(results: Results) -> str:
         numbers = [short(float(x)) for x in (some["value"].mean(), at.min(), at.max())]
         rows.append([*map(str, keys), *numbers, f"{(at > 0).mean():.0%} of points"])
     return columns(rows, numbers=range(3, 7))
+
+
+def changes_text(results: Results) -> list[str]:
+    """Name all parts in which two regimes differ that are set against each other as neighbours.
+
+    There is a line only where more than one part differs: such a difference is not of one change.
+    """
+    rungs = results.frame("rungs")
+    parts = [name for name in rungs.columns if name not in ("rung", "title", "change")]
+    lines = []
+    for before, after in pairwise(rungs.to_dict("records")):
+        if skipped_rungs([before["rung"], after["rung"]]) is not None:
+            continue
+        differ = [part for part in parts if before[part] != after[part]]
+        if len(differ) > 1:
+            told = ", ".join(f"{part} ({before[part]}, then {after[part]})" for part in differ)
+            lines.append(
+                f"{after['rung']} versus {before['rung']} is {len(differ)} changes at once: {told}"
+            )
+    return lines
 
 
 def failures_text(results: Results) -> str:

@@ -1,6 +1,7 @@
 """Plans: the one place that says what an experiment asks, so that another is never taken for it."""
 
 from collections.abc import Sequence
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -27,8 +28,9 @@ def plan_of(
     }
 
 
+@cache
 def code_digest() -> str:
-    """Digest every source file of the package, names included."""
+    """Digest every source file of the package, names included; once, as it was imported once."""
     root = Path(__file__).resolve().parents[1]
     folders = [root / name for name in _PACKAGES]
     files = sorted(f for folder in folders for f in folder.rglob("*") if f.suffix in _SOURCES)

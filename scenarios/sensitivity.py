@@ -39,6 +39,15 @@ def point_means(
     ScenarioError
         If there is no such outcome, it is read on several regimes, or a point has no value.
     """
+    n_points = len(design.policies) * len(design.sample)
+    means = means_by_point(outcomes, outcome, n_points=n_points, regime=regime)
+    return means.reshape(len(design.policies), len(design.sample))
+
+
+def means_by_point(
+    outcomes: pd.DataFrame, outcome: str, *, n_points: int, regime: str | None = None
+) -> Floats:
+    """Return the mean over seeds of one outcome, shape (n_points,); as `point_means` otherwise."""
     rows = outcomes[outcomes["outcome"] == outcome]
     if rows.empty:
         known = outcomes["outcome"].unique().tolist()
@@ -51,12 +60,11 @@ def point_means(
             near = near_miss(regime, regimes)
             raise ScenarioError(f"outcome {outcome} is not read on {regime!r}{near}")
         rows = rows[rows["regime"] == regime]
-    n_points = len(design.policies) * len(design.sample)
     means = rows.groupby("point")["value"].mean().reindex(range(n_points))
     if means.isna().any():
         point = int(means.index[means.isna()][0])
         raise ScenarioError(f"outcome {outcome} has no value at point {point}; see failures")
-    return means.to_numpy(dtype=float).reshape(len(design.policies), len(design.sample))
+    return means.to_numpy(dtype=float)
 
 
 def sobol_indices(

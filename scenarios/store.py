@@ -6,8 +6,10 @@
     tables/*.parquet    the parts put in order, once all are there
 
 A part is written beside its place, flushed to the disk and renamed, so that whatever the instant of
-a kill, what is there is whole. Nothing here depends on how often a sweep was killed or in which
-order its parts came: the tables are the same bytes.
+a kill, what is there is whole. Names are flushed once a second at most: a machine that loses its
+power may forget parts that came within a second after another, and runs those worlds again. Nothing
+here depends on how often a sweep was killed or in which order its parts came: the tables are the
+same bytes.
 """
 
 import errno
@@ -17,6 +19,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
@@ -24,7 +27,7 @@ from typing import IO, Final
 
 import pyarrow as pa
 
-from hanse.scenarios.parts import Part, PartDamaged, names_of, rows_in_order, unpack
+from hanse.scenarios.parts import Part, PartDamaged, checked, names_of, rows_in_order, unpack
 from hanse.scenarios.results import ResultsError, write_in_groups
 
 if sys.platform == "win32":
@@ -34,6 +37,8 @@ else:
 
 KIND: Final = "hanse store"
 LOCK_WAIT_S: Final = 1.0
+# A flush of names costs as much as one of bytes; what it guards against is a loss of power alone.
+NAMES_FLUSHED_S: Final = 1.0
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -70,6 +75,7 @@ class Store:
         self._parts: list[Part] = []
         self._numbers: set[int] = set()
         self._lock: IO[str] | None = None
+        self._named_at = -NAMES_FLUSHED_S
 
     def __enter__(self) -> "Store":
         is_ours = (self.path / "plan.json").exists() or (self.path / "lock").exists()
@@ -112,10 +118,10 @@ class Store:
         return len(self._numbers)
 
     def add(self, packed: bytes) -> Part:
-        """Keep a part for good; when this returns, it is on the disk."""
-        numbers = [mark.number for mark in unpack(packed).marks]
-        file = self.path / "parts" / f"{numbers[0]:09d}-{len(numbers)}.part"
-        part = unpack(packed, path=file)
+        """Keep a part for good; when this returns, its bytes are on the disk."""
+        read = unpack(packed)
+        file = self.path / "parts" / f"{read.marks[0].number:09d}-{len(read.marks)}.part"
+        part = replace(read, source=file)
         self._enter(part)
         self._write(file, packed)
         self._parts.append(part)
@@ -156,7 +162,7 @@ class Store:
 
     def _load(self, file: Path) -> Part:
         try:
-            return unpack(file.read_bytes(), path=file)
+            return replace(unpack(checked(file.read_bytes())), source=file)
         except (PartDamaged, FileNotFoundError) as error:
             raise StoreDamaged(
                 f"{file} is damaged ({error}); remove it and call again: its runs are made again"
@@ -176,7 +182,9 @@ class Store:
                 with suppress(OSError):
                     fresh.unlink()
                 raise
-            _flush_folder(file.parent)
+            if monotonic() - self._named_at >= NAMES_FLUSHED_S:
+                _flush_folder(file.parent)
+                self._named_at = monotonic()
 
 
 @contextmanager

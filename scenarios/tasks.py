@@ -6,13 +6,12 @@ A worker imports this module and what a run needs, and nothing that draws, print
 import json
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from traceback import FrameSummary, extract_tb, format_list
 from typing import Final
 
-from hanse.agents.world import World
 from hanse.market.regime import Rung
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.parameters import parameters
@@ -67,10 +66,12 @@ def run_task(task: Task, *, regimes: Sequence[Rung], trace: Trace | None = None)
     except Exception as error:  # noqa: BLE001 - without a world or a yardstick no regime ran
         rows = [failure_row(task, rung, error) for rung in regimes]
         return Outcome(runs=(), failures=tuple(rows), draw_s=perf_counter() - begun)
-    runs, failures, digest = [], [], world.digest()
+    runs, failures, digests = [], [], world.digests()
     for rung in regimes:
         try:
-            run = run_world(world, rung.regime, name=rung.name, digest=digest, yardstick=yardstick)
+            run = run_world(
+                world, rung.regime, name=rung.name, digest=digests.world, yardstick=yardstick
+            )
             runs.append((run_keys(task, rung), run))
         except Exception as error:  # noqa: BLE001 - the other rungs of this world still count
             failures.append(failure_row(task, rung, error))
@@ -79,13 +80,8 @@ def run_task(task: Task, *, regimes: Sequence[Rung], trace: Trace | None = None)
         failures=tuple(failures),
         draw_s=draw_s,
         reference_s=yardstick.seconds,
-        luck=luck_digest(world),
+        luck=digests.luck,
     )
-
-
-def luck_digest(world: World) -> str:
-    """Digest what was drawn, under no seed: equal for two seeds only if they drew the same."""
-    return replace(world, seed=0).digest()
 
 
 def lost_outcome(task: Task, *, regimes: Sequence[Rung], times: int) -> Outcome:

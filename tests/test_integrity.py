@@ -1,7 +1,9 @@
 """Replications are proved distinct, and a sweep whose are not is refused."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 
+import numpy as np
 import pytest
 
 from hanse.agents.world import World
@@ -11,7 +13,6 @@ from hanse.scenarios.draw import draw_world
 from hanse.scenarios.experiment import Task, compare, run_tasks
 from hanse.scenarios.integrity import ReplicationsRepeat
 from hanse.scenarios.scenario import Scenario
-from hanse.scenarios.tasks import luck_digest
 from hanse.scenarios.traces import Trace
 from tests.small_runs import tiny
 
@@ -30,10 +31,31 @@ def test_seeds_that_draw_the_same_world_are_refused(
 
 
 def test_the_digest_of_luck_leaves_the_seed_out_and_nothing_else() -> None:
+    digests = draw_world(tiny(), 3).digests()
     world = draw_world(tiny(), 3)
-    assert luck_digest(replace(world, seed=4)) == luck_digest(world)
-    assert luck_digest(draw_world(tiny(), 4)) != luck_digest(world)
-    assert luck_digest(replace(world, horizon_us=world.horizon_us + 1)) != luck_digest(world)
+    again, later = replace(world, seed=4), replace(world, horizon_us=world.horizon_us + 1)
+    assert again.digests().luck == digests.luck
+    assert again.digest() != world.digest() == digests.world
+    assert draw_world(tiny(), 4).digests().luck != digests.luck
+    assert later.digests().luck != digests.luck
+
+
+def test_the_digest_of_luck_reads_every_column() -> None:
+    world = draw_world(tiny(), 3)
+    lucks = [other.digests().luck for other in _with_one_value_changed(world)]
+    assert len(lucks) > 40
+    assert len({world.digests().luck, *lucks}) == len(lucks) + 1
+
+
+def _with_one_value_changed(world: World) -> Iterator[World]:
+    for field in fields(world):
+        part = getattr(world, field.name)
+        for name in [f.name for f in fields(part)] if is_dataclass(part) else []:
+            column = getattr(part, name)
+            if isinstance(column, np.ndarray) and column.size:
+                other = column.copy()
+                other.flat[-1] = not other.flat[-1] if other.dtype == bool else other.flat[-1] + 1
+                yield replace(world, **{field.name: replace(part, **{name: other})})
 
 
 def test_a_design_that_names_a_world_twice_is_refused_before_anything_runs() -> None:
