@@ -19,7 +19,7 @@ from hanse.market.concentration import (
     weakest_nakamoto,
 )
 from hanse.market.ledger import Ledger
-from hanse.market.states import AUDIT, COMPLETE, RIGHT
+from hanse.market.states import AUDIT, COMPLETE, RESIDUAL, RIGHT
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
 
 THIRD: Final = 1.0 / 3.0
@@ -44,7 +44,8 @@ class Structure:
     holdings : of "capacity" (GPU-s, by owner), "routed value" (USD of worth delivered, by the owner
         who did the work), "verification" (GPU-s of audits, by verifier, then by region of origin
         where no verifier may look), and "routing" (decided stages, by site of the plane).
-    residual_supply : by owner, against the demand of the run; NaN where nothing is demanded.
+    residual_supply : by owner: unit time of the others, less residual work, over all work that was
+        asked for; NaN where there was none.
     """
 
     holdings: Mapping[str, Floats]
@@ -158,10 +159,13 @@ def _decided(ledger: Ledger) -> Floats:
 
 
 def _residual_supply(ledger: Ledger, capacity_s: Floats) -> Floats:
-    """Set what others have against all work that was asked for within the horizon."""
-    fact = ledger.stage_fact
+    """Set what others have free against all work that was asked for within the horizon."""
+    fact, residual = ledger.stage_fact, ledger.record[ledger.record["outcome"] == RESIDUAL]
+    owner = ledger.offer["owner"][ledger.unit["offer"][residual["unit"]]]
+    taken_us = np.minimum(residual["end_us"], ledger.horizon_us) - residual["accepted_us"]
+    free_s = capacity_s - np.bincount(owner, taken_us / US_PER_S, len(capacity_s))
     asked = fact["job_arrival_us"] < ledger.horizon_us
     demand_s = float(fact["work_us"][asked].sum()) / US_PER_S
     if demand_s == 0:
         return np.full(len(capacity_s), np.nan)
-    return residual_supply_index(capacity_s, demand_s)
+    return residual_supply_index(np.maximum(0.0, free_s), demand_s)

@@ -67,7 +67,7 @@ def measure_welfare(
     """Value a run at the world's resource prices."""
     joules, hardware = np.zeros(n_families + 1), np.zeros(n_families + 1)
     energy = np.zeros(n_families + 1)
-    rows_joules = _joules(occupancy, terms)
+    rows_joules = unit_joules(occupancy, terms)
     region = ledger.sink["region"][occupancy.sink]
     np.add.at(joules, occupancy.family, rows_joules)
     price = electricity_usd_per_kwh[region] / J_PER_KWH
@@ -94,7 +94,7 @@ def measure_welfare(
     )
 
 
-def _joules(occupancy: Occupancy, terms: Terms) -> Floats:
+def unit_joules(occupancy: Occupancy, terms: Terms) -> Floats:
     """Return the energy of each row: cheats, waiting and what is down draw idle power."""
     is_cheat = (occupancy.label == F) & (occupancy.operation == VERIFICATION)
     idles = is_cheat | np.isin(occupancy.label, (B, H, I, X))
