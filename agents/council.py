@@ -85,7 +85,7 @@ class Council:
     def votes(self) -> Floats:
         """Return the votes that each casts: delegated stake first, then cap, then the root."""
         stake = np.bincount(_last_delegate(self.delegate), self.stake, len(self.stake) + 1)[:-1]
-        capped = np.minimum(stake, self.safeguards.cap_share * self.stake.sum())
+        capped: Floats = np.minimum(stake, self.safeguards.cap_share * self.stake.sum())
         return np.sqrt(capped) if self.safeguards.is_quadratic else capped
 
     def elect(self, turns_out: Flags) -> int:

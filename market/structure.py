@@ -78,7 +78,8 @@ def read_structure(
     verifier : shape (n_stages,), who audits each stage; -1 where the region of origin does.
     """
     owner = ledger.offer["owner"][ledger.unit["offer"]]
-    capacity = np.bincount(owner, minlength=n_owners) * (ledger.horizon_us / US_PER_S)
+    units = np.bincount(owner, minlength=n_owners)
+    capacity: Floats = units * np.float64(ledger.horizon_us / US_PER_S)
     return Structure(
         holdings={
             "capacity": capacity,

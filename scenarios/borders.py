@@ -69,7 +69,8 @@ def recognised_of(scenario: Scenario, seed: int) -> Flags:
 def headquarters(scenario: Scenario, seed: int, buyer_region: Integers) -> Integers:
     """Draw the jurisdiction of each buyer's headquarters: its own, or by demand; index."""
     own = jurisdiction_index()
-    demand = np.bincount(own, read_regions().demand_weight, len(read_jurisdictions().jurisdiction))
+    n_jurisdictions = len(read_jurisdictions().jurisdiction)
+    demand = np.bincount(own, read_regions().demand_weight, n_jurisdictions).astype(float)
     rng = stream(seed, "buyer.headquarters")
     is_foreign = rng.random(len(buyer_region)) < scenario.number("load.foreign_headquarters_share")
     drawn = pick(rng.random(len(buyer_region)), demand)

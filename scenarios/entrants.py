@@ -4,6 +4,7 @@ Both are done to a fleet that is drawn already, so that all other nodes stay as 
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -49,9 +50,10 @@ def without_small_owners(fleet: Fleet, nodes_min: int) -> Fleet:
     return fleet if keeps.all() else kept(fleet, keeps)
 
 
-def kept(fleet: Fleet, keeps: Flags) -> Fleet:
-    """Return a fleet with some of its nodes; owners keep their index."""
-    return replace(fleet, **{name: getattr(fleet, name)[keeps] for name in _COLUMNS})
+def kept(fleet: Fleet, keeps: Flags | Integers) -> Fleet:
+    """Return a fleet with the nodes chosen by flags or indices; owners keep their index."""
+    columns: dict[str, Any] = {name: getattr(fleet, name)[keeps] for name in _COLUMNS}
+    return replace(fleet, **columns)
 
 
 def programme_regions(whose: str) -> Integers:
@@ -68,21 +70,24 @@ def _with_programme(fleet: Fleet, scenario: Scenario, *, whose: str, n_nodes: in
     # Spread classes evenly over places: those of one class do not all stand in the first region.
     classes = np.repeat(np.arange(len(per_class)), per_class)
     spread = np.argsort(np.arange(n_nodes) * 0.6180339887498949 % 1.0, kind="stable")
-    added = {
-        "node_region": region,
-        "node_class": classes[spread],
-        "node_owner": np.full(n_nodes, len(fleet.owner)),
-        "node_free_from_us": np.zeros(n_nodes, np.int64),
-        "node_posted_usd_per_gpu_hour": np.full(
-            n_nodes, scenario.number("resources.hardware_usd_per_gpu_hour")
-        ),
-        "node_tenant": np.full(n_nodes, -1),
-    }
-    whole = {name: np.concatenate([getattr(fleet, name), added[name]]) for name in _COLUMNS}
-    order = np.lexsort((whole["node_owner"], whole["node_class"], whole["node_region"]))
-    return replace(
+    posted = np.full(n_nodes, scenario.number("resources.hardware_usd_per_gpu_hour"))
+    added = replace(
         fleet,
-        **{name: column[order] for name, column in whole.items()},
+        node_region=region,
+        node_class=classes[spread],
+        node_owner=np.full(n_nodes, len(fleet.owner)),
+        node_free_from_us=np.zeros(n_nodes, np.int64),
+        node_posted_usd_per_gpu_hour=posted,
+        node_tenant=np.full(n_nodes, -1),
+    )
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in (fleet, added)]) for name in _COLUMNS
+    }
+    joined = replace(
+        fleet,
+        **columns,
         owner=(*fleet.owner, f"sovereign-{whose}"),
         owner_is_hyperscaler=np.append(fleet.owner_is_hyperscaler, [False]),
     )
+    order = np.lexsort((joined.node_owner, joined.node_class, joined.node_region))
+    return kept(joined, order)

@@ -93,8 +93,8 @@ def _fees_usd(measured: Measured, n_buyers: int, n_verifiers: int) -> _Fees:
     is_fee = posted.kind == FEE
     earns = is_fee | (posted.kind == TO_VERIFIER)
     return _Fees(
-        of_buyer=np.bincount(posted.debit_holder[is_fee], usd[is_fee], n_buyers),
-        of_verifier=np.bincount(posted.credit_holder[earns], usd[earns], n_verifiers),
+        of_buyer=np.bincount(posted.debit_holder[is_fee], usd[is_fee], n_buyers).astype(float),
+        of_verifier=np.bincount(posted.credit_holder[earns], usd[earns], n_verifiers).astype(float),
         treasury=float(usd[posted.kind == TO_TREASURY].sum()),
     )
 

@@ -94,7 +94,7 @@ def routing_sovereignty(removed: pd.DataFrame) -> pd.DataFrame:
     worst = counted.loc[counted.groupby(keys, sort=False)["loss_share"].idxmax()]
     rows = []
     for (yardstick, jurisdiction), group in worst.groupby(keys[:2], sort=False):
-        found = interval(1.0 - group["loss_share"].to_numpy(float))
+        found = interval(np.asarray(1.0 - group["loss_share"], np.float64))
         rows.append(
             {
                 "yardstick": yardstick,
@@ -184,7 +184,7 @@ def draw_removals(removed: pd.DataFrame, *, jurisdiction: str = WORLD, top: int 
 
 
 def _spread(value: "pd.Series[float]") -> dict[str, float]:
-    found = interval(value.to_numpy(float))
+    found = interval(np.asarray(value, np.float64))
     return {"mean": float(found.mean), "ci_low": float(found.low), "ci_high": float(found.high)}
 
 
