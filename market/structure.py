@@ -19,7 +19,7 @@ from hanse.market.concentration import (
     weakest_nakamoto,
 )
 from hanse.market.ledger import Ledger
-from hanse.market.states import AUDIT, COMPLETE, RESIDUAL, RIGHT
+from hanse.market.states import AUDIT, RESIDUAL, RIGHT
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
 
 THIRD: Final = 1.0 / 3.0
@@ -96,17 +96,15 @@ def job_worth_usd(ledger: Ledger) -> Floats:
 
     It is what `welfare` adds up by family.
     """
-    fact, stage = ledger.stage_fact, ledger.stage
-    n_jobs = int(fact["job"].max(initial=-1)) + 1
-    is_wrong = np.zeros(n_jobs, bool)
-    is_wrong[fact["job"][~_is_right(ledger)]] = True
-    last = (fact["next"] < 0) & (stage["status"] == COMPLETE) & ~is_wrong[fact["job"]]
-    last &= stage["done_us"] <= fact["deadline_us"]
-    waited_us = stage["done_us"][last] - fact["job_arrival_us"][last]
-    worth = np.zeros(n_jobs)
-    fall = fact["delay_usd_per_us"][last] * waited_us
-    worth[fact["job"][last]] = np.maximum(0.0, fact["value_usd"][last] - fall)
-    return worth
+    fact, done_us = ledger.stage_fact, ledger.job_done_us
+    first = np.flatnonzero(np.diff(fact["job"], prepend=-1))
+    if len(first) == 0:
+        return np.zeros(0)
+    job = fact[first]
+    is_right = np.logical_and.reduceat(_is_right(ledger), first)
+    counts = is_right & (done_us >= 0) & (done_us <= job["deadline_us"])
+    fall = job["delay_usd_per_us"] * (done_us - job["job_arrival_us"])
+    return np.where(counts, np.maximum(0.0, job["value_usd"] - fall), 0.0)
 
 
 def routed_value_usd(ledger: Ledger, n_owners: int) -> Floats:

@@ -184,7 +184,8 @@ def draw_capture(mapped: pd.DataFrame) -> Figure:
                 if column == "rent_usd":
                     low, high = line["rent_low"], line["rent_high"]
                     axis.fill_between(share, low, high, color=colour, alpha=0.12, lw=0)
-            axis.set_ylabel(label)
+            axis.set_title(label, loc="left")
+            axis.set_xlim(-2.0, 102.0)
         axes[0].plot([0, 100], [0, 1], color=charts.GREY, lw=0.8, ls=":")
         axes[-1].set_xlabel("stake of the initial capital, %")
         handles, labels = charts.legend(axes[:1])
