@@ -121,7 +121,8 @@ def _owners(world: World, least_share: float) -> list[Controller]:
     for owner in large:
         first = int(fleet.node_region[fleet.node_owner == owner][0])
         seat = geography.jurisdiction[int(geography.region_jurisdiction[first])]
-        home = _homes().get(fleet.owner[owner], seat)
+        named = fleet.owner[owner].removeprefix("sovereign-")
+        home = _homes().get(fleet.owner[owner], seat if named == fleet.owner[owner] else named)
         found.append(Controller(kind="owner", name=fleet.owner[owner], home=home))
     return found
 

@@ -248,7 +248,7 @@ def _rows(
             "kind": controller.kind,
             "controller": controller.name,
             "home": controller.home,
-            "is_foreign": [name not in (controller.home, WORLD) for name in names],
+            "is_foreign": [name != WORLD and not _is_in(name, controller.home) for name in names],
             "value_usd": whole,
             "without_usd": left,
             "loss_share": loss_share,

@@ -1,17 +1,18 @@
 """Law and entrants as parameters: neutral by default, and each with its dose and response."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
 from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT
+from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime
 from hanse.scenarios.borders import barred_buyers, headquarters, recognised_of
 from hanse.scenarios.chip_rules import BARRED, CAPPED, capacity_weight, region_tier
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_place import geography_of
 from hanse.scenarios.entrants import programme_regions, with_entrants
+from hanse.scenarios.removals import controllers
 from hanse.scenarios.scenario import Scenario, ScenarioError
 from hanse.scenarios.tables import (
     jurisdiction_index,
@@ -207,4 +208,48 @@ def test_a_minimum_stake_keeps_small_owners_out_and_moves_no_other_node() -> Non
 def test_every_place_and_owner_has_its_row_in_the_tables_of_law() -> None:
     assert set(region_tier()) == {1, 2, 3}
     assert len(region_tier()) == len(read_regions().region)
-    assert replace(read_owners()).owner[-1] == "independent"
+    listed = controllers(draw_world(tiny(), 4), CENTRAL, least_share=0.0)
+    homes = {one.name: one.home for one in listed}
+    assert {homes[name] for name in read_owners().owner[:2]} == {"US"}
+    assert homes["chinese-owners"] == "CN"
+    assert set(homes.values()) <= set(read_jurisdictions().jurisdiction)
+
+
+def served_in(world: World, regime: Regime) -> tuple[np.ndarray, np.ndarray]:
+    """Run a world; return the job and the region of each execution."""
+    ledger = ComputeMarket(world, regime, with_agents=False).run_to_horizon()
+    record = ledger.record[ledger.work]
+    return ledger.stage_fact["job"][record["stage"]], world.fleet.node_region[record["unit"]]
+
+
+@pytest.mark.parametrize("regime", [CENTRAL, AUDITED_MARKET])
+def test_barred_buyers_are_served_in_tier_3_alone_and_all_others_as_law_lets_them(
+    regime: Regime,
+) -> None:
+    scenario = with_law(
+        law__remote_access="by-headquarters",
+        load__foreign_headquarters_share=0.5,
+        load__model_calls=120,
+        fleet__nodes=60,
+    )
+    world = draw_world(scenario, 4)
+    job, region = served_in(world, regime)
+    is_barred = world.workload.job_data_class[job] >= len(DATA_CLASSES)
+    assert is_barred.any()
+    assert not is_barred.all()
+    assert (region_tier()[region[is_barred]] == BARRED).all()
+    assert (region_tier()[region[~is_barred]] != BARRED).any()
+
+
+@pytest.mark.parametrize("regime", [CENTRAL, AUDITED_MARKET])
+def test_a_programme_raises_what_is_served_at_home_the_more_the_larger_it_is(
+    regime: Regime,
+) -> None:
+    served = []
+    for n_nodes in (0, 5, 40):
+        scenario = with_law(
+            fleet__sovereign_jurisdiction="EU", fleet__sovereign_nodes=n_nodes, fleet__nodes=20
+        )
+        _, region = served_in(draw_world(scenario, 4), regime)
+        served.append(float(np.isin(region, programme_regions("EU")).mean()))
+    assert served[0] < served[1] < served[2]
