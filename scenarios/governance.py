@@ -105,7 +105,7 @@ def hold_votes(
     n_worlds = interests.welfare_usd.shape[1]
     best, rows = interests.best(), []
     for _ in range(n_votes):
-        worlds: Integers = rng.integers(n_worlds, size=n_worlds)
+        worlds = np.asarray(rng.integers(n_worlds, size=n_worlds), np.int64)
         council = _with_delegates(seat(interests, constitution, worlds), constitution, rng)
         turns_out = _turnout(council, constitution, rng)
         voted = council.elect(turns_out)

@@ -4,7 +4,7 @@ What demand there is stays, the controller's own jobs too: the question is what 
 route. A removed owner has no nodes; a verifier's stages go to the next one that counts; a site of
 control is down for the whole run; a region without links can neither send nor take others' data.
 A chip vendor is not switched off: what it has delivered works on, and only the share of its
-accelerators that came last is missing (`fleet.undelivered_share`), as if it had stopped before.
+accelerators that came last is missing (`undelivered_share`), as if it had stopped before.
 """
 
 import csv
@@ -79,14 +79,22 @@ def controllers(
     return found
 
 
-def without(world: World, controller: Controller, scenario: Scenario) -> World:
+def without(
+    world: World, controller: Controller, scenario: Scenario, *, undelivered_share: float = 0.5
+) -> World:
     """Return the world as it would be without a controller.
+
+    Parameters
+    ----------
+    scenario : that the world was drawn from.
+    undelivered_share : of a vendor's nodes, in [0, 1]; assumed (grade E), and to be swept.
 
     Raises `ValueError` if no node would be left.
     """
+    if controller.kind == "vendor":
+        return _without_later_supply(world, controller.name, undelivered_share)
     taken_out = {
         "owner": _without_owner,
-        "vendor": _without_later_supply,
         "verifier": _without_verifier,
         "site": _without_site,
         "links": _without_links,
@@ -141,12 +149,12 @@ def _without_owner(world: World, name: str, _: Scenario) -> World:
     return replace(world, fleet=kept(fleet, keeps))
 
 
-def _without_later_supply(world: World, name: str, scenario: Scenario) -> World:
+def _without_later_supply(world: World, name: str, undelivered_share: float) -> World:
     """Take out the nodes a vendor delivered last; the same ones as the share grows."""
     fleet = world.fleet
     is_its = np.array([vendor_of(one)[0] == name for one in fleet.accelerator_class])
     late = stream(world.seed, "fleet.undelivered").random(fleet.n_nodes)
-    keeps = ~is_its[fleet.node_class] | (late >= scenario.number("fleet.undelivered_share"))
+    keeps = ~is_its[fleet.node_class] | (late >= undelivered_share)
     if not keeps.any():
         raise ValueError(f"without what vendor {name!r} has not delivered there is no node")
     return replace(world, fleet=kept(fleet, keeps))

@@ -38,6 +38,8 @@ YARDSTICKS: Final = ("planner", "reference", "realised")
 WORLD: Final = "(all)"
 """The row of everybody's value, beside those of single jurisdictions."""
 
+_N_BINS: Final = 6
+
 
 def removals(
     scenario: Scenario,
@@ -47,7 +49,7 @@ def removals(
     yardsticks: Sequence[str] = ("reference", "realised"),
     kinds: tuple[str, ...] = ("owner",),
     least_share: float = 0.02,
-    n_bins: int = 6,
+    undelivered_share: float = 0.5,
     workers: int | None = None,
 ) -> pd.DataFrame:
     """Take each controller out of each world in turn, and see what is still routed.
@@ -57,6 +59,7 @@ def removals(
     regime : whose value "realised" is, and whose sites of control are taken out.
     yardsticks : some of `YARDSTICKS`; "planner" takes seconds to minutes per removal.
     least_share : of all nodes, below which an owner is not taken out.
+    undelivered_share : of a vendor's nodes, which go with it; no evidence, sweep it over 0 to 1.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def removals(
         yardsticks=tuple(yardsticks),
         kinds=kinds,
         least_share=least_share,
-        n_bins=n_bins,
+        undelivered_share=undelivered_share,
     )
     frames = run_in_order(work, checked_seeds(seeds), workers=workers or available_workers())
     return pd.concat(frames, ignore_index=True)
@@ -220,16 +223,16 @@ def _removals_of_seed(
     yardsticks: tuple[str, ...],
     kinds: tuple[str, ...],
     least_share: float,
-    n_bins: int,
+    undelivered_share: float,
 ) -> pd.DataFrame:
     world = draw_world(scenario, seed)
     chosen = controllers(world, regime, kinds=kinds, least_share=least_share)
     frames = []
     for yardstick in yardsticks:
-        value = partial(_value_usd, yardstick=yardstick, regime=regime, n_bins=n_bins)
+        value = partial(_value_usd, yardstick=yardstick, regime=regime)
         whole = value(world)
         for one in chosen:
-            left = value(without(world, one, scenario))
+            left = value(without(world, one, scenario, undelivered_share=undelivered_share))
             frames.append(_rows(world, one, yardstick, whole=whole, left=left))
     return pd.concat(frames, ignore_index=True)
 
@@ -257,7 +260,7 @@ def _rows(
     return frame[(frame["value_usd"] != 0) | (frame["jurisdiction"] == WORLD)]
 
 
-def _value_usd(world: World, *, yardstick: str, regime: Regime, n_bins: int) -> Floats:
+def _value_usd(world: World, *, yardstick: str, regime: Regime) -> Floats:
     """Return the value of each jurisdiction's buyers, and of all; of all alone by the planner."""
     if yardstick == "planner":
         facts = lower_facts(world, CENTRAL)
@@ -266,7 +269,7 @@ def _value_usd(world: World, *, yardstick: str, regime: Regime, n_bins: int) -> 
             world.terms,
             world.fleet.node_free_from_us,
             horizon_us=world.horizon_us,
-            n_bins=n_bins,
+            n_bins=_N_BINS,
         )
         return np.array([planned.bound_usd + planned.standing_usd])
     if yardstick == "reference":

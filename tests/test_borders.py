@@ -7,6 +7,7 @@ from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
 from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime
+from hanse.market.units import Integers
 from hanse.scenarios.borders import barred_buyers, headquarters, recognised_of
 from hanse.scenarios.chip_rules import BARRED, CAPPED, capacity_weight, region_tier
 from hanse.scenarios.draw import draw_world
@@ -36,7 +37,6 @@ NEUTRAL = {
     "law.egress_switching_share": 1.0,
     "fleet.sovereign_jurisdiction": "none",
     "fleet.sovereign_nodes": 50,
-    "fleet.undelivered_share": 1.0,
     "verification.minimum_stake_nodes": 1,
 }
 
@@ -215,15 +215,15 @@ def test_every_place_and_owner_has_its_row_in_the_tables_of_law() -> None:
     assert set(homes.values()) <= set(read_jurisdictions().jurisdiction)
 
 
-def served_in(world: World, regime: Regime) -> tuple[np.ndarray, np.ndarray]:
-    """Run a world; return the job and the region of each execution."""
+def executed(world: World, regime: Regime) -> tuple[Integers, Integers]:
+    """Run a world; return the job and the unit of each execution."""
     ledger = ComputeMarket(world, regime, with_agents=False).run_to_horizon()
     record = ledger.record[ledger.work]
-    return ledger.stage_fact["job"][record["stage"]], world.fleet.node_region[record["unit"]]
+    return ledger.stage_fact["job"][record["stage"]], np.asarray(record["unit"], np.int64)
 
 
 @pytest.mark.parametrize("regime", [CENTRAL, AUDITED_MARKET])
-def test_barred_buyers_are_served_in_tier_3_alone_and_all_others_as_law_lets_them(
+def test_barred_buyers_are_served_in_tier_3_alone_and_all_others_elsewhere_too(
     regime: Regime,
 ) -> None:
     scenario = with_law(
@@ -233,23 +233,23 @@ def test_barred_buyers_are_served_in_tier_3_alone_and_all_others_as_law_lets_the
         fleet__nodes=60,
     )
     world = draw_world(scenario, 4)
-    job, region = served_in(world, regime)
+    job, unit = executed(world, regime)
+    tier = region_tier()[world.fleet.node_region[unit]]
     is_barred = world.workload.job_data_class[job] >= len(DATA_CLASSES)
     assert is_barred.any()
-    assert not is_barred.all()
-    assert (region_tier()[region[is_barred]] == BARRED).all()
-    assert (region_tier()[region[~is_barred]] != BARRED).any()
+    assert (tier[is_barred] == BARRED).all()
+    assert (tier[~is_barred] != BARRED).any()
 
 
 @pytest.mark.parametrize("regime", [CENTRAL, AUDITED_MARKET])
-def test_a_programme_raises_what_is_served_at_home_the_more_the_larger_it_is(
-    regime: Regime,
-) -> None:
-    served = []
-    for n_nodes in (0, 5, 40):
-        scenario = with_law(
-            fleet__sovereign_jurisdiction="EU", fleet__sovereign_nodes=n_nodes, fleet__nodes=20
-        )
-        _, region = served_in(draw_world(scenario, 4), regime)
-        served.append(float(np.isin(region, programme_regions("EU")).mean()))
-    assert served[0] < served[1] < served[2]
+def test_a_larger_programme_serves_more_of_what_is_asked(regime: Regime) -> None:
+    share = []
+    for n_nodes in (0, 10, 100):
+        scenario = with_law(fleet__sovereign_jurisdiction="EU", fleet__sovereign_nodes=n_nodes)
+        world = draw_world(scenario, 4)
+        _, unit = executed(world, regime)
+        names = np.array(world.fleet.owner, dtype=object)[world.fleet.node_owner[unit]]
+        share.append(float((names == "sovereign-EU").mean()))
+    assert share[0] == 0.0
+    assert share[0] <= share[1] <= share[2]
+    assert share[2] > 0.0

@@ -100,13 +100,13 @@ def test_listed_owners_have_the_least_share_and_a_home() -> None:
 def test_a_vendor_takes_with_it_only_what_it_has_not_delivered() -> None:
     world, vendor = draw_world(tiny(), 2), Controller(kind="vendor", name="NVIDIA", home="US")
     left = [
-        without(world, vendor, tiny().replace({"fleet.undelivered_share": share})).fleet.n_nodes
+        without(world, vendor, tiny(), undelivered_share=share).fleet.n_nodes
         for share in (0.0, 0.3, 0.6, 0.9)
     ]
     assert left[0] == world.fleet.n_nodes
     assert np.diff(left).max() < 0
     with pytest.raises(ValueError, match="there is no node"):
-        without(world, vendor, tiny().replace({"fleet.undelivered_share": 1.0}))
+        without(world, vendor, tiny(), undelivered_share=1.0)
     assert vendor_of("a class of nobody's") == ("a class of nobody's", NO_HOME)
 
 
@@ -146,9 +146,7 @@ def test_sites_of_control_are_those_of_the_regime_and_a_hub_is_needed_by_all() -
 
 
 def test_the_planner_loses_what_removed_nodes_could_have_done_and_gains_by_none() -> None:
-    removed = removals(
-        tiny(), seeds=[1, 2], yardsticks=("planner",), n_bins=2, least_share=0.05, workers=1
-    )
+    removed = removals(tiny(), seeds=[1, 2], yardsticks=("planner",), least_share=0.05, workers=1)
     assert len(removed) >= 4
     assert set(removed["jurisdiction"]) == {WORLD}
     assert (removed["loss_share"] >= -1e-6).all()
