@@ -19,6 +19,7 @@ from hanse.agents.control_layout import lay_out
 from hanse.agents.world import Outages, World
 from hanse.market.jurisdictions import Law
 from hanse.market.regime import Regime
+from hanse.market.units import Flags
 from hanse.scenarios.borders import recognised_of
 from hanse.scenarios.draw_workload import allowed_verifiers
 from hanse.scenarios.entrants import kept
@@ -146,7 +147,7 @@ def _without_owner(world: World, name: str, _: Scenario) -> World:
     keeps = fleet.node_owner != fleet.owner.index(name)
     if not keeps.any():
         raise ValueError(f"without owner {name!r} there is no node")
-    return replace(world, fleet=kept(fleet, keeps))
+    return _with_nodes(world, keeps)
 
 
 def _without_later_supply(world: World, name: str, undelivered_share: float) -> World:
@@ -157,7 +158,23 @@ def _without_later_supply(world: World, name: str, undelivered_share: float) -> 
     keeps = ~is_its[fleet.node_class] | (late >= undelivered_share)
     if not keeps.any():
         raise ValueError(f"without what vendor {name!r} has not delivered there is no node")
-    return replace(world, fleet=kept(fleet, keeps))
+    return _with_nodes(world, keeps)
+
+
+def _with_nodes(world: World, keeps: Flags) -> World:
+    """Keep some nodes, each with its own breakdowns."""
+    mishaps, new_index = world.mishaps, np.cumsum(keeps) - 1
+    stays = keeps[mishaps.breakdown_node]
+    return replace(
+        world,
+        fleet=kept(world.fleet, keeps),
+        mishaps=replace(
+            mishaps,
+            breakdown_node=new_index[mishaps.breakdown_node[stays]],
+            breakdown_from_us=mishaps.breakdown_from_us[stays],
+            breakdown_until_us=mishaps.breakdown_until_us[stays],
+        ),
+    )
 
 
 def _without_verifier(world: World, name: str, scenario: Scenario) -> World:
