@@ -3,9 +3,9 @@
 Every dollar of welfare is somebody's. Owners have what is paid for their units, less the hardware
 and energy of the time those were used, less slashes; buyers the worth of right results, less what
 they pay and the egress of their data; verifiers fees and their part of slashes, less what audits
-cost; the treasury its part of slashes. Control work, idle power and the cost of capital fall on the
-commons, that is, on no voter. Locks are still their owners' money. Transfers cancel: all columns
-together are welfare, whatever the transfers are.
+cost; the treasury its part of slashes. Control work, idle power, people and the cost of capital
+fall on the commons, that is, on no voter. Locks are still their owners' money. Transfers cancel:
+all columns together are welfare, whatever the transfers are.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.money import FEE, TO_TREASURY, TO_VERIFIER
 from hanse.market.occupancy import B, C, F, U
-from hanse.market.states import AUDIT, CAUGHT
+from hanse.market.states import AUDIT, CAUGHT, FAILED
 from hanse.market.structure import job_worth_usd
 from hanse.market.units import J_PER_KWH, MICRO_USD_PER_USD, US_PER_HOUR, Floats
 from hanse.market.welfare import unit_joules
@@ -64,7 +64,7 @@ def payoffs_of(measured: Measured) -> Payoffs:
     egress = np.bincount(ledger.stage_fact["buyer"], ledger.stage["egress_usd"], n_buyers)
     welfare = measured.welfare
     unused_energy_usd = float(welfare.energy_usd.sum() + welfare.hardware_usd.sum() - used.sum())
-    shared_usd = float(welfare.control_usd.sum() + welfare.capital_usd.sum())
+    shared = welfare.control_usd + welfare.capital_usd + welfare.person_usd
     owner_cost = _by_owner(ledger, used - audit_sink_usd, n_owners)
     paid = of_buyer + fees.of_buyer
     return Payoffs(
@@ -72,7 +72,7 @@ def payoffs_of(measured: Measured) -> Payoffs:
         buyer=worth - egress - paid,
         verifier=fees.of_verifier - audit_usd,
         treasury=fees.treasury,
-        commons=-unused_energy_usd - shared_usd,
+        commons=-unused_energy_usd - float(shared.sum()),
         owner_paid=of_owner,
         buyer_paid=paid,
         verifier_paid=fees.of_verifier,
@@ -105,7 +105,7 @@ def _settled_usd(world: World, ledger: Ledger) -> tuple[Floats, Floats, Floats]:
     record = ledger.record[ledger.work]
     is_final = (record["final_us"] >= 0) & (record["final_us"] <= ledger.horizon_us)
     caught = is_final & (record["outcome"] == CAUGHT)
-    passed = is_final & ~caught
+    passed = is_final & ~caught & (record["outcome"] != FAILED)
     owner = ledger.offer["owner"][ledger.unit["offer"][record["unit"]]]
     buyer = ledger.stage_fact["buyer"][record["stage"]]
     price = record["payment_micro_usd"] / MICRO_USD_PER_USD

@@ -219,3 +219,15 @@ def test_what_is_no_parameter_of_a_council_is_refused() -> None:
         read_interests(tiny(), "weather", (0.0,), seeds=[1])
     with pytest.raises(ValueError, match="at least one candidate"):
         read_interests(tiny(), "fee", (), seeds=[1])
+
+
+def test_what_everybody_has_adds_up_to_welfare_where_work_fails_and_nodes_break() -> None:
+    failing = {
+        "failure.call_error_share": 0.3,
+        "failure.breakdowns_per_day": 100.0,
+        "failure.breakdown_s": 60.0,
+    }
+    world = draw_world(tiny().replace(TEMPTED | failing), 3)
+    run = measure(world, ComputeMarket(world, AUDITED_MARKET, with_agents=False).run_to_horizon())
+    welfare_usd = float(run.welfare.welfare_usd.sum())
+    assert payoffs_of(run).total == pytest.approx(welfare_usd, abs=1e-9)
