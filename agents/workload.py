@@ -20,7 +20,8 @@ class Workload:
     buyer_region : shape (n_buyers,).
     job_arrival_us, job_deadline_us : instants; a result after the deadline is worth nothing.
     job_first_party : owner whose own job this is, or -1.
-    job_data_class : `hanse.market.jurisdictions.UNRESTRICTED` or `RESIDENT`.
+    job_data_class : `hanse.market.jurisdictions.UNRESTRICTED` or `RESIDENT`; where
+        law asks for headquarters, those of barred buyers plus 2.
     job_value_usd : worth of a right result on arrival; it falls by `job_delay_usd_per_s`.
     edge_from, edge_to : shape (n_edges,), stages: the second waits for the first. An edge joins
         stages of one job, the first of lower index; they are sorted by (edge_to, edge_from), and

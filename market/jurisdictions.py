@@ -18,7 +18,8 @@ class Law:
     ----------
     may_serve : shape (2, n_regions, n_regions); `may_serve[c, o, g]` says whether data of class
         `c` (`UNRESTRICTED`, `RESIDENT`) from origin region `o` may be processed in region `g`.
-        The diagonal is always true.
+        The diagonal is always true. Where law asks whose headquarters a job is, two more classes
+        follow, of buyers who may rent in fewer places, perhaps not even where the data come from.
     """
 
     may_serve: Flags

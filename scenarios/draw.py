@@ -6,11 +6,13 @@ from hanse.agents.world import World
 from hanse.market.geography import Geography, demand_median
 from hanse.market.terms import Terms
 from hanse.market.units import Integers
+from hanse.scenarios.borders import under_borders, with_remote_access
 from hanse.scenarios.draw_crossings import crossing_of, draw_crossings
 from hanse.scenarios.draw_fleet import draw_fleet
 from hanse.scenarios.draw_mishaps import draw_mishaps, draw_outages, failure_terms_of
 from hanse.scenarios.draw_place import geography_of, law_of
 from hanse.scenarios.draw_workload import draw_workload, pick
+from hanse.scenarios.entrants import with_entrants
 from hanse.scenarios.scenario import AUTO_HUB, Scenario
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tables import read_regions, region_index
@@ -33,8 +35,9 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
     >>> draw_world(load("baseline"), 1).fleet.n_nodes
     200
     """
-    geography, law = geography_of(scenario), law_of(scenario)
-    fleet = draw_fleet(scenario, seed)
+    geography = geography_of(scenario)
+    law = with_remote_access(law_of(scenario), scenario)
+    fleet = with_entrants(draw_fleet(scenario, seed), scenario)
     verifier_region = _draw_verifier_region(scenario, seed)
     workload = draw_workload(
         scenario,
@@ -45,6 +48,7 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
         verifier_region=verifier_region,
         trace=trace,
     )
+    workload = under_borders(workload, scenario, seed, law=law, verifier_region=verifier_region)
     return World(
         scenario=scenario.name,
         seed=seed,

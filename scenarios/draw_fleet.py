@@ -9,6 +9,7 @@ from scipy.special import ndtr, ndtri
 
 from hanse.agents.fleet import Fleet
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
+from hanse.scenarios.chip_rules import capacity_weight
 from hanse.scenarios.draw_place import class_regions
 from hanse.scenarios.draw_workload import buyer_shares, pick
 from hanse.scenarios.scenario import Scenario
@@ -90,7 +91,7 @@ def _place_nodes(scenario: Scenario, seed: int) -> tuple[Integers, Integers, Int
     per_class = apportion(np.array(scenario.numbers("fleet.class_shares")), n_nodes)
     home = class_regions(scenario)
     unbound = np.where(home == ANY, per_class, 0)
-    per_region = apportion(read_regions().capacity_weight, int(unbound.sum()))
+    per_region = apportion(capacity_weight(scenario), int(unbound.sum()))
     region = np.repeat(np.arange(len(per_region)), per_region)
     classes = np.repeat(np.arange(len(per_class)), unbound)
     if len(per_class) > 1:

@@ -5,7 +5,8 @@ The law is thin. A jurisdiction has one rule for resident data: it may go anywhe
 to the European Economic Area and the countries it calls adequate (`adequacy`; the United Kingdom,
 Japan and the rest are given the European list), or nowhere else (`hard`: China's thresholds are
 read as always reached). A scenario may put one of these rules in the place of all
-(`law.export_rule`). Volume thresholds, contracts and the buyer's headquarters are left out.
+(`law.export_rule`). Volume thresholds and contracts are left out; headquarters matter to chips
+alone (`chip_rules`). Egress out of the EU may be held to its cost (`law.egress_rule`).
 """
 
 import numpy as np
@@ -26,6 +27,7 @@ from hanse.scenarios.tapes import ANY
 _ANYWHERE = ("free", "accountability", "comparable", "conditional")
 _ADEQUATE = ("EU", "EEA", "adequate", "DPF")
 _TABULATED = "tabulated"
+_TARIFF, _SWITCHING_FREE = "tariff", "switching-free"
 _MBIT_PER_GBIT = 1000.0
 
 
@@ -45,7 +47,7 @@ def geography_of(scenario: Scenario) -> Geography:
         longitude=table.longitude.copy(),
         rtt_ms=rtt_ms,
         gbps=_bulk_gbps(scenario, rtt_ms),
-        egress_usd_per_gb=table.egress_usd_per_gb.copy(),
+        egress_usd_per_gb=_egress_usd_per_gb(scenario),
         electricity_usd_per_kwh=table.electricity_usd_per_kwh.copy(),
         carbon_g_per_kwh=table.carbon_g_per_kwh.copy(),
         demand_weight=_demand_weight(scenario),
@@ -96,6 +98,18 @@ def _power_cap_share(scenario: Scenario, regions: tuple[str, ...]) -> Floats:
     named = scenario.words("resources.capped_regions")
     is_capped = np.isin(regions, named) | (ANYWHERE in named)
     return np.where(is_capped, scenario.number("resources.power_cap_share"), 1.0)
+
+
+def _egress_usd_per_gb(scenario: Scenario) -> Floats:
+    """Return what a gigabyte pays that leaves a region, under the tariff or the EU Data Act."""
+    tariff, rule = read_regions().egress_usd_per_gb, scenario.text("law.egress_rule")
+    if rule == _TARIFF:
+        return tariff.copy()
+    cost = np.minimum(tariff, scenario.number("law.egress_cost_usd_per_gb"))
+    if rule == _SWITCHING_FREE:
+        cost = cost * (1.0 - scenario.number("law.egress_switching_share"))
+    is_member = np.array([status == "EU" for status in read_jurisdictions().eu_adequacy])
+    return np.where(is_member[jurisdiction_index()], cost, tariff)
 
 
 def _demand_weight(scenario: Scenario) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 from hanse.agents.fleet import Fleet
 from hanse.agents.workload import Workload
 from hanse.market.geography import Geography
-from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT, UNRESTRICTED, Law
+from hanse.market.jurisdictions import RESIDENT, UNRESTRICTED, Law
 from hanse.market.units import US_PER_HOUR, US_PER_S, Flags, Floats, Integers
 from hanse.scenarios.draw_attempts import (
     draw_coins,
@@ -84,7 +84,7 @@ def _draw_stages(
     """
     n_stages, first = len(stage_job), np.cumsum(tape.n_stages) - tape.n_stages
     drawn_class = _draw_class(scenario, seed, len(tape.n_stages))[stage_job]
-    drawn_verifier = stream(seed, "stage.verifier").integers(may_verify.shape[1], size=n_stages)
+    drawn_verifier = draw_verifiers(seed, may_verify.shape[1], n_stages)
     holds = _draw_flags(scenario, seed, "stage.holds", key="load.hold_share", size=n_stages)
     return {
         "stage_ordinal": np.arange(n_stages) - first[stage_job],
@@ -121,6 +121,11 @@ def buyer_shares(scenario: Scenario) -> Floats:
     return share / float(share.sum())
 
 
+def draw_verifiers(seed: int, n_verifiers: int, n_stages: int) -> Integers:
+    """Draw who would verify each stage if law let everybody."""
+    return stream(seed, "stage.verifier").integers(n_verifiers, size=n_stages)
+
+
 def allowed_verifiers(law: Law, verifier_region: Integers) -> Integers:
     """Return who verifies instead of whom, shape (n_data_classes, n_regions, n_verifiers).
 
@@ -129,7 +134,7 @@ def allowed_verifiers(law: Law, verifier_region: Integers) -> Integers:
     """
     n_verifiers = len(verifier_region)
     may_see = law.may_serve[:, :, verifier_region]
-    chosen = np.full((len(DATA_CLASSES), may_see.shape[1], n_verifiers), -1)
+    chosen = np.full((*may_see.shape[:2], n_verifiers), -1)
     for step in reversed(range(n_verifiers)):
         candidate = (np.arange(n_verifiers) + step) % n_verifiers
         chosen = np.where(may_see[:, :, candidate], candidate, chosen)

@@ -135,6 +135,22 @@ BESIDE: dict[str, dict[str, Value]] = {
     "failure.blast_share": {"failure.bad_changes_per_day": 1_000.0},
     "failure.bad_change_s": {"failure.bad_changes_per_day": 1_000.0},
     "resources.capped_regions": {"resources.power_cap_share": 0.5},
+    "fleet.sovereign_jurisdiction": {"fleet.sovereign_nodes": 9},
+    "fleet.sovereign_nodes": {"fleet.sovereign_jurisdiction": "EU"},
+    "load.foreign_headquarters_share": {"law.remote_access": "by-headquarters"},
+    "verification.minimum_stake_nodes": {"verification.minimum_stake_nodes": 4},
+    "law.chip_rule": {"fleet.nodes": 2_000},
+    **{
+        f"law.chip_{name}_share": {"law.chip_rule": rule, "fleet.nodes": 2_000}
+        for name, rule in (
+            ("delivered", "tiers-2025"),
+            ("country", "tiers-2025"),
+            ("own_design", "tiers-2025"),
+            ("licence", "case-by-case-2026"),
+        )
+    },
+    "law.egress_cost_usd_per_gb": {"law.egress_rule": "at-cost"},
+    "law.egress_switching_share": {"law.egress_rule": "switching-free"},
 }
 
 
