@@ -2,27 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.columns import N_DEBT_BINS
 from hanse.market.debt_accounts import (
-    METERED,
     PricedAccount,
     obligations,
     priced_accounts,
-    shown_path,
 )
-from hanse.market.debt_meter import OBLIGATION, RESOURCE
 from hanse.market.energy import Energy, measure_energy
 from hanse.market.failure_counts import FailureCounts, count_failures
 from hanse.market.family_counts import FamilyCounts, count_by_family
 from hanse.market.ledger import Ledger
 from hanse.market.money import ACCOUNTS, KINDS, Postings, post
-from hanse.market.obligations import RECORDED_OBLIGATION, RECORDED_RESOURCE, Obligations
+from hanse.market.obligations import Obligations
 from hanse.market.occupancy import NONE, Occupancy, U, label_time
 from hanse.market.recovery import recovery_person_hours
 from hanse.market.states import (
@@ -33,9 +28,10 @@ from hanse.market.states import (
     STATES,
     TOOL,
 )
-from hanse.market.sync_debt import SyncCost, debt_path, sync_cost
+from hanse.market.sync_debt import SyncCost, sync_cost
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
 from hanse.market.welfare import Welfare, measure_welfare
+from hanse.scenarios.debt_tables import debt_of_family, debt_path_table, debt_table
 from hanse.scenarios.energy_tables import energy_of_all, energy_of_family, energy_table
 from hanse.scenarios.failure_tables import (
     failure_measures,
@@ -125,8 +121,8 @@ def tables_of(measured: Measured) -> dict[str, Table]:
         "energy": energy_table(measured.energy, measured.families, measured.world.geography),
         "stage_time": _stage_time(measured),
         "latency": latency_table(measured.latency, measured.world.workload.family),
-        "debt": _debt(measured),
-        "debt_path": _debt_path(measured),
+        "debt": debt_table(measured.debt, measured.families),
+        "debt_path": debt_path_table(measured.ledger, measured.obligations),
         "postings": _postings(measured.postings),
         "prices": _prices(measured),
         "failed_tries": failure_table(measured.failures, measured.families),
@@ -188,7 +184,7 @@ def _of_family(measured: Measured, family: int) -> Rows:
         **_jobs(measured, family),
         **failure_measures(measured.failures, family),
         **latency_measures(measured.latency.of_family(family)),
-        **_debt_of_family(measured, family),
+        **debt_of_family(measured.debt, family),
     }
 
 
@@ -215,21 +211,6 @@ def _jobs(measured: Measured, family: int) -> Rows:
         ("capability_uses", "uses"): float(counts.capability_uses[family]),
         ("invalid_uses", "uses"): float(counts.invalid_uses[family]),
         ("person_hours", "h"): float(measured.welfare.person_hours[family]),
-    }
-
-
-def _debt_of_family(measured: Measured, family: int) -> Rows:
-    stock = {"accelerator": 0.0, "core": 0.0}
-    usd = 0.0
-    for account in measured.debt:
-        if account.family == family:
-            usd += account.mean_stock_usd
-            if account.resource in stock:
-                stock[account.resource] += account.mean_stock
-    return {
-        ("debt_mean_gpu_s", "gpu_s"): stock["accelerator"],
-        ("debt_mean_core_s", "core_s"): stock["core"],
-        ("debt_mean_usd", "USD"): usd,
     }
 
 
@@ -310,69 +291,6 @@ def _stage_time(measured: Measured) -> Table:
         "family": _names(measured.families, of_family),
         "state": _names(STATES, state),
         "us": measured.counts.state_us[of_family, state],
-    }
-
-
-_QUANTITIES: Final = (
-    "accrual",
-    "interest",
-    "paydown",
-    "default",
-    "mean_stock",
-    "count",
-    "expired_count",
-    "open_count",
-    "open_at_horizon_class_mean",
-    "open_mean_stock",
-    "mean_stock_usd",
-)
-
-
-def _debt(measured: Measured) -> Table:
-    accounts = tuple(
-        (measured.families[one.family], one.resource, one.obligation) for one in measured.debt
-    )
-    values = [float(getattr(one, name)) for one in measured.debt for name in _QUANTITIES]
-    table: Table = {
-        name: _each_repeated(words, len(_QUANTITIES))
-        for name, words in zip(
-            ("family", "resource", "obligation"), zip(*accounts, strict=True), strict=False
-        )
-    }
-    table["quantity"] = _all_repeated(_QUANTITIES, len(accounts))
-    table["value"] = np.array(values, dtype=float)
-    return table
-
-
-@lru_cache(maxsize=64)
-def _each_repeated(words: tuple[str, ...], times: int) -> Column:
-    """Repeat each word; the column is shared by all runs that have it, and must not be written."""
-    column = np.repeat(np.array(words, dtype=object), times)
-    column.setflags(write=False)
-    return column
-
-
-@lru_cache(maxsize=64)
-def _all_repeated(words: tuple[str, ...], times: int) -> Column:
-    """Repeat the words one after the other, in a column that is shared, too."""
-    column = np.tile(np.array(words, dtype=object), times)
-    column.setflags(write=False)
-    return column
-
-
-def _debt_path(measured: Measured) -> Table:
-    ledger = measured.ledger
-    instant = np.arange(N_DEBT_BINS + 1) * (ledger.horizon_us / US_PER_S / N_DEBT_BINS)
-    resource = (*(RESOURCE[k] for k in METERED), *RECORDED_RESOURCE)
-    obligation = (*(OBLIGATION[k] for k in METERED), *RECORDED_OBLIGATION)
-    metered = [debt_path(ledger, k) for k in METERED]
-    shown = shown_path(measured.obligations, ledger.horizon_us)
-    n = len(instant)
-    return {
-        "resource": _each_repeated(resource, n),
-        "obligation": _each_repeated(obligation, n),
-        "instant_s": np.tile(instant, len(resource)),
-        "stock": np.concatenate([*metered, *shown]),
     }
 
 
