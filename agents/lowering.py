@@ -105,12 +105,7 @@ def _pack(world: World) -> Facts:
         watches=nowhere.astype(bool),
         scope=nowhere,
         passes_to=nowhere,
-        first_outage=np.searchsorted(world.outages.region, np.arange(geography.n_regions + 1)),
-        outage_from_us=world.outages.from_us,
-        outage_until_us=world.outages.until_us,
-        breakdown_unit=mishaps.breakdown_node,
-        breakdown_from_us=mishaps.breakdown_from_us,
-        breakdown_until_us=mishaps.breakdown_until_us,
+        **_down_times(world),
         sample_us=world.sample_instant_us,
         admissible=_admissible(legal, accelerator, sinks),
         site_cap_w=_site_cap_w(world),
@@ -128,6 +123,19 @@ def _site_cap_w(world: World) -> Floats:
         )
     n_units = np.bincount(world.fleet.node_region, minlength=world.geography.n_regions)
     return np.where(share < 1.0, share * n_units * world.terms.active_w, np.inf)
+
+
+def _down_times(world: World) -> dict[str, Integers]:
+    """Return when sites of control and units are down."""
+    outages, mishaps = world.outages, world.mishaps
+    return {
+        "first_outage": np.searchsorted(outages.region, np.arange(world.geography.n_regions + 1)),
+        "outage_from_us": outages.from_us,
+        "outage_until_us": outages.until_us,
+        "breakdown_unit": mishaps.breakdown_node,
+        "breakdown_from_us": mishaps.breakdown_from_us,
+        "breakdown_until_us": mishaps.breakdown_until_us,
+    }
 
 
 def _admissible(legal: Flags, accelerator: Integers, sinks: Rows) -> Integers:
