@@ -126,15 +126,19 @@ def _site_cap_w(world: World) -> Floats:
 
 
 def _down_times(world: World) -> dict[str, Integers]:
-    """Return when sites of control and units are down."""
+    """Return when sites of control and units are down, and when regions go by an old policy."""
     outages, mishaps = world.outages, world.mishaps
+    regions = np.arange(world.geography.n_regions + 1)
     return {
-        "first_outage": np.searchsorted(outages.region, np.arange(world.geography.n_regions + 1)),
+        "first_outage": np.searchsorted(outages.region, regions),
         "outage_from_us": outages.from_us,
         "outage_until_us": outages.until_us,
         "breakdown_unit": mishaps.breakdown_node,
         "breakdown_from_us": mishaps.breakdown_from_us,
         "breakdown_until_us": mishaps.breakdown_until_us,
+        "first_divergence": np.searchsorted(world.divergences.region, regions),
+        "divergence_from_us": world.divergences.from_us,
+        "divergence_until_us": world.divergences.until_us,
     }
 
 

@@ -18,7 +18,7 @@ from hanse.market.units import Floats, Integers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outages:
-    """When the site of control in a region is down; sorted by region, then by beginning.
+    """When something is amiss in a region, as its site of control; by region, then by beginning.
 
     Attributes
     ----------
@@ -71,6 +71,7 @@ class World:
     Attributes
     ----------
     verifier_region : shape (n_verifiers,).
+    divergences : when a region goes by an old policy; sorted as outages are.
     sample_instant_us : sorted instants at which displacement is measured.
     """
 
@@ -86,6 +87,7 @@ class World:
     verifier_region: Integers
     sample_instant_us: Integers
     outages: Outages = NO_OUTAGES
+    divergences: Outages = NO_OUTAGES
     crossing_draws: CrossingDraws = NO_DRAWS
     mishaps: Mishaps = NO_MISHAPS
 

@@ -195,7 +195,8 @@ class Facts(NamedTuple):
     `passes_to` has a row for the first plane of a request: where it goes on if it finds no unit.
     `stage` has first the stages, then the rows of stale requests (`stale.py`), if there are any.
     The outages of a plane's site stand from `first_outage` of the plane's region to that of the
-    next. A unit with a `plane` is for that plane alone. `site_cap_w` is infinite without a cap.
+    next; likewise the divergences of a region. A unit with a `plane` is for that plane alone.
+    `site_cap_w` is infinite without a cap.
     """
 
     stage: Rows
@@ -235,6 +236,9 @@ class Facts(NamedTuple):
     breakdown_unit: Integers
     breakdown_from_us: Integers
     breakdown_until_us: Integers
+    first_divergence: Integers
+    divergence_from_us: Integers
+    divergence_until_us: Integers
     sample_us: Integers
     admissible: Integers
     site_cap_w: Floats

@@ -6,12 +6,14 @@ from hanse.market.clock import N_BOUNCES, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.completing import lapse, next_attempt, note_lock
 from hanse.market.crossing_renewal import cross, renew_caches
+from hanse.market.divergence import refuses
 from hanse.market.events import (
     AUDIT_ARRIVES,
     DELIVERED,
     EXPIRE,
     RECEIPT,
     REQUEST,
+    WAKE,
     of_epoch,
     schedule,
 )
@@ -76,16 +78,22 @@ def become_ready(facts: Facts, rules: Rules, state: State, stage: int) -> None:
 
 @kernel
 def land(facts: Facts, rules: Rules, state: State, stage: int) -> None:
-    """Let a command arrive at its unit: accepted iff the unit is free, else it bounces."""
+    """Let a command arrive at its unit: accepted iff the unit is free, else it bounces.
+
+    It bounces, too, where the region goes by another policy than the one it was admitted under.
+    """
     row, now_us = state.stage[stage], state.clock[NOW]
     if row["status"] != ACTIVE or row["state"] != DISPATCHED or row["land_us"] != now_us:
         return
-    if state.unit[row["unit"]]["is_busy"] == 0:
+    region = facts.unit[row["unit"]]["region"]
+    is_free = state.unit[row["unit"]]["is_busy"] == 0
+    if is_free and not refuses(facts, state, stage, region, now_us):
         _accept(facts, rules, state, stage)
         return
-    region = facts.unit[row["unit"]]["region"]
     back_us = now_us + way_us(facts, state, stage, region)
     state.clock[N_BOUNCES] += 1
+    if is_free and rules.refresh_us == 0:  # nothing changes at the unit that would be reported
+        schedule(state, back_us + 1, WAKE, row["plane"])
     if rules.escrow == 1:
         note_lock(state, stage, back_us)
     row["unit"], row["record"] = -1, -1

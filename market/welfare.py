@@ -64,8 +64,12 @@ def measure_welfare(
     *,
     n_families: int,
     electricity_usd_per_kwh: Floats,
+    recovery_person_hours: float = 0.0,
 ) -> Welfare:
-    """Value a run at the world's resource prices."""
+    """Value a run at the world's resource prices.
+
+    Whoever brings sites of control back, `recovery_person_hours`, works for no family.
+    """
     joules, hardware = np.zeros(n_families + 1), np.zeros(n_families + 1)
     energy = np.zeros(n_families + 1)
     rows_joules = unit_joules(occupancy, terms)
@@ -80,6 +84,7 @@ def measure_welfare(
     core_joules = core_s * terms.core_w * terms.pue
     person_hours = _per_family(ledger, ledger.tally["approvals"], n_families)
     person_hours *= terms.approval_person_hours
+    person_hours[n_families] += recovery_person_hours
     mean_price = float(electricity_usd_per_kwh.mean()) / J_PER_KWH
     return Welfare(
         value_usd=_value_usd(ledger, n_families),

@@ -9,7 +9,12 @@ from hanse.market.units import Integers
 from hanse.scenarios.borders import under_borders, with_remote_access
 from hanse.scenarios.draw_crossings import crossing_of, draw_crossings
 from hanse.scenarios.draw_fleet import draw_fleet
-from hanse.scenarios.draw_mishaps import draw_mishaps, draw_outages, failure_terms_of
+from hanse.scenarios.draw_mishaps import (
+    draw_divergences,
+    draw_mishaps,
+    draw_outages,
+    failure_terms_of,
+)
 from hanse.scenarios.draw_place import geography_of, law_of
 from hanse.scenarios.draw_workload import draw_workload, pick
 from hanse.scenarios.entrants import with_entrants
@@ -62,6 +67,7 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
         verifier_region=verifier_region,
         sample_instant_us=_draw_sample_instants(scenario, seed),
         outages=draw_outages(scenario, seed, geography.n_regions),
+        divergences=draw_divergences(scenario, seed, geography.n_regions),
         crossing_draws=draw_crossings(
             scenario,
             seed,

@@ -86,6 +86,21 @@ def draw_outages(scenario: Scenario, seed: int, n_regions: int) -> Outages:
     return Outages(region=region[order], from_us=from_us[order], until_us=until_us[order])
 
 
+def draw_divergences(scenario: Scenario, seed: int, n_regions: int) -> Outages:
+    """Draw changes of policy as a Poisson process, and how long each region has not heard of it."""
+    horizon_s = scenario.number("measurement.horizon_s")
+    expected = scenario.number("failure.policy_changes_per_day") * horizon_s / _SECONDS_PER_DAY
+    rng = stream(seed, "failure.policy_changes")
+    n_changes = int(rng.poisson(expected))
+    at_us = np.floor(rng.random(n_changes) * horizon_s * US_PER_S).astype(np.int64)
+    lag_s = rng.exponential(scenario.number("failure.policy_lag_s"), (n_regions, n_changes))
+    region = np.repeat(np.arange(n_regions), n_changes)
+    from_us = np.tile(at_us, n_regions)
+    until_us = from_us + np.rint(lag_s.reshape(-1) * US_PER_S).astype(np.int64)
+    order = np.lexsort((from_us, region))
+    return Outages(region=region[order], from_us=from_us[order], until_us=until_us[order])
+
+
 def _draw_own_outages(
     scenario: Scenario, seed: int, n_regions: int
 ) -> tuple[Integers, Integers, Integers]:

@@ -109,6 +109,7 @@ def welfare_of(world: World, ledger: Ledger, occupancy: Occupancy) -> Welfare:
         world.terms,
         n_families=len(world.workload.family),
         electricity_usd_per_kwh=world.geography.electricity_usd_per_kwh,
+        recovery_person_hours=_recovery_person_hours(world, ledger),
     )
 
 
@@ -235,20 +236,22 @@ def _shared(measured: Measured) -> Rows:
         ("clearings_certified", "clearings"): float(ledger.n_certified),
         ("audits", "audits"): float(ledger.n_audits),
         **shared_failure_measures(measured.failures),
-        ("recovery_person_hours", "person_h"): _recovery_person_hours(measured),
+        ("recovery_person_hours", "person_h"): _recovery_person_hours(
+            measured.world, measured.ledger
+        ),
         ("events", "events"): float(ledger.n_events),
     }
 
 
-def _recovery_person_hours(measured: Measured) -> float:
-    outages = measured.world.outages
+def _recovery_person_hours(world: World, ledger: Ledger) -> float:
+    outages = world.outages
     return recovery_person_hours(
-        measured.ledger.plane_region,
+        ledger.plane_region,
         region=outages.region,
         from_us=outages.from_us,
         until_us=outages.until_us,
-        persons=measured.world.terms.failures.recovery_persons,
-        horizon_us=measured.ledger.horizon_us,
+        persons=world.terms.failures.recovery_persons,
+        horizon_us=ledger.horizon_us,
     )
 
 

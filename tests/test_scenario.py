@@ -131,6 +131,8 @@ BESIDE: dict[str, dict[str, Value]] = {
     "crossing.revocations_per_day": {"measurement.horizon_s": 86_400.0},
     "failure.breakdowns_per_day": {"measurement.horizon_s": 86_400.0},
     "failure.breakdown_s": {"failure.breakdowns_per_day": 100.0},
+    "failure.policy_changes_per_day": {"measurement.horizon_s": 86_400.0},
+    "failure.policy_lag_s": {"failure.policy_changes_per_day": 1_000.0},
     "failure.bad_changes_per_day": {"measurement.horizon_s": 86_400.0},
     "failure.blast_share": {"failure.bad_changes_per_day": 1_000.0},
     "failure.bad_change_s": {"failure.bad_changes_per_day": 1_000.0},
