@@ -119,6 +119,7 @@ BESIDE: dict[str, dict[str, Value]] = {
     "load.multimodal_levels": {"load.multimodal_alignment": "joint"},
     "load.multimodal_interaction_order": {"load.multimodal_alignment": "joint"},
     "load.multimodal_align_s": {"load.multimodal_alignment": "joint"},
+    "load.step_elasticity": {"load.decode_tokens_per_gpu_s": 500.0},
     "load.agentic_repeat_share": {"load.agentic_jobs": 500, "load.agentic_agents_max": 1},
     **{
         f"load.{family}_deadline_multiple": {f"load.{family}_deadline_s": 0.001}
@@ -131,7 +132,7 @@ BESIDE: dict[str, dict[str, Value]] = {
     "crossing.revocations_per_day": {"measurement.horizon_s": 86_400.0},
     "failure.breakdowns_per_day": {"measurement.horizon_s": 86_400.0},
     "failure.breakdown_s": {"failure.breakdowns_per_day": 100.0},
-    "failure.policy_changes_per_day": {"measurement.horizon_s": 86_400.0},
+    "failure.policy_changes_per_day": {"measurement.horizon_s": 864_000.0},
     "failure.policy_lag_s": {"failure.policy_changes_per_day": 1_000.0},
     "failure.bad_changes_per_day": {"measurement.horizon_s": 86_400.0},
     "failure.blast_share": {"failure.bad_changes_per_day": 1_000.0},
