@@ -3,7 +3,7 @@
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.geography import Geography, demand_median
+from hanse.market.geography import demand_median
 from hanse.market.terms import Terms
 from hanse.market.units import Integers
 from hanse.scenarios.borders import under_borders, with_remote_access
@@ -16,6 +16,7 @@ from hanse.scenarios.draw_mishaps import (
     failure_terms_of,
 )
 from hanse.scenarios.draw_place import geography_of, law_of
+from hanse.scenarios.draw_shocks import ALWAYS_PAYS, detection_left, fake_share
 from hanse.scenarios.draw_workload import draw_workload, pick
 from hanse.scenarios.entrants import with_entrants
 from hanse.scenarios.scenario import AUTO_HUB, Scenario
@@ -63,7 +64,7 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
         fleet=fleet,
         workload=workload,
         crossing=crossing_of(scenario),
-        terms=terms_of(scenario, geography),
+        terms=terms_of(scenario),
         verifier_region=verifier_region,
         sample_instant_us=_draw_sample_instants(scenario, seed),
         outages=draw_outages(scenario, seed, geography.n_regions),
@@ -75,12 +76,13 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
             n_stages=workload.n_stages,
             n_buyers=len(workload.buyer_region),
         ),
-        mishaps=draw_mishaps(scenario, seed, n_stages=workload.n_stages, n_nodes=fleet.n_nodes),
+        mishaps=draw_mishaps(scenario, seed, n_stages=workload.n_stages, fleet=fleet),
     )
 
 
-def terms_of(scenario: Scenario, geography: Geography) -> Terms:
+def terms_of(scenario: Scenario) -> Terms:
     """Return the numbers that every regime shares."""
+    fakes = fake_share(scenario)
     number, count, microseconds = scenario.number, scenario.count, scenario.microseconds
     return Terms(
         control_cores=number("control.cores"),
@@ -88,7 +90,7 @@ def terms_of(scenario: Scenario, geography: Geography) -> Terms:
         refresh_interval_us=microseconds("control.refresh_interval_s"),
         bounce_limit=count("control.bounce_limit"),
         redo_limit=count("control.redo_limit"),
-        hub_region=_hub_region(scenario, geography),
+        hub_region=_hub_region(scenario),
         quota_share=number("control.quota_share"),
         shards=count("control.shards"),
         peer_regions=count("control.peer_regions"),
@@ -104,11 +106,11 @@ def terms_of(scenario: Scenario, geography: Geography) -> Terms:
         audit_probability=number("verification.audit_probability"),
         audit_share=number("verification.audit_share"),
         challenge_window_us=microseconds("verification.challenge_window_s"),
-        audit_detection=number("verification.audit_detection"),
+        audit_detection=detection_left(scenario),
         audit_bytes=number("verification.audit_bytes"),
         stake_multiple=number("verification.stake_multiple"),
-        saved_share=number("verification.saved_share"),
-        temptation_share=number("verification.temptation_share"),
+        saved_share=ALWAYS_PAYS if fakes else number("verification.saved_share"),
+        temptation_share=fakes or number("verification.temptation_share"),
         capital_rate_per_year=number("resources.capital_rate_per_year"),
         invoice_lag_us=microseconds("resources.invoice_lag_days") * _SECONDS_PER_DAY,
         release=scenario.text("verification.release"),
@@ -130,9 +132,12 @@ def terms_of(scenario: Scenario, geography: Geography) -> Terms:
     )
 
 
-def _hub_region(scenario: Scenario, geography: Geography) -> int:
+def _hub_region(scenario: Scenario) -> int:
+    """Return where the hub sits; no shock moves it."""
     hub = scenario.text("control.hub")
-    return demand_median(geography) if hub == AUTO_HUB else region_index(hub)
+    if hub != AUTO_HUB:
+        return region_index(hub)
+    return demand_median(geography_of(scenario, is_cut=False))
 
 
 def _draw_verifier_region(scenario: Scenario, seed: int) -> Integers:

@@ -11,6 +11,7 @@ from hanse.agents.fleet import Fleet
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
 from hanse.scenarios.chip_rules import capacity_weight
 from hanse.scenarios.draw_place import class_regions
+from hanse.scenarios.draw_shocks import nodes_shown
 from hanse.scenarios.draw_workload import buyer_shares, pick
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
@@ -87,7 +88,7 @@ def residual_s(chance: Floats, elapsed: Floats, *, mu: float, sigma: float, cap_
 
 def _place_nodes(scenario: Scenario, seed: int) -> tuple[Integers, Integers, Integers]:
     """Return region, class and row of the owners' table of each node, sorted by all three."""
-    n_nodes = scenario.count("fleet.nodes")
+    n_nodes = nodes_shown(scenario)
     per_class = apportion(np.array(scenario.numbers("fleet.class_shares")), n_nodes)
     home = class_regions(scenario)
     unbound = np.where(home == ANY, per_class, 0)
@@ -154,7 +155,7 @@ def _draw_posted(
 
 def _draw_free_from_us(scenario: Scenario, seed: int) -> Integers:
     """Return when residual work leaves each node: exactly the stated share of nodes is occupied."""
-    n_nodes = scenario.count("fleet.nodes")
+    n_nodes = nodes_shown(scenario)
     shuffled = stream(seed, "fleet.occupied").random(n_nodes).argsort()
     occupied = shuffled[: round(n_nodes * scenario.number("fleet.occupied_share"))]
     left_s = residual_s(

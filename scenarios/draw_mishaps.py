@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from hanse.agents.fleet import Fleet
 from hanse.agents.world import Mishaps, Outages
 from hanse.market.failure_terms import FailureTerms
 from hanse.market.units import US_PER_S, Flags, Integers
 from hanse.scenarios.draw_attempts import can_fail, draw_coins
+from hanse.scenarios.draw_shocks import Intervals, draw_nodes_struck
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
 
@@ -30,9 +32,15 @@ def failure_terms_of(scenario: Scenario) -> FailureTerms:
     )
 
 
-def draw_mishaps(scenario: Scenario, seed: int, *, n_stages: int, n_nodes: int) -> Mishaps:
+def draw_mishaps(scenario: Scenario, seed: int, *, n_stages: int, fleet: Fleet) -> Mishaps:
     """Draw the mishaps of a world; of what never happens, no coins are drawn."""
-    node, from_us, until_us = _draw_breakdowns(scenario, seed, n_nodes)
+    alone, together = (
+        _draw_breakdowns(scenario, seed, fleet.n_nodes),
+        draw_nodes_struck(scenario, seed, fleet),
+    )
+    node, from_us, until_us = _joined(
+        *(np.concatenate(pair) for pair in zip(alone, together, strict=True))
+    )
     jitters = scenario.number("failure.backoff_jitter") > 0 and can_fail(scenario)
     errs = scenario.number("failure.call_error_share") > 0
     errors, waits = (
@@ -48,10 +56,8 @@ def draw_mishaps(scenario: Scenario, seed: int, *, n_stages: int, n_nodes: int) 
     )
 
 
-def _draw_breakdowns(
-    scenario: Scenario, seed: int, n_nodes: int
-) -> tuple[Integers, Integers, Integers]:
-    """Draw when nodes are down: a Poisson process each, exponential lengths, overlaps joined."""
+def _draw_breakdowns(scenario: Scenario, seed: int, n_nodes: int) -> Intervals:
+    """Draw when nodes are down: a Poisson process each, exponential lengths."""
     horizon_s = scenario.number("measurement.horizon_s")
     expected = scenario.number("failure.breakdowns_per_day") * horizon_s / _SECONDS_PER_DAY
     rng = stream(seed, "failure.breakdowns")
@@ -59,16 +65,15 @@ def _draw_breakdowns(
     from_us = np.floor(rng.random(len(node)) * horizon_s * US_PER_S).astype(np.int64)
     length_s = rng.exponential(scenario.number("failure.breakdown_s"), len(node))
     until_us = from_us + 1 + np.rint(length_s * US_PER_S).astype(np.int64)
-    order = np.lexsort((from_us, node))
-    return _joined(node[order], from_us[order], until_us[order])
+    return node, from_us, until_us
 
 
-def _joined(
-    node: Integers, from_us: Integers, until_us: Integers
-) -> tuple[Integers, Integers, Integers]:
-    """Join the intervals of each node that overlap or touch; they come sorted."""
+def _joined(node: Integers, from_us: Integers, until_us: Integers) -> Intervals:
+    """Sort intervals by node and beginning, and join those of a node that overlap or touch."""
     if len(node) == 0:
         return node, from_us, until_us
+    order = np.lexsort((from_us, node))
+    node, from_us, until_us = node[order], from_us[order], until_us[order]
     apart_us = int(until_us.max()) + 1
     latest_us = np.maximum.accumulate(node * apart_us + until_us)
     begins: Flags = np.append(True, (node * apart_us + from_us)[1:] > latest_us[:-1])
@@ -101,9 +106,7 @@ def draw_divergences(scenario: Scenario, seed: int, n_regions: int) -> Outages:
     return Outages(region=region[order], from_us=from_us[order], until_us=until_us[order])
 
 
-def _draw_own_outages(
-    scenario: Scenario, seed: int, n_regions: int
-) -> tuple[Integers, Integers, Integers]:
+def _draw_own_outages(scenario: Scenario, seed: int, n_regions: int) -> Intervals:
     """Draw outages of each region's site as a Poisson process, with exponential lengths."""
     horizon_s = scenario.number("measurement.horizon_s")
     expected = scenario.number("control.outages_per_day") * horizon_s / _SECONDS_PER_DAY
@@ -114,9 +117,7 @@ def _draw_own_outages(
     return region, from_us, from_us + np.rint(length_s * US_PER_S).astype(np.int64)
 
 
-def _draw_configuration_outages(
-    scenario: Scenario, seed: int, n_regions: int
-) -> tuple[Integers, Integers, Integers]:
+def _draw_configuration_outages(scenario: Scenario, seed: int, n_regions: int) -> Intervals:
     """Draw bad changes of configuration, each of which takes a share of all sites down at once."""
     horizon_s = scenario.number("measurement.horizon_s")
     expected = scenario.number("failure.bad_changes_per_day") * horizon_s / _SECONDS_PER_DAY

@@ -14,6 +14,7 @@ import numpy as np
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT, Law
 from hanse.market.units import Flags, Floats, Integers
+from hanse.scenarios.draw_shocks import round_trips_left
 from hanse.scenarios.scenario import ANYWHERE, Scenario
 from hanse.scenarios.tables import (
     jurisdiction_index,
@@ -31,14 +32,19 @@ _TARIFF, _SWITCHING_FREE = "tariff", "switching-free"
 _MBIT_PER_GBIT = 1000.0
 
 
-def geography_of(scenario: Scenario) -> Geography:
+def geography_of(scenario: Scenario, *, is_cut: bool = True) -> Geography:
     """Return the places of a scenario; nothing here is random.
 
     The arrays are copies: worlds do not share what a caller might write to.
+
+    Parameters
+    ----------
+    is_cut : whether cables that the scenario cuts are cut; else the places are as they were before.
     """
     table = read_regions()
     rtt_ms = read_round_trips().copy()
     np.fill_diagonal(rtt_ms, scenario.number("resources.region_rtt_ms"))
+    rtt_ms = round_trips_left(scenario, rtt_ms) if is_cut else rtt_ms
     return Geography(
         region=table.region,
         jurisdiction=read_jurisdictions().jurisdiction,

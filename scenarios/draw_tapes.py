@@ -20,6 +20,7 @@ from hanse.scenarios.draw_calls import (
 )
 from hanse.scenarios.draw_multimodal import draw_multimodal
 from hanse.scenarios.draw_rounds import draw_hybrid, draw_pipeline, draw_training
+from hanse.scenarios.draw_shocks import draw_surge_us
 from hanse.scenarios.graphs import Graphs, Link, Step, lay_out
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
@@ -80,6 +81,7 @@ def draw_model_calls(scenario: Scenario, seed: int, trace: Trace | None = None) 
     """
     if trace is None:
         kinds = [draw_kind(scenario, seed, kind) for kind in _KINDS]
+        kinds += [_draw_surge(scenario, seed)] if scenario.count("shock.surge_jobs") else []
         arrival_us = np.concatenate([instants for instants, _ in kinds])
         context, generated = (
             np.concatenate([getattr(tokens, part) for _, tokens in kinds])
@@ -172,6 +174,13 @@ def draw_kind(scenario: Scenario, seed: int, kind: str) -> tuple[Integers, Token
     expected = scenario.number("load.model_calls") * (share if kind == _KINDS[0] else 1 - share)
     arrival_us = draw_arrivals(scenario, seed, kind, expected=expected, by_day=True)
     return arrival_us, draw_calls(scenario, seed, kind, name=kind, shape=(len(arrival_us), 2))
+
+
+def _draw_surge(scenario: Scenario, seed: int) -> tuple[Integers, Tokens]:
+    """Draw the calls of a surge, in conversations like all others."""
+    arrival_us = draw_surge_us(scenario, seed)
+    shape = (len(arrival_us), 2)
+    return arrival_us, draw_calls(scenario, seed, _KINDS[0], name="surge", shape=shape)
 
 
 def _within_horizon(scenario: Scenario, trace: Trace) -> Integers:

@@ -14,7 +14,6 @@ References
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -28,10 +27,8 @@ from hanse.market.regime import AUDITED_MARKET, Regime
 from hanse.market.states import CAUGHT, CHEATED, RIGHT, WRONG
 from hanse.market.units import MICRO_USD_PER_USD, Floats
 from hanse.scenarios.draw import draw_world
+from hanse.scenarios.draw_shocks import ALWAYS_PAYS
 from hanse.scenarios.scenario import Scenario
-
-ALWAYS_PAYS: Final = 1e12
-"""`Terms.saved_share` under which whoever is tempted cheats: the choice has been made already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ __all__ = [
 AUTO_HUB = "auto"
 ANYWHERE = "anywhere"
 ANY_CLASS = "any"
+NOTHING = "none"
 _TWO_CALL_SHARE = "agentic_two_call_share"
 _PARTS = "training, checks, loop"
 _LISTS = {
@@ -259,6 +260,7 @@ def _check_classes(scenario: Scenario) -> None:
             f"({len(classes)}), got {len(homes)}"
         )
     _check_words("fleet.class_regions", homes, (ANYWHERE, *read_regions().region))
+    _check_words("shock.down_class", [scenario.text("shock.down_class")], (NOTHING, *classes))
 
 
 def _check_families(scenario: Scenario) -> None:
@@ -271,6 +273,8 @@ def _check_families(scenario: Scenario) -> None:
     for key, known in (
         ("load.pipeline_regions", (ANYWHERE, *regions)),
         ("load.pipeline_classes", (ANY_CLASS, *classes)),
+        ("shock.cable_from", (NOTHING, *regions)),
+        ("shock.cable_to", (NOTHING, *regions)),
     ):
         _check_words(key, scenario.words(key), known)
     if not any(scenario.numbers("load.agentic_choice_weights")):

@@ -12,8 +12,8 @@ from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.regime import AUDITED_MARKET, MARKET, Regime
 from hanse.scenarios.draw import draw_world
+from hanse.scenarios.draw_shocks import ALWAYS_PAYS
 from hanse.scenarios.learned_cheating import (
-    ALWAYS_PAYS,
     deterring_probability,
     draw_learning,
     learn_to_cheat,

@@ -44,7 +44,12 @@ OTHER_LISTS: dict[str, Value] = {
     "resources.capped_regions": ("jp-tyo",),
     "load.pipeline_regions": ("de-fra", "sg-sin", "nl-ams"),
     "load.pipeline_classes": ("b200", "any", "any"),
+    "shock.cable_from": ("de-fra", "nl-ams"),
+    "shock.cable_to": ("ae-dxb", "in-bom"),
 }
+
+
+OTHER_WORDS = {"control.hub": "jp-tyo", "shock.down_class": "h100"}
 
 
 def another_value(one: Parameter) -> Value:
@@ -52,7 +57,7 @@ def another_value(one: Parameter) -> Value:
     if isinstance(one.default, bool):
         return not one.default
     if isinstance(one.default, str):
-        return "jp-tyo" if one.key == "control.hub" else one.choices[-1]
+        return OTHER_WORDS.get(one.key) or one.choices[-1]
     if isinstance(one.default, tuple) and one.choices:
         return one.choices[:1]
     if isinstance(one.default, tuple):
@@ -98,16 +103,21 @@ def test_a_number_without_evidence_says_that_it_is_assumed() -> None:
     assert silent == []
 
 
-def test_parameters_live_in_eight_sections() -> None:
+def test_parameters_live_in_ten_sections() -> None:
     sections = {key.partition(".")[0] for key in PARAMETERS}
     worlds = {"fleet", "load", "control", "crossing", "verification", "resources", "law", "failure"}
-    assert sections == worlds | {"measurement"}
+    assert sections == worlds | {"shock", "measurement"}
 
 
 # Values that only matter beside another one.
 TWO_CLASSES: dict[str, Value] = {
     "fleet.classes": ("h100", "b200"),
     "fleet.class_shares": (0.5, 0.5),
+}
+CUT: dict[str, Value] = {
+    "shock.cable_from": ("nl-ams",),
+    "shock.cable_to": ("in-bom",),
+    "shock.cable_share": 1.0,
 }
 BESIDE: dict[str, dict[str, Value]] = {
     "load.daily_kappa": {"load.daily_profile": True},
@@ -154,6 +164,15 @@ BESIDE: dict[str, dict[str, Value]] = {
     },
     "law.egress_cost_usd_per_gb": {"law.egress_rule": "at-cost"},
     "law.egress_switching_share": {"law.egress_rule": "switching-free"},
+    "shock.down_class": {**TWO_CLASSES, "shock.down_share": 0.5},
+    "shock.down_share": {"shock.down_owner": "google"},
+    "shock.down_from_s": {"shock.down_owner": "google"},
+    "shock.down_s": {"shock.down_owner": "google"},
+    "shock.surge_from_s": {"shock.surge_jobs": 9},
+    "shock.surge_s": {"shock.surge_jobs": 9},
+    "shock.cable_from": CUT,
+    "shock.cable_to": CUT,
+    "shock.cable_share": CUT,
 }
 
 
