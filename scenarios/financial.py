@@ -56,12 +56,12 @@ class MarginTerms:
     margin_multiple : initial margin over the standard deviation of what a position gains or loses
         from interval to interval in a calm run.
     fund_share : default fund over margin; the house's own capital is the largest member's part.
-    cash_share : cash over what the position is worth at the first price.
+    cash_share : cash over what the position is worth at the mean price of the calm run.
     """
 
     margin_multiple: float = 2.0
     fund_share: float = 0.1
-    cash_share: float = 0.1
+    cash_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,8 @@ def hedged_spend(runs: Sequence[Spot]) -> pd.DataFrame:
 
     All buyers of a family hedge together the hours that they buy in the mean of the other seeds, at
     the mean index of those as the forward price and as the strike; a call costs its mean pay-off
-    there. It settles on the mean index of the run.
+    there, about their own mean, which is a little low with few seeds. It settles on the mean index
+    of the run.
 
     Returns
     -------
@@ -350,7 +351,7 @@ def _house(quiet: Spot, position: Integers, terms: MarginTerms) -> tuple[House, 
     size = np.abs(position) / S_PER_HOUR
     margin = np.ceil(size * spread).astype(np.int64)
     fund = np.ceil(margin * terms.fund_share).astype(np.int64)
-    cash = np.ceil(size * float(quiet.path[0]) * terms.cash_share).astype(np.int64)
+    cash = np.ceil(size * float(quiet.path.mean()) * terms.cash_share).astype(np.int64)
     house = House(margin_micro_usd=margin, fund_micro_usd=fund, capital_micro_usd=int(fund.max()))
     return house, cash
 
