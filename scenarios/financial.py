@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from hanse.agents.model import ComputeMarket, release
 from hanse.market.clearing_house import LAYERS, Cleared, House, clear_path
@@ -229,6 +230,9 @@ def draw_hedges(spend: pd.DataFrame) -> Figure:
             )
         axis.axvline(1.0, color=charts.GREY, linewidth=0.8)
         axis.set(title=family, xscale="log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
+        axis.xaxis.set_minor_locator(NullLocator())
         axis.spines[["top", "right"]].set_visible(False)
     grid[0, 0].set_yticks(range(len(rungs)), rungs)
     grid[0, 0].invert_yaxis()

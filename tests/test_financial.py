@@ -1,5 +1,7 @@
 """Contracts on the prices of runs: indices by hand, exact money, and nothing real that changes."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -143,7 +145,7 @@ def test_members_with_more_cash_default_less() -> None:
         assert table["arm"].tolist() == ["before", "after"]
         assert (table["locked_capital_usd"] > 0).all()
         failed.append(table["n_defaults"].to_numpy())
-    assert all((more <= less).all() for less, more in zip(failed[:1], failed[-1:], strict=True))
+    assert all((more <= less).all() for less, more in pairwise(failed))
     assert failed[0].min() > 0
     assert failed[-1].max() == 0
 
