@@ -172,7 +172,7 @@ BESIDE: dict[str, dict[str, Value]] = {
     "shock.surge_s": {"shock.surge_jobs": 9},
     "shock.cable_from": CUT,
     "shock.cable_to": CUT,
-    "shock.cable_share": CUT,
+    "shock.cable_share": {**CUT, "shock.cable_share": 0.0},
 }
 
 
