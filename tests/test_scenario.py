@@ -115,7 +115,7 @@ TWO_CLASSES: dict[str, Value] = {
     "fleet.class_shares": (0.5, 0.5),
 }
 CUT: dict[str, Value] = {
-    "shock.cable_from": ("nl-ams",),
+    "shock.cable_from": ("uk-lon",),
     "shock.cable_to": ("in-bom",),
     "shock.cable_share": 1.0,
 }
