@@ -50,6 +50,7 @@ class Curves:
 
     def __call__(self, levels: pd.DataFrame) -> Figure:
         """Draw levels as `Evidence.levels` gives them."""
+        looks = {name: k for k, name in enumerate(levels[self.by].unique().tolist())}
         panels = levels[self.panel].unique().tolist() if self.panel else [NO_PANEL]
         figure = Figure(
             figsize=(charts.WIDTH_INCH, _PANEL_INCH * len(self.measures) + 0.5),
@@ -63,7 +64,7 @@ class Curves:
                 axis = axes[row, column]
                 shown = levels[levels["measure"] == measure]
                 shown = shown[shown[self.panel] == panel] if self.panel else shown
-                self._lines(axis, shown)
+                self._lines(axis, shown, looks)
                 axis.set(title=panel if row == 0 else "", ylabel=label if column == 0 else "")
                 axis.set_xlabel(self.xlabel if row == len(self.measures) - 1 else "")
                 _limit(axis, shown, label=label, is_log=self.log_y and _is_above(shown))
@@ -71,20 +72,20 @@ class Curves:
         figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
         return figure
 
-    def _lines(self, axis: Axes, shown: pd.DataFrame) -> None:
+    def _lines(self, axis: Axes, shown: pd.DataFrame, looks: Mapping[object, int]) -> None:
         places = _places_of(shown[self.x].unique().tolist(), even=self.even_x)
         if self.log_x:
             axis.set_xscale("log")
         is_log = self.log_y and _is_above(shown)
         if is_log:
             axis.set_yscale("log")
-        for k, (name, line) in enumerate(shown.groupby(self.by, sort=False)):
+        for name, line in shown.groupby(self.by, sort=False):
             _line(
                 axis,
                 np.array([places[x] for x in line[self.x]]),
                 line,
                 label=self.by_words.get(name, _word(name)),
-                look=k,
+                look=looks[name],
                 floor=line["mean"].to_numpy() / 10 if is_log else None,
             )
         _name_foot(axis, places, is_listed=self.log_x or self.even_x)

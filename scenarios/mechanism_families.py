@@ -186,8 +186,8 @@ FAMILIES: Final[Mapping[str, Mechanism]] = {
     ),
     "pipeline": Mechanism(
         title="A pipeline that is bound to three regions, rung by rung",
-        caption="Latency of the pipelines that finished, synchronization cost per job, the same less "
-        "that of the first rung on the same world, and the share expired; whisker: 95 % over worlds.",
+        caption="Latency of the pipelines that finished, synchronization cost per job, the same "
+        "less that of the first rung on the same world, and the share expired; whisker: 95 %.",
         cases=_ladder,
         read=measures_of("pipeline", "latency_s", "sync_cost_per_job_gpu_s", "failed_share"),
         draw=partial(

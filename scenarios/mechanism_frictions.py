@@ -96,8 +96,8 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
     "held": Mechanism(
         title="What a long step costs, its unit being released, held or shared",
         caption="Synchronization cost of a model call by the mean time of an approval, under "
-        "dynamic-central, its unit being released, held, or held by eight together; below, the same "
-        "less that of released units on the same world. Band: 95 % over worlds.",
+        "dynamic-central, its unit being released, held, or held by eight together; below, the "
+        "same less that of released units on the same world. Band: 95 % over worlds.",
         cases=_held,
         read=measures_of("model_call", "sync_cost_per_job_gpu_s"),
         draw=Curves(
@@ -151,8 +151,7 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
             by="crossing.law",
             measures={
                 "state_ms": "in policy, ms a stage",
-                **COST,
-                "sync_cost_per_job_gpu_s less additive": "less additive",
+                "sync_cost_per_job_gpu_s less additive": "cost less additive",
             },
             log_y=True,
         ),
