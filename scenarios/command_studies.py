@@ -1,4 +1,4 @@
-"""Studies on the command line: the one place where a boundary, a growth or a figure is asked for."""
+"""Studies on the command line: the one place that answers for boundaries, growths and figures."""
 
 from argparse import Namespace
 from collections.abc import Sequence

@@ -93,6 +93,36 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
         ),
         n_seeds=8,
     ),
+    "failing": Mechanism(
+        title="Jobs of many calls by the share of calls that fail, with and without retries",
+        caption="Share of jobs that were given up, less that without errors on the same world; tries "
+        "over stages that were asked for; synchronization cost per job, less the same without "
+        "errors. Under dynamic-central; band: 95 % over worlds.",
+        cases=lambda scenario: grid(
+            scenario,
+            {
+                "failure.retry_limit": (0, 1, 2),
+                "failure.call_error_share": (0.0, 0.01, 0.02, 0.035, 0.05, 0.1),
+            },
+            names=("dynamic-central",),
+        ),
+        read=measures_of(
+            "agentic", "failed_share", "work_amplification", "sync_cost_per_job_gpu_s"
+        ),
+        draw=Curves(
+            x="failure.call_error_share",
+            xlabel="share of calls that fail",
+            by="failure.retry_limit",
+            by_words={0: "no retries", 1: "one retry", 2: "two retries"},
+            measures={
+                "failed_share less 0.0": "more given up",
+                "work_amplification": "tries a stage",
+                "sync_cost_per_job_gpu_s less 0.0": "cost more, GPU-s per job",
+            },
+        ),
+        n_seeds=6,
+        versus="failure.call_error_share",
+    ),
     "held": Mechanism(
         title="What a long step costs, its unit being released, held or shared",
         caption="Synchronization cost of a model call by the mean time of an approval, under "
