@@ -95,8 +95,8 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
     ),
     "failing": Mechanism(
         title="Jobs of many calls by the share of calls that fail, with and without retries",
-        caption="Share of jobs that were given up, less that without errors on the same world; tries "
-        "over stages that were asked for; synchronization cost per job, less the same without "
+        caption="Share of jobs that were given up, less that without errors on the same world; "
+        "tries over stages that were asked for; synchronization cost per job, less the same without "
         "errors. Under dynamic-central; band: 95 % over worlds.",
         cases=lambda scenario: grid(
             scenario,
