@@ -93,11 +93,28 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
         ),
         n_seeds=8,
     ),
+    "capped": Mechanism(
+        title="Agentic jobs where sites may draw ever less",
+        caption="Payload of a run, and latency and synchronization cost of agentic jobs, by the "
+        "share of full power that each site may draw; band: 95 % over worlds.",
+        cases=lambda scenario: grid(
+            scenario, {"resources.power_cap_share": (0.25, 0.3, 0.4, 0.6, 0.8, 1.0)}
+        ),
+        read=measures_of("agentic", "payload_gpu_s", "latency_s", "sync_cost_per_job_gpu_s"),
+        draw=Curves(
+            x="resources.power_cap_share",
+            xlabel="what a site may draw, of full power",
+            by="regime",
+            measures={"payload_gpu_s": "payload, GPU-s", "latency_s": "latency, s", **COST},
+        ),
+        n_seeds=5,
+        versus="regime",
+    ),
     "failing": Mechanism(
         title="Jobs of many calls by the share of calls that fail, with and without retries",
         caption="Share of jobs that were given up, less that without errors on the same world; "
-        "tries over stages that were asked for; synchronization cost per job, less the same without "
-        "errors. Under dynamic-central; band: 95 % over worlds.",
+        "tries over stages that were asked for; synchronization cost per job, less the same "
+        "without errors. Under dynamic-central; band: 95 % over worlds.",
         cases=lambda scenario: grid(
             scenario,
             {

@@ -11,7 +11,7 @@ from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.failure_terms import FailureTerms
 from hanse.market.ledger import Ledger
-from hanse.market.occupancy import C, U
+from hanse.market.occupancy import C, U, X
 from hanse.market.regime import CENTRAL, MARKET, Regime, regimes
 from hanse.market.states import (
     AWAITING_CLEARING,
@@ -115,6 +115,13 @@ DOSES: Final[dict[str, Dose]] = {
         (0.0, 0.5, 1.0, 2.0, 4.0),
         AGENTS,
         waits(IN_FLIGHT, DISPATCHED, LANDING),
+        BOTH,
+    ),
+    "power that is not allowed": (
+        "resources.power_cap_share",
+        (1.0, 0.8, 0.5, 0.3, 0.25),
+        AGENTS | {"fleet.nodes": 30},
+        unit_time(X),
         BOTH,
     ),
     "work of a message": (
