@@ -34,11 +34,13 @@ def _ladder(scenario: Scenario) -> list[Case]:
     return [Case(keys={"rung": rung.title}, draw=drawn, regime=rung.regime) for rung in ladder]
 
 
-def _both(_: Scenario) -> list[Case]:
+def _both(scenario: Scenario) -> list[Case]:
+    """Set the two beside each other, the one that is given as it is given."""
+    pair = {name: load(name) for name in ("demonstration", "production")}
     return [
         Case(keys={"scenario": name, **one.keys}, draw=one.draw, regime=one.regime)
-        for name in ("demonstration", "production")
-        for one in grid(load(name), {})
+        for name, its in (pair | {scenario.name: scenario}).items()
+        for one in grid(its, {})
     ]
 
 

@@ -77,9 +77,10 @@ class Evidence:
         beside = [name for name in self.rows.columns if name not in (key, "value")]
         against = self.rows[is_first].drop(columns=key).rename(columns={"value": "against"})
         paired = self.rows[~is_first].merge(against, on=beside)
-        return paired.assign(
-            measure=paired["measure"] + less(first), value=paired["value"] - paired["against"]
-        ).drop(columns="against")
+        paired["measure"] += less(first)
+        paired["value"] -= paired["against"]
+        told: pd.DataFrame = paired.drop(columns="against")
+        return told
 
 
 def less(first: object) -> str:
