@@ -56,6 +56,7 @@ ROWS: Final[dict[str, str]] = {
     "retries": "time_s in (2500, 19500)",
     "failing": "`failure.call_error_share` in (0.035, 0.1) and "
     "`failure.retry_limit` in (0, 2) and "
+    "measure != 'work_amplification less 0.0' and "
     "(measure == 'work_amplification' or measure.str.contains(' less '))",
     "capped": "regime == 'market' and "
     "`resources.power_cap_share` in (0.25, 0.4, 1.0) and "
@@ -91,7 +92,8 @@ def table_rows(levels: pd.DataFrame) -> list[str]:
         for key in levels.columns
         if key not in ("measure", "mean", "ci_low", "ci_high", "n") and levels[key].nunique() > 1
     ]
-    places = [", ".join(_key(key, row[key]) for key in keys) for _, row in levels.iterrows()]
+    told = [[_key(key, row[key]) for key in keys] for _, row in levels.iterrows()]
+    places = ["; ".join(dict.fromkeys(row)) for row in told]
     numbers = levels[["mean", "ci_low", "ci_high"]].to_numpy().tolist()
     return [
         f"| {place} | {_measure(measure)} | {level(*number)} |"
