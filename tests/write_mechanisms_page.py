@@ -57,6 +57,7 @@ ROWS: Final[dict[str, str]] = {
     "failing": "`failure.call_error_share` in (0.035, 0.1) and "
     "`failure.retry_limit` in (0, 2) and "
     "measure != 'work_amplification less 0.0' and "
+    "measure != 'work_amplification less 0.0' and "
     "(measure == 'work_amplification' or measure.str.contains(' less '))",
     "capped": "regime == 'market' and "
     "`resources.power_cap_share` in (0.25, 0.4, 1.0) and "
