@@ -18,7 +18,7 @@ INTERRUPTED: Final = 130
 INTERRUPTED_LINE: Final = "\nhanse: interrupted, nothing was written"
 DEFAULT_SEEDS: Final = tuple(range(20))
 DEFAULT_REGIME: Final = "central"
-STUDIES: Final = ("boundary", "growth")
+STUDIES: Final = ("boundary", "growth", "figure")
 ANALYSES: Final = ("sensitivity", "infer", "discover")
 
 
@@ -228,7 +228,7 @@ def _add_analyses(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 
 def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    """Describe what asks about one axis; both need the extra `analysis`."""
+    """Describe what asks about one axis or mechanism; all need the extra `analysis`."""
     boundary = commands.add_parser(
         "boundary", help="find where a scenario ceases to be executable along a parameter"
     )
@@ -257,6 +257,17 @@ def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
     growth.add_argument("--measure", default="sync_cost_per_job_gpu_s", help="default: %(default)s")
     growth.add_argument("--family", default="model_call", help="default: %(default)s")
     growth.add_argument("--regime", help="default: every one in the sweep")
+
+    figure = commands.add_parser("figure", help="draw the mechanism of a scenario of the library")
+    figure.add_argument("name", help="scenario of the library that has a figure")
+    _add_settings(figure)
+    figure.add_argument("--seeds", type=parse_seeds, help="default: a few, as each figure needs")
+    figure.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="a .png or .svg; its manifest lies beside it; default: results/NAME.png",
+    )
 
 
 def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:

@@ -1,7 +1,8 @@
-"""Studies on the command line: the one place where a boundary or a growth is asked for and told."""
+"""Studies on the command line: the one place that answers for boundaries, growths and figures."""
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,8 @@ from hanse.scenarios.boundary import (
 )
 from hanse.scenarios.command_runs import CommandError, compile_engine
 from hanse.scenarios.load_designs import swept_responses
-from hanse.scenarios.numerals import short
+from hanse.scenarios.mechanism_figures import manifest_path, mechanism_of, write_mechanism
+from hanse.scenarios.numerals import level, short
 from hanse.scenarios.parameters import near_miss
 from hanse.scenarios.plain_text import columns
 from hanse.scenarios.results import Results
@@ -97,6 +99,30 @@ def growth(arguments: Namespace) -> str:
         rows.append((name, *_growth_row(growth_of(measured))))
     head = f"{arguments.measure} of {arguments.family} along {arguments.axis}, {len(x)} levels"
     return f"{head}\n\n{columns(rows)}"
+
+
+def figure(arguments: Namespace) -> str:
+    """Run the small experiment of a scenario, draw it, and tell every number that is drawn."""
+    mechanism = mechanism_of(arguments.name)
+    scenario = load(arguments.name).with_settings(arguments.settings)
+    seeds = arguments.seeds or range(mechanism.n_seeds)
+    picture = arguments.output or Path("results") / f"{scenario.name}.png"
+    compile_engine()
+    evidence = write_mechanism(scenario, seeds, picture)
+    head = (
+        f"{mechanism.title}. {mechanism.caption}\n{len(seeds)} worlds. One point, not a headline."
+    )
+    told = columns(_told_levels(mechanism.levels(evidence)))
+    return f"{head}\n\n{told}\n\nfigure: {picture}, from {manifest_path(picture)}"
+
+
+def _told_levels(levels: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Write each level with its interval, under the keys that tell it apart."""
+    keys = [name for name in levels.columns if name not in ("mean", "ci_low", "ci_high", "n")]
+    names = [tuple(str(one) for one in row) for row in levels[keys].to_numpy(object).tolist()]
+    numbers = levels[["mean", "ci_low", "ci_high"]].to_numpy().tolist()
+    told = [level(*row) for row in numbers]
+    return [(*keys, "mean"), *((*row, text) for row, text in zip(names, told, strict=True))]
 
 
 def _growth_row(found: Growth) -> tuple[str, ...]:

@@ -373,4 +373,5 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], Answer]]] = {
     "calibrate": calibrate_machine,
     "boundary": study,
     "growth": study,
+    "figure": study,
 }

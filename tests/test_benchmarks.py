@@ -9,6 +9,7 @@ from tests.project_files import PROJECT
 
 QUICK = {
     "bench_cryptography": ["--rounds", "2"],
+    "bench_families": ["--nodes", "200", "300", "--repetitions", "1"],
     "bench_plain_mesa": ["--nodes", "12", "--jobs", "60", "--repetitions", "1"],
     "bench_toy_market": ["--nodes", "8", "--jobs", "30", "--worlds", "2", "--repetitions", "1"],
     "bench_week": ["--share", "0.001"],

@@ -53,12 +53,12 @@ Outcome = Callable[[World, Ledger], float]
 
 
 @cache
-def far(changes: tuple[tuple[str, Value], ...]) -> World:
+def far(changes: tuple[tuple[str, Value], ...], seed: int = 3) -> World:
     """Draw a world and put all its units, which are plenty, into one region without buyers.
 
     Each job has to cross once, wherever it is decided, so that nothing but the crossing differs.
     """
-    world = draw_world(load("baseline").replace(SMALL | dict(changes)), 3)
+    world = draw_world(load("baseline").replace(SMALL | dict(changes)), seed)
     n = world.fleet.n_nodes
     nobody = set(range(world.geography.n_regions)) - set(world.workload.buyer_region.tolist())
     return with_fleet(
@@ -69,8 +69,8 @@ def far(changes: tuple[tuple[str, Value], ...]) -> World:
     )
 
 
-def run(changes: Mapping[str, Value], regime: Regime) -> tuple[World, Ledger]:
-    world = far(tuple(changes.items()))
+def run(changes: Mapping[str, Value], regime: Regime, seed: int = 3) -> tuple[World, Ledger]:
+    world = far(tuple(changes.items()), seed)
     model = ComputeMarket(world, regime, with_agents=False)
     ledger = model.run_to_horizon()
     release(model)

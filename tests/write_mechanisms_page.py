@@ -1,0 +1,130 @@
+"""Write the numbers of the page of scenarios and mechanisms: run each small experiment anew.
+
+Run it with `python -m tests.write_mechanisms_page`; `--figures DIR` keeps the pictures, too. It
+takes some minutes. The words of the page are its own, and stay.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from hanse.scenarios.mechanism_figures import MECHANISMS, write_mechanism
+from hanse.scenarios.numerals import level
+from hanse.scenarios.run import warm_up
+from hanse.scenarios.scenario import load
+from tests.project_files import PROJECT
+
+PAGE: Final = PROJECT / "docs" / "reference" / "mechanisms-of-scenarios.md"
+UNITS: Final = {
+    "sync_cost_per_job_gpu_s": "synchronization cost, GPU-s per job",
+    "coordination_efficiency": "coordination efficiency",
+    "coordination_share_with_tools": "coordination's share of latency, tools with it",
+    "coordination_share": "coordination's share of latency",
+    "coordination, tools with it": "coordination's share of latency, tools with it",
+    "coordination": "coordination's share of latency",
+    "latency_s": "latency of finished jobs, s",
+    "payload_gpu_s": "payload, GPU-s per run",
+    "failed_share": "share of jobs given up",
+    "work_amplification": "tries over stages asked for",
+    "success": "share done and right, of those not open",
+    "goodput": "share served in time",
+    "invalid_uses": "uses of revoked capabilities per run",
+    "state_ms": "ms a stage",
+    "share": "share of accelerator time",
+}
+
+
+ROWS: Final[dict[str, str]] = {
+    "inference": "`load.inference_jobs` in (1530, 12240, 24480)",
+    "agentic": "component == ''",
+    "multimodal": "regime == 'market' and `load.multimodal_modalities` in (1, 5)",
+    "synchronous": "regime == 'market' and `load.training_exchange_gb` in (0.1, 4)",
+    "diloco": "regime == 'dynamic-central' and "
+    "`load.training_steps_per_round` in (1, 10, 50, 200) and "
+    "measure in ('sync_cost_per_job_gpu_s', 'latency_s')",
+    "hybrid": "regime == 'market' and "
+    "`load.hybrid_quantum_s` in (4e-6, 0.1, 10.0) and "
+    "not measure.str.contains(' less ')",
+    "pipeline": "rung in ('Central', 'Dynamic central', 'Market', 'Audited market') and "
+    "measure in ('latency_s', 'sync_cost_per_job_gpu_s', 'sync_cost_per_job_gpu_s less Central')",
+    "continents": "asked_from == run_in",
+    "demonstration": "scenario == 'demonstration' and regime == 'market'",
+    "production": "scenario == 'production' and regime == 'market'",
+    "retries": "time_s in (2500, 19500)",
+    "failing": "`failure.call_error_share` in (0.035, 0.1) and "
+    "`failure.retry_limit` in (0, 2) and "
+    "measure != 'work_amplification less 0.0' and "
+    "measure != 'work_amplification less 0.0' and "
+    "(measure == 'work_amplification' or measure.str.contains(' less '))",
+    "capped": "regime == 'market' and "
+    "`resources.power_cap_share` in (0.25, 0.4, 1.0) and "
+    "not measure.str.contains(' less ')",
+    "held": "`crossing.approval_s` in (0, 30, 60) and "
+    "(units == 'released' or measure.str.contains(' less '))",
+    "capabilities": "`crossing.revocation_lag_s` in (0, 120, 3600) and "
+    "measure != 'capability_uses'",
+    "joint": "`crossing.rule_dimensions` in (4, 8, 12) and "
+    "(measure == 'state_ms' or (measure == 'sync_cost_per_job_gpu_s less additive' and "
+    "`crossing.rule_dimensions` == 12))",
+}
+"""Which levels the page tells of each scenario, as a query of their table."""
+
+
+def with_numbers(page: str, name: str, folder: Path) -> str:
+    """Run the experiment of one scenario and put its numbers in the table of its section."""
+    mechanism = MECHANISMS[name]
+    seeds = range(mechanism.n_seeds)
+    evidence = write_mechanism(load(name), seeds, folder / f"{name}.png")
+    rows = table_rows(mechanism.levels(evidence).query(ROWS[name]))
+    before, heading, rest = page.partition(f"## `{name}`\n")
+    opening, _, below = rest.partition("\n| where |")
+    _, _, after = below.partition("\n\n")
+    table = "\n".join([f"| where | what | mean of {len(seeds)} worlds |", "|---|---|---|", *rows])
+    return f"{before}{heading}{opening}\n{table}\n\n{after}"
+
+
+def table_rows(levels: pd.DataFrame) -> list[str]:
+    """Write each level as a row of a table in Markdown."""
+    keys = [
+        key
+        for key in levels.columns
+        if key not in ("measure", "mean", "ci_low", "ci_high", "n") and levels[key].nunique() > 1
+    ]
+    told = [[_key(key, row[key]) for key in keys] for _, row in levels.iterrows()]
+    places = ["; ".join(dict.fromkeys(row)) for row in told]
+    numbers = levels[["mean", "ci_low", "ci_high"]].to_numpy().tolist()
+    return [
+        f"| {place} | {_measure(measure)} | {level(*number)} |"
+        for place, measure, number in zip(places, levels["measure"], numbers, strict=True)
+    ]
+
+
+def _key(key: str, value: object) -> str:
+    told = f"{value:g}" if isinstance(value, int | float) else str(value)
+    return f"{key.partition('.')[2].replace('_', ' ')} {told}" if "." in key else told
+
+
+def _measure(name: str) -> str:
+    plain, less, first = name.partition(" less ")
+    return f"{UNITS[plain]}{less}{first}"
+
+
+def main() -> None:
+    """Write the numbers, and the pictures where somebody wants them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--figures", type=Path)
+    arguments = parser.parse_args()
+    warm_up()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.figures or Path(scratch)
+        page = PAGE.read_text(encoding="utf-8")
+        for name in MECHANISMS:
+            page = with_numbers(page, name, folder)
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
