@@ -1,0 +1,290 @@
+"""The one place that turns what agents have decided, and the luck of a season, into a world.
+
+Who the buyers and owners are, and where, is drawn once, with the first season; work, residual
+occupation and all other luck anew in each. Jobs are drawn with headroom, and each is brought where
+its coin lies below its buyer's (or first party's) activity: as activity grows, jobs are added and
+none is exchanged. Luck is keyed by season, so that all regimes meet the same.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from hanse.agents.capacity import Capacity, capacity_of, fleet_of, node_rows
+from hanse.agents.hoarding import allot_nodes, kept_units, pooled
+from hanse.agents.workload import Workload
+from hanse.agents.world import World
+from hanse.market.units import US_PER_HOUR, Flags, Floats, Integers
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.draw_tapes import FAMILIES
+from hanse.scenarios.draw_workload import allowed_verifiers
+from hanse.scenarios.institutions import Institutions
+from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.streams import stream
+
+_COUNTS = ("load.model_calls", *(f"load.{name}_jobs" for name in FAMILIES[1:]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What agents carry from one season into the next.
+
+    Attributes
+    ----------
+    capacity : what owners have and ask.
+    arriving : units under construction, shape (build_seasons, n_rows), the next season's first.
+    carried : fractions of units that owners have wanted and not got, shape (n_owners,).
+    activity, own_activity : share of the drawn jobs that each buyer and each owner brings.
+    full_usd, price_usd : forecasts of each buyer, per GPU-hour; the first has waiting in it.
+    need, need_variance : forecasts of each buyer, in units.
+    missed : forecast of the share of its jobs' worth that each buyer loses.
+    reserved : units held for each buyer; pools keep theirs at their first member.
+    safety : units that each wanted on top of its mean need.
+    honoured : share of reserved units that were really kept for whom they were reserved.
+    cheating : share of attempts that are cheats, by independents and by hyperscalers.
+    n_verifiers : how many there are.
+    """
+
+    capacity: Capacity
+    arriving: Integers
+    carried: Floats
+    activity: Floats
+    own_activity: Floats
+    full_usd: Floats
+    price_usd: Floats
+    need: Floats
+    need_variance: Floats
+    missed: Floats
+    reserved: Integers
+    safety: Floats
+    honoured: float
+    cheating: Floats
+    n_verifiers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeasonWorld:
+    """The world of one season, and how its nodes and buyers map to what persists.
+
+    Attributes
+    ----------
+    node_row : row of the capacity of each node.
+    job_buyer : who brings each job; where buyers pool, the world knows only the pool.
+    given_back : units that each buyer has handed back for this season.
+    drawn_own_hours : accelerator-hours of work that each owner would bring at activity 1.
+    """
+
+    world: World
+    node_row: Integers
+    job_buyer: Integers
+    given_back: Integers
+    drawn_own_hours: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """What stays over all seasons: who there is, where, and what an hour of work is worth.
+
+    `worth_usd_per_hour` is the mean over the first world's jobs, which buyers know of their own.
+    """
+
+    scenario: Scenario
+    institutions: Institutions
+    seed: int
+    buyer_region: Integers
+    pool: Integers
+    worth_usd_per_hour: float
+
+    @property
+    def n_buyers(self) -> int:
+        return len(self.buyer_region)
+
+
+def season_seed(seed: int, season: int) -> int:
+    """Return the seed of one season's luck.
+
+    Examples
+    --------
+    >>> season_seed(3, 0) == season_seed(3, 0), season_seed(3, 0) == season_seed(3, 1)
+    (True, False)
+    """
+    return int(stream(seed, f"season.{season}").integers(2**31))
+
+
+def first_state(scenario: Scenario, institutions: Institutions, seed: int) -> tuple[Cast, State]:
+    """Draw who there is, and with what they begin: nobody has seen or reserved anything yet."""
+    world = draw_world(scenario, seed)
+    n_buyers = len(world.workload.buyer_region)
+    capacity = capacity_of(world.fleet)
+    unknown = np.full(n_buyers, np.nan)
+    activity = 1.0 / institutions.demand_headroom
+    state = State(
+        capacity=capacity,
+        arriving=np.zeros((institutions.build_seasons, capacity.n_rows), np.int64),
+        carried=np.zeros(len(capacity.owner_name)),
+        activity=np.full(n_buyers, activity),
+        own_activity=np.full(len(capacity.owner_name), activity),
+        full_usd=unknown,
+        price_usd=unknown,
+        need=unknown,
+        need_variance=unknown,
+        missed=unknown,
+        reserved=np.zeros(n_buyers, np.int64),
+        safety=np.zeros(n_buyers),
+        honoured=1.0,
+        cheating=np.full(2, scenario.number("verification.temptation_share")),
+        n_verifiers=scenario.count("verification.verifiers"),
+    )
+    cast = Cast(
+        scenario=scenario,
+        institutions=institutions,
+        seed=seed,
+        buyer_region=world.workload.buyer_region,
+        pool=np.arange(n_buyers) // institutions.pool_buyers,
+        worth_usd_per_hour=_worth_usd_per_hour(world.workload),
+    )
+    return cast, state
+
+
+def draw_season(cast: Cast, state: State, season: int) -> SeasonWorld:
+    """Draw the world of a season: its luck, and what agents have made of it."""
+    seed = season_seed(cast.seed, season)
+    drawn = draw_world(_scenario_of(cast, state), seed)
+    own_hours = _drawn_own_hours(drawn.workload, len(state.capacity.owner_name))
+    brought = _is_brought(drawn.workload, state, seed)
+    workload = kept_jobs(_at_home(cast, drawn), brought)
+    buyer = workload.job_buyer
+    workload = replace(workload, job_buyer=_pool_head(cast)[buyer])
+    held, given_back = _held_units(cast, state, workload, drawn.horizon_us, seed)
+    row = node_rows(state.capacity)
+    tenant = allot_nodes(
+        held, cast.buyer_region, state.capacity.region[row], drawn.geography.rtt_ms
+    )
+    world = replace(
+        drawn,
+        fleet=fleet_of(state.capacity, drawn.fleet, tenant),
+        workload=workload,
+        terms=replace(drawn.terms, temptation_share=_mean_cheating(state)),
+    )
+    return SeasonWorld(
+        world=world,
+        node_row=row,
+        job_buyer=buyer,
+        given_back=given_back,
+        drawn_own_hours=own_hours,
+    )
+
+
+def kept_jobs(workload: Workload, keep: Flags) -> Workload:
+    """Drop the other jobs, with their stages, edges and luck."""
+    stage = keep[workload.stage_job]
+    number, new_job = np.cumsum(stage) - 1, np.cumsum(keep) - 1
+    edge = stage[workload.edge_to]
+    columns: dict[str, object] = {}
+    for field in fields(workload):
+        value = getattr(workload, field.name)
+        if field.name.startswith("job_"):
+            columns[field.name] = value[keep]
+        elif field.name.startswith("stage_"):
+            columns[field.name] = value[stage]
+        elif field.name.startswith("attempt_") and value.size:
+            columns[field.name] = np.ascontiguousarray(value[:, stage])
+    columns["stage_job"] = new_job[workload.stage_job[stage]]
+    columns["edge_from"] = number[workload.edge_from[edge]]
+    columns["edge_to"] = number[workload.edge_to[edge]]
+    return replace(workload, **columns)  # type: ignore[arg-type]
+
+
+def _scenario_of(cast: Cast, state: State) -> Scenario:
+    """Ask for as many nodes and verifiers as there are, and for jobs with headroom."""
+    scenario, headroom = cast.scenario, cast.institutions.demand_headroom
+    changes: dict[str, object] = {
+        "fleet.nodes": int(state.capacity.units.sum()),
+        "verification.verifiers": state.n_verifiers,
+    }
+    changes |= {key: round(scenario.count(key) * headroom) for key in _COUNTS}
+    return scenario.replace(changes)
+
+
+def _is_brought(workload: Workload, state: State, seed: int) -> Flags:
+    """Say which of the drawn jobs are brought, by the activity of whoever brings each."""
+    owner = workload.job_first_party
+    activity = np.where(owner >= 0, state.own_activity[owner], state.activity[workload.job_buyer])
+    coin = stream(seed, "institutions.brings").random(workload.n_jobs)
+    return np.asarray(coin < activity)
+
+
+def _worth_usd_per_hour(workload: Workload) -> float:
+    return float(workload.job_value_usd.sum() / workload.stage_work_us.sum() * US_PER_HOUR)
+
+
+def _drawn_own_hours(workload: Workload, n_owners: int) -> Floats:
+    """Add up the work that each owner would bring at activity 1; nobody's is left out."""
+    hours = np.bincount(workload.stage_job, workload.stage_work_us, workload.n_jobs) / US_PER_HOUR
+    return np.bincount(workload.job_first_party + 1, hours, n_owners + 1)[1:]
+
+
+def _at_home(cast: Cast, drawn: World) -> Workload:
+    """Let buyers sit where they always have, and whoever may see their data verify for them."""
+    workload = drawn.workload
+    origin = cast.buyer_region[workload.job_buyer]
+    allowed = allowed_verifiers(drawn.law, drawn.verifier_region)
+    of_stage = workload.stage_job
+    verifier = allowed[
+        workload.job_data_class[of_stage],
+        origin[of_stage],
+        np.maximum(0, workload.stage_verifier),
+    ]
+    return replace(
+        workload, buyer_region=cast.buyer_region, job_origin=origin, stage_verifier=verifier
+    )
+
+
+def _held_units(
+    cast: Cast, state: State, workload: Workload, horizon_us: int, seed: int
+) -> tuple[Integers, Integers]:
+    """Return what each buyer holds in this season, and what it gives back for it.
+
+    With resale it has an idea of what it will need, and weighs what a spare unit would save it.
+    """
+    own = cast.institutions
+    if not own.resale or not state.reserved.any():
+        return state.reserved, np.zeros_like(state.reserved)
+    n_buyers = cast.n_buyers
+    work_us = np.bincount(workload.stage_job, workload.stage_work_us, workload.n_jobs)
+    need = np.bincount(workload.job_buyer, work_us, n_buyers) / horizon_us
+    _, sd = pooled(
+        np.nan_to_num(state.need), np.sqrt(np.nan_to_num(state.need_variance)), cast.pool
+    )
+    spread = np.zeros(n_buyers)
+    spread[np.unique(_pool_head(cast))] = own.need_signal_error * own.uncertainty_scale * sd
+    luck = stream(seed, "institutions.need_signal").standard_normal(n_buyers)
+    price = np.nan_to_num(state.price_usd)
+    kept = kept_units(
+        state.reserved,
+        np.maximum(0.0, need + spread * luck),
+        sd=spread,
+        salvage_usd=(1.0 - own.resale_haircut) * price,
+        shortage_usd=shortage_usd(cast, state),
+    )
+    return kept, state.reserved - kept
+
+
+def shortage_usd(cast: Cast, state: State) -> Floats:
+    """Return what a buyer expects to lose per GPU-hour that it needs and does not hold.
+
+    Without a unit of its own it asks like everybody; a share of its work's worth is then lost.
+    """
+    worth = cast.worth_usd_per_hour - np.nan_to_num(state.price_usd)
+    return np.asarray(np.maximum(0.0, worth) * np.nan_to_num(state.missed))
+
+
+def _pool_head(cast: Cast) -> Integers:
+    """Return the first member of each buyer's pool."""
+    return np.asarray(cast.pool * cast.institutions.pool_buyers, np.int64)
+
+
+def _mean_cheating(state: State) -> float:
+    """Mix what groups do by their units: a coin does not know whose unit it will be tossed for."""
+    units = np.bincount(state.capacity.row_is_hyperscaler.astype(np.int64), state.capacity.units, 2)
+    return float(units @ state.cheating / units.sum())
