@@ -5,13 +5,16 @@ import numpy as np
 from hanse.market.units import Floats
 
 
-def full_price(price: Floats, wait_s: Floats, delay_usd_per_s: Floats, job_hours: Floats) -> Floats:
+def full_price(
+    price: Floats, *, wait_s: Floats, delay_usd_per_s: Floats, job_hours: Floats
+) -> Floats:
     """Return what a GPU-hour costs with the wait for it: USD paid, and worth lost by waiting.
 
     Examples
     --------
     >>> full_price(
-    ...     np.array([2.0]), np.array([10.0]), np.array([0.05]), np.array([0.5])
+    ...     np.array([2.0]), wait_s=np.array([10.0]), delay_usd_per_s=np.array([0.05]),
+    ...     job_hours=np.array([0.5]),
     ... ).tolist()
     [3.0]
     """

@@ -84,7 +84,7 @@ def granted_units(wanted: Integers, *, supply_units: int, cap_multiple: float) -
 def kept_units(
     held: Integers, need: Floats, *, sd: Floats, salvage_usd: Floats, shortage_usd: Floats
 ) -> Integers:
-    """Return how much of its stock a buyer keeps once it has an idea of its need; the rest it sells.
+    """Return how much of its stock a buyer keeps once it has an idea of its need.
 
     A spare unit is kept while the chance of needing it, times what lacking it costs, exceeds what
     it would fetch: up to the quantile 1 - salvage / shortage of what is still uncertain.
@@ -115,7 +115,7 @@ def chance_of_shortage(stock: Floats, mean: Floats, sd: Floats) -> Floats:
 
 
 def allot_nodes(
-    units: Integers, buyer_region: Integers, node_region: Integers, rtt_ms: Floats
+    units: Integers, *, buyer_region: Integers, node_region: Integers, rtt_ms: Floats
 ) -> Integers:
     """Give each buyer its units, the nearest first; return whose each node is, or -1.
 
@@ -124,7 +124,10 @@ def allot_nodes(
     Examples
     --------
     >>> rtt = np.array([[0.0, 9.0], [9.0, 0.0]])
-    >>> allot_nodes(np.array([1, 2]), np.array([0, 1]), np.array([0, 0, 1]), rtt).tolist()
+    >>> allot_nodes(
+    ...     np.array([1, 2]), buyer_region=np.array([0, 1]), node_region=np.array([0, 0, 1]),
+    ...     rtt_ms=rtt,
+    ... ).tolist()
     [1, 0, 1]
     """
     tenant = np.full(len(node_region), -1)

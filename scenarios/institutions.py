@@ -17,6 +17,7 @@ class Institutions:
     response_share: float
     menu_cost_share: float
     believed_elasticity: float
+    elsewhere_usd_per_gpu_hour: float
     growth_share: float
     exit_share: float
     build_seasons: int

@@ -1,4 +1,4 @@
-"""The one place that reads from a season's ledger what its agents saw: their accounts, and statistics.
+"""The one place that reads from a season's ledger what its agents saw: accounts and statistics.
 
 An owner knows what its units sold and earned, a buyer what its jobs cost it and brought. Both know
 what everybody can read: mean prices, and how much work found no unit in time. Nobody sees another's
@@ -109,7 +109,12 @@ class Accounts:
 
 
 def read_accounts(
-    season: SeasonWorld, capacity: Capacity, measured: Measured, *, hub_rent_share: float
+    season: SeasonWorld,
+    capacity: Capacity,
+    measured: Measured,
+    *,
+    hub_rent_share: float,
+    saved_share: float,
 ) -> Accounts:
     """Read everybody's accounts of one season."""
     ledger, world = measured.ledger, season.world
@@ -129,16 +134,24 @@ def read_accounts(
     settled = float(jobs.work_us[jobs.is_lapsed | jobs.is_done].sum())
     return Accounts(
         hours=hours,
-        rows=_rows(season, capacity, sales, is_own, hours=hours, idle_h=idle_h, idle_usd=idle_usd),
-        buyers=_buyers(season, ledger, sales, jobs),
+        rows=_rows(
+            season,
+            capacity,
+            sales,
+            is_own=is_own,
+            hours=hours,
+            idle_h=idle_h,
+            idle_usd=idle_usd,
+        ),
+        buyers=_buyers(season, ledger, sales=sales, jobs=jobs),
         unserved_share=given_up / settled if settled else 0.0,
-        rent_usd=_rents(ledger, season, sales, is_own) * hub_rent_share,
+        rent_usd=_rents(ledger, season, sales=sales, is_own=is_own) * hub_rent_share,
         idle_held_hours=np.bincount(holder, idle_h, n_buyers),
         held_usd=np.bincount(holder, idle_usd, n_buyers),
         honoured=float(is_kept.sum() / max(1, (tenant >= 0).sum()))
         if (tenant >= 0).any()
         else float("nan"),
-        payoffs=_payoffs(season, ledger),
+        payoffs=_payoffs(season, ledger, saved_share),
         verifier_usd=_verifiers_usd(measured),
         own_worth_usd=np.bincount(np.maximum(0, jobs.first_party), own_worth, n_owners),
         own_hours=np.bincount(owner, np.where(is_own, sales.hours, 0.0), n_owners),
@@ -214,8 +227,8 @@ def _rows(
     season: SeasonWorld,
     capacity: Capacity,
     sales: _Sales,
-    is_own: Flags,
     *,
+    is_own: Flags,
     hours: float,
     idle_h: Floats,
     idle_usd: Floats,
@@ -238,7 +251,7 @@ def _rows(
     )
 
 
-def _buyers(season: SeasonWorld, ledger: Ledger, sales: _Sales, jobs: _Jobs) -> BuyerAccounts:
+def _buyers(season: SeasonWorld, ledger: Ledger, *, sales: _Sales, jobs: _Jobs) -> BuyerAccounts:
     n_buyers = len(season.world.workload.buyer_region)
     buyer = season.job_buyer
     mine = (jobs.first_party < 0).astype(float)
@@ -269,7 +282,7 @@ def _buyers(season: SeasonWorld, ledger: Ledger, sales: _Sales, jobs: _Jobs) -> 
     )
 
 
-def _rents(ledger: Ledger, season: SeasonWorld, sales: _Sales, is_own: Flags) -> Floats:
+def _rents(ledger: Ledger, season: SeasonWorld, *, sales: _Sales, is_own: Flags) -> Floats:
     """Return what owners would get for routing, less what they would pay, if all were rent.
 
     Who owns most units in the region of the plane that decided takes it; where nobody has any,
@@ -287,14 +300,14 @@ def _rents(ledger: Ledger, season: SeasonWorld, sales: _Sales, is_own: Flags) ->
     return np.asarray(taken - np.bincount(owner, usd, n_owners))
 
 
-def _payoffs(season: SeasonWorld, ledger: Ledger) -> tuple[Payoffs, Payoffs]:
+def _payoffs(season: SeasonWorld, ledger: Ledger, saved_share: float) -> tuple[Payoffs, Payoffs]:
     terms, fleet = season.world.terms, season.world.fleet
     is_large = fleet.owner_is_hyperscaler[fleet.node_owner]
     first, second = (
         payoffs_of(
             ledger,
             stake_multiple=terms.stake_multiple,
-            saved_share=terms.saved_share,
+            saved_share=saved_share,
             of_unit=chosen,
         )
         for chosen in (~is_large, is_large)

@@ -14,11 +14,13 @@ from hanse.agents.capacity import Capacity, capacity_of, fleet_of, node_rows
 from hanse.agents.hoarding import allot_nodes, kept_units, pooled
 from hanse.agents.workload import Workload
 from hanse.agents.world import World
+from hanse.market.terms import Terms
 from hanse.market.units import US_PER_HOUR, Flags, Floats, Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_tapes import FAMILIES
 from hanse.scenarios.draw_workload import allowed_verifiers
 from hanse.scenarios.institutions import Institutions
+from hanse.scenarios.learned_cheating import ALWAYS_PAYS
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
 
@@ -33,13 +35,16 @@ class State:
     ----------
     capacity : what owners have and ask.
     arriving : units under construction, shape (build_seasons, n_rows), the next season's first.
-    carried : fractions of units that owners have wanted and not got, shape (n_owners,).
+    carried, carried_entry : fractions of units that each owner, and newcomers, have yet to get.
     activity, own_activity : share of the drawn jobs that each buyer and each owner brings.
     full_usd, price_usd : forecasts of each buyer, per GPU-hour; the first has waiting in it.
     need, need_variance : forecasts of each buyer, in units.
     missed : forecast of the share of its jobs' worth that each buyer loses.
+    reference_usd, budget_usd : what a GPU-hour cost each buyer when it first bought, waiting in it;
+        and what it can spend in a season.
     reserved : units held for each buyer; pools keep theirs at their first member.
-    safety : units that each wanted on top of its mean need.
+    need_sd, critical_ratio, safety : of each buyer or pool when it reserved: spread of its need,
+        quantile worth holding, and units wanted on top of the mean need.
     honoured : share of reserved units that were really kept for whom they were reserved.
     cheating : share of attempts that are cheats, by independents and by hyperscalers.
     n_verifiers : how many there are.
@@ -48,6 +53,7 @@ class State:
     capacity: Capacity
     arriving: Integers
     carried: Floats
+    carried_entry: float
     activity: Floats
     own_activity: Floats
     full_usd: Floats
@@ -55,7 +61,11 @@ class State:
     need: Floats
     need_variance: Floats
     missed: Floats
+    reference_usd: Floats
+    budget_usd: Floats
     reserved: Integers
+    need_sd: Floats
+    critical_ratio: Floats
     safety: Floats
     honoured: float
     cheating: Floats
@@ -122,6 +132,7 @@ def first_state(scenario: Scenario, institutions: Institutions, seed: int) -> tu
         capacity=capacity,
         arriving=np.zeros((institutions.build_seasons, capacity.n_rows), np.int64),
         carried=np.zeros(len(capacity.owner_name)),
+        carried_entry=0.0,
         activity=np.full(n_buyers, activity),
         own_activity=np.full(len(capacity.owner_name), activity),
         full_usd=unknown,
@@ -129,7 +140,11 @@ def first_state(scenario: Scenario, institutions: Institutions, seed: int) -> tu
         need=unknown,
         need_variance=unknown,
         missed=unknown,
+        reference_usd=unknown,
+        budget_usd=unknown,
         reserved=np.zeros(n_buyers, np.int64),
+        need_sd=np.zeros(n_buyers),
+        critical_ratio=np.zeros(n_buyers),
         safety=np.zeros(n_buyers),
         honoured=1.0,
         cheating=np.full(2, scenario.number("verification.temptation_share")),
@@ -155,16 +170,21 @@ def draw_season(cast: Cast, state: State, season: int) -> SeasonWorld:
     workload = kept_jobs(_at_home(cast, drawn), brought)
     buyer = workload.job_buyer
     workload = replace(workload, job_buyer=_pool_head(cast)[buyer])
-    held, given_back = _held_units(cast, state, workload, drawn.horizon_us, seed)
+    held, given_back = _held_units(
+        cast, state, workload=workload, horizon_us=drawn.horizon_us, seed=seed
+    )
     row = node_rows(state.capacity)
     tenant = allot_nodes(
-        held, cast.buyer_region, state.capacity.region[row], drawn.geography.rtt_ms
+        held,
+        buyer_region=cast.buyer_region,
+        node_region=state.capacity.region[row],
+        rtt_ms=drawn.geography.rtt_ms,
     )
     world = replace(
         drawn,
         fleet=fleet_of(state.capacity, drawn.fleet, tenant),
         workload=workload,
-        terms=replace(drawn.terms, temptation_share=_mean_cheating(state)),
+        terms=_terms(cast, state, drawn.terms),
     )
     return SeasonWorld(
         world=world,
@@ -241,7 +261,7 @@ def _at_home(cast: Cast, drawn: World) -> Workload:
 
 
 def _held_units(
-    cast: Cast, state: State, workload: Workload, horizon_us: int, seed: int
+    cast: Cast, state: State, *, workload: Workload, horizon_us: int, seed: int
 ) -> tuple[Integers, Integers]:
     """Return what each buyer holds in this season, and what it gives back for it.
 
@@ -284,7 +304,13 @@ def _pool_head(cast: Cast) -> Integers:
     return np.asarray(cast.pool * cast.institutions.pool_buyers, np.int64)
 
 
-def _mean_cheating(state: State) -> float:
-    """Mix what groups do by their units: a coin does not know whose unit it will be tossed for."""
+def _terms(cast: Cast, state: State, terms: Terms) -> Terms:
+    """Let as many attempts be cheats as owners have learned; without learning, terms are as drawn.
+
+    Groups are mixed by their units: a coin does not know for whose unit it will be tossed.
+    """
+    if cast.institutions.honesty_learning_rate == 0.0:
+        return terms
     units = np.bincount(state.capacity.row_is_hyperscaler.astype(np.int64), state.capacity.units, 2)
-    return float(units @ state.cheating / units.sum())
+    share = float(units @ state.cheating / units.sum())
+    return replace(terms, temptation_share=share, saved_share=ALWAYS_PAYS)
