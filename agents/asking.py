@@ -5,10 +5,14 @@ elasticity of demand. It works out the price that would have paid best; it print
 if that would earn more than printing costs, and then goes a share of the way.
 """
 
+from typing import Final
+
 import numpy as np
 
 from hanse.agents.learning_rules import move_towards
 from hanse.market.units import Flags, Floats
+
+W_PER_KW: Final = 1_000
 
 
 def reservation_price(energy_usd: Floats, capital_usd: Floats, elsewhere_usd: Floats) -> Floats:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hanse.agents.asking import W_PER_KW
 from hanse.agents.capacity import Capacity
 from hanse.market.columns import Rows
 from hanse.market.ledger import Ledger
@@ -26,8 +27,6 @@ from hanse.market.units import (
 from hanse.scenarios.learned_cheating import Payoffs, payoffs_of
 from hanse.scenarios.measures import Measured
 from hanse.scenarios.season_world import SeasonWorld
-
-_W_PER_KW = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +87,7 @@ class Accounts:
     rent_usd : what each owner got for routing, and paid for it; sums to zero.
     idle_held_hours : idle time of units held, by who holds them; shape (n_buyers,).
     held_usd : what that costs who holds them; shape (n_buyers,).
+    holder : for which buyer alone each node really was, or -1; shape (n_nodes,).
     honoured : share of the units held that were for nobody else; NaN if none were held.
     payoffs : of honest work and of cheating, by independents and by hyperscalers.
     verifier_usd : earned by all verifiers together.
@@ -101,6 +101,7 @@ class Accounts:
     rent_usd: Floats
     idle_held_hours: Floats
     held_usd: Floats
+    holder: Integers
     honoured: float
     payoffs: tuple[Payoffs, Payoffs]
     verifier_usd: float
@@ -126,7 +127,7 @@ def read_accounts(
     is_kept = (tenant >= 0) & (ledger.unit["plane"] >= 0)
     idle_h = np.where(is_kept, hours - _busy_hours(ledger), 0.0)
     idle_usd = idle_h * world.fleet.node_posted_usd_per_gpu_hour
-    holder = np.maximum(0, tenant)
+    holder = np.where(is_kept, tenant, 0)
     jobs = _jobs(ledger)
     n_owners = len(capacity.owner_name)
     own_worth = np.where(jobs.first_party >= 0, jobs.got_usd, 0.0)
@@ -148,6 +149,7 @@ def read_accounts(
         rent_usd=_rents(ledger, season, sales=sales, is_own=is_own) * hub_rent_share,
         idle_held_hours=np.bincount(holder, idle_h, n_buyers),
         held_usd=np.bincount(holder, idle_usd, n_buyers),
+        holder=np.where(is_kept, tenant, -1),
         honoured=float(is_kept.sum() / max(1, (tenant >= 0).sum()))
         if (tenant >= 0).any()
         else float("nan"),
@@ -247,7 +249,7 @@ def _rows(
         customers_usd=add_up(np.where(is_own, 0.0, sales.usd)),
         own_usd=add_up(np.where(is_own, sales.usd, 0.0)),
         held_usd=add_up(idle_usd, season.node_row),
-        energy_usd=power / _W_PER_KW * price,
+        energy_usd=power / W_PER_KW * price,
     )
 
 

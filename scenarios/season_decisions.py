@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hanse.agents.asking import next_price, reservation_price
+from hanse.agents.asking import W_PER_KW, next_price, reservation_price
 from hanse.agents.buying import full_price, wanted_activity, within_budget
 from hanse.agents.capacity import Capacity, entered
 from hanse.agents.hoarding import (
@@ -35,7 +35,6 @@ from hanse.scenarios.tables import INDEPENDENT
 
 LEAST_SHARE = 0.01
 """Of attempts that are cheats, or of own work that is brought, however badly it pays."""
-_W_PER_KW = 1_000
 
 
 def decide(
@@ -86,7 +85,7 @@ def _prices(
     own, capacity = cast.institutions, state.capacity
     electricity = geography.electricity_usd_per_kwh[capacity.region]
     cost = reservation_price(
-        terms.active_w / _W_PER_KW * electricity,
+        terms.active_w / W_PER_KW * electricity,
         np.full(capacity.n_rows, terms.hardware_usd_per_gpu_hour),
         np.full(capacity.n_rows, own.elsewhere_usd_per_gpu_hour),
     )
@@ -152,15 +151,19 @@ def _independents(
 
 
 def _regions(cast: Cast, capacity: Capacity, margin: Floats, *, luck: int) -> Integers:
-    """Let independents move to where independents earned most, if it pays and their coin says so."""
+    """Let independents move where independents earn most, if it pays and their coin says so."""
     own, is_small = cast.institutions, ~capacity.row_is_hyperscaler
-    if own.relocation_share == 0.0 or not is_small.any():
+    weight = np.where(is_small, capacity.units, 0)
+    if own.relocation_share == 0.0 or not weight.any():
         return capacity.region
-    best = int(np.nanargmax(np.where(is_small, np.nan_to_num(margin, nan=-np.inf), -np.inf)))
-    gains = margin[best] - margin > own.moving_usd_per_gpu_hour
+    earned, units = (
+        np.bincount(capacity.region, column) for column in (np.nan_to_num(margin) * weight, weight)
+    )
+    of_region = np.divide(earned, units, out=np.full(len(units), -np.inf), where=units > 0)
+    best = int(of_region.argmax())
+    gains = of_region[best] - margin > own.moving_usd_per_gpu_hour
     coin = stream(luck, "institutions.move").random(capacity.n_rows)
-    moves = is_small & gains & (coin < own.relocation_share)
-    return np.where(moves, capacity.region[best], capacity.region)
+    return np.where(is_small & gains & (coin < own.relocation_share), best, capacity.region)
 
 
 def _own_activity(

@@ -1,4 +1,4 @@
-"""The one place for what a season is measured by; nothing here reads a switch, or knows a regime."""
+"""The one place for what a season is measured by; it reads no switch, and knows no regime."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -104,8 +104,8 @@ def _concentration(season: SeasonWorld, state: State, accounts: Accounts) -> Row
     """Count owners, by units; buyers, by jobs; and who commands units: whoever holds or owns."""
     capacity = state.capacity
     units = capacity.owner_units
-    tenant, owner = season.world.fleet.node_tenant, season.world.fleet.node_owner
-    commands = np.where(tenant >= 0, len(units) + tenant, owner)
+    holder, owner = accounts.holder, season.world.fleet.node_owner
+    commands = np.where(holder >= 0, len(units) + holder, owner)
     largest = np.sort(units)[::-1]
     demand = float(accounts.buyers.need_units.sum())
     residual = residual_supply_index(units, demand).min() if demand > 0.0 else float("nan")
@@ -123,9 +123,10 @@ def _concentration(season: SeasonWorld, state: State, accounts: Accounts) -> Row
 
 
 def _holding(season: SeasonWorld, state: State, accounts: Accounts) -> Row:
-    held_h = float((season.world.fleet.node_tenant >= 0).sum()) * accounts.hours
+    held_h = float((accounts.holder >= 0).sum()) * accounts.hours
     idle_h = float(accounts.idle_held_hours.sum())
     return {
+        ("ordered_units", "units"): float((season.world.fleet.node_tenant >= 0).sum()),
         ("held_units", "units"): held_h / accounts.hours,
         ("given_back_units", "units"): float(season.given_back.sum()),
         ("idle_held_gpu_h", "gpu_h"): idle_h,
@@ -179,7 +180,7 @@ def owner_table(capacity: Capacity, accounts: Accounts, terms: Terms) -> pd.Data
 def buyer_table(season: SeasonWorld, state: State, accounts: Accounts) -> pd.DataFrame:
     """Tabulate each buyer's season, and what it went by."""
     seen, n_buyers = accounts.buyers, len(state.activity)
-    tenant = season.world.fleet.node_tenant
+    holder = accounts.holder
     return pd.DataFrame(
         {
             "buyer": np.arange(n_buyers),
@@ -190,7 +191,7 @@ def buyer_table(season: SeasonWorld, state: State, accounts: Accounts) -> pd.Dat
             "wait_s": seen.wait_s,
             "missed": seen.missed,
             "paid_usd": seen.paid_usd,
-            "held_units": np.bincount(tenant[tenant >= 0], minlength=n_buyers),
+            "held_units": np.bincount(holder[holder >= 0], minlength=n_buyers),
             "given_back_units": season.given_back,
             "idle_held_hours": accounts.idle_held_hours,
             "held_usd": accounts.held_usd,

@@ -84,7 +84,7 @@ def play_seasons(
     cast, state = first_state(scenario, own, seed)
     parts = []
     for number in range(n_seasons):
-        season, measured = _run(cast, state, chosen, number)
+        season, measured = _run(cast, state, chosen, number=number)
         accounts = read_accounts(
             season,
             state.capacity,
@@ -153,7 +153,7 @@ def list_changes(places: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _run(cast: Cast, state: State, regime: Regime, number: int) -> tuple[SeasonWorld, Measured]:
+def _run(cast: Cast, state: State, regime: Regime, *, number: int) -> tuple[SeasonWorld, Measured]:
     season = draw_season(cast, state, number)
     model = ComputeMarket(season.world, regime, with_agents=False)
     measured = measure(season.world, model.run_to_horizon())

@@ -1,0 +1,71 @@
+"""The one place for pictures of seasons: what was hoarded, who came to own, and what was forgone."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hanse.scenarios.charts import DASHES, LINES, WIDTH_INCH
+from hanse.scenarios.seasons import Seasons
+
+
+def draw_doses(
+    doses: Mapping[str, pd.DataFrame], measures: Mapping[str, str], *, dose: str
+) -> Figure:
+    """Draw measures against the level of one mechanism, a panel each and a line per case.
+
+    Parameters
+    ----------
+    doses : tables of `dose_response`, by the name of the case.
+    measures : labels of the vertical axes, by measure.
+    dose : label of the horizontal axis.
+    """
+    figure = Figure(figsize=(WIDTH_INCH, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    for axes, (measure, label) in zip(panels, measures.items(), strict=True):
+        for number, (case, table) in enumerate(doses.items()):
+            rows = table[table["measure"] == measure]
+            _line(axes, rows["level"], rows, number=number, label=case)
+        axes.set(xlabel=dose, ylabel=label)
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(doses), frameon=False)
+    return figure
+
+
+def draw_paths(played: Seasons, measures: Mapping[str, str]) -> Figure:
+    """Draw measures season by season, a panel each and a line per case and regime.
+
+    Parameters
+    ----------
+    played : as `play_paired` stacks them; lines are means over seeds, bands their range.
+    """
+    figure = Figure(figsize=(WIDTH_INCH, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    for axes, (measure, label) in zip(panels, measures.items(), strict=True):
+        rows = played.market[played.market["measure"] == measure]
+        for number, (key, path) in enumerate(rows.groupby(["case", "regime"], sort=False)):
+            by_season = path.groupby("season")["value"].agg(
+                mean="mean", ci_low="min", ci_high="max"
+            )
+            case, regime = key
+            _line(
+                axes,
+                by_season.index.to_series(),
+                by_season,
+                number=number,
+                label=f"{case}, {regime}",
+            )
+        axes.set(xlabel="season", ylabel=label)
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _line(axes: Axes, x: pd.Series, rows: pd.DataFrame, *, number: int, label: str) -> None:
+    colour, dash = LINES[number % len(LINES)], DASHES[number % len(DASHES)]
+    axes.plot(x, rows["mean"], color=colour, linestyle=dash, marker="o", markersize=3, label=label)
+    low, high = rows["ci_low"].to_numpy(float), rows["ci_high"].to_numpy(float)
+    axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
