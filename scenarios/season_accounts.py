@@ -37,7 +37,8 @@ class RowAccounts:
     ----------
     sold_hours : hours that work of jobs occupied.
     idle_held_hours : hours in which units stood idle that a buyer held.
-    customers_usd, own_usd : agreed for customers' work, and for the owner's own.
+    customers_usd, own_usd : agreed for buyers' work, and for the owner's own.
+    others_usd : agreed for other owners' own work.
     held_usd : paid for idle held hours, at the posted price.
     energy_usd : electricity, at idle and at active power.
     """
@@ -46,6 +47,7 @@ class RowAccounts:
     idle_held_hours: Floats
     customers_usd: Floats
     own_usd: Floats
+    others_usd: Floats
     held_usd: Floats
     energy_usd: Floats
 
@@ -140,6 +142,7 @@ def read_accounts(
             capacity,
             sales,
             is_own=is_own,
+            is_buyers=ledger.stage_fact["first_party"][sales.stage] < 0,
             hours=hours,
             idle_h=idle_h,
             idle_usd=idle_usd,
@@ -231,6 +234,7 @@ def _rows(
     sales: _Sales,
     *,
     is_own: Flags,
+    is_buyers: Flags,
     hours: float,
     idle_h: Floats,
     idle_usd: Floats,
@@ -246,8 +250,9 @@ def _rows(
     return RowAccounts(
         sold_hours=sold,
         idle_held_hours=add_up(idle_h, season.node_row),
-        customers_usd=add_up(np.where(is_own, 0.0, sales.usd)),
+        customers_usd=add_up(np.where(is_buyers, sales.usd, 0.0)),
         own_usd=add_up(np.where(is_own, sales.usd, 0.0)),
+        others_usd=add_up(np.where(is_own | is_buyers, 0.0, sales.usd)),
         held_usd=add_up(idle_usd, season.node_row),
         energy_usd=power / W_PER_KW * price,
     )

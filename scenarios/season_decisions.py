@@ -63,7 +63,7 @@ def row_margins(capacity: Capacity, accounts: Accounts) -> Floats:
     Own work counts at the owner's own price. Rent for routing is spread over its units.
     """
     rows, hours = accounts.rows, capacity.units * accounts.hours
-    earned = rows.customers_usd + rows.own_usd + rows.held_usd - rows.energy_usd
+    earned = rows.customers_usd + rows.own_usd + rows.others_usd + rows.held_usd - rows.energy_usd
     units = capacity.owner_units
     rent = np.divide(accounts.rent_usd, units, out=np.zeros_like(units), where=units > 0)
     earned = earned + rent[capacity.owner] * capacity.units
@@ -177,7 +177,8 @@ def _own_activity(
     activity[:n_before] += np.divide(filled, drawn, out=np.zeros(n_before), where=drawn > 0)
     activity = np.minimum(activity, 1.0)
     if own.own_learning_rate > 0.0:
-        sold = accounts.rows.customers_usd.sum() / max(1e-12, accounts.rows.sold_hours.sum())
+        seen = accounts.buyers
+        sold = float(seen.paid_usd.sum()) / max(1e-12, float(seen.hours.sum()))
         for owner in np.flatnonzero(accounts.own_hours > 0.0):
             worth = accounts.own_worth_usd[owner] / accounts.own_hours[owner]
             share = min(max(float(activity[owner]), LEAST_SHARE), 1.0 - LEAST_SHARE)

@@ -1,4 +1,4 @@
-"""The one place for pictures of seasons: what was hoarded, who came to own, and what was forgone."""
+"""The one place for pictures of seasons: what was hoarded, who came to own, what was forgone."""
 
 from collections.abc import Mapping
 

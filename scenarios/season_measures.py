@@ -96,7 +96,7 @@ def _prices(capacity: Capacity, accounts: Accounts) -> Row:
         ("spot_to_list", "ratio"): _ratio(paid, listed),
         ("seller_price_cv", "share"): variation(known),
         ("seller_price_max_to_min", "ratio"): _ratio(float(known.max()), float(known.min())),
-        ("revenue_usd", "USD"): float((rows.customers_usd + rows.own_usd).sum()),
+        ("revenue_usd", "USD"): float((rows.customers_usd + rows.own_usd + rows.others_usd).sum()),
     }
 
 
@@ -150,6 +150,7 @@ def place_table(
             "sold_hours": rows.sold_hours,
             "customers_usd": rows.customers_usd,
             "own_usd": rows.own_usd,
+            "others_usd": rows.others_usd,
             "held_usd": rows.held_usd,
             "energy_usd": rows.energy_usd,
             "margin_usd_per_hour": margin,
@@ -161,7 +162,8 @@ def place_table(
 def owner_table(capacity: Capacity, accounts: Accounts, terms: Terms) -> pd.DataFrame:
     """Tabulate each owner's season; profit is after energy and hardware at replacement cost."""
     rows, add_up = accounts.rows, capacity.of_owner
-    revenue = add_up(rows.customers_usd + rows.own_usd + rows.held_usd) + accounts.rent_usd
+    sold = rows.customers_usd + rows.own_usd + rows.others_usd + rows.held_usd
+    revenue = add_up(sold) + accounts.rent_usd
     hardware = terms.hardware_usd_per_gpu_hour * capacity.owner_units * accounts.hours
     return pd.DataFrame(
         {

@@ -36,7 +36,8 @@ class Seasons:
     ----------
     market : columns season, measure, unit, value.
     places : one row per season, owner and region with units: owner, group, region, units,
-        price_usd, sold_hours, customers_usd, own_usd, held_usd, energy_usd, margin_usd_per_hour.
+        price_usd, sold_hours, customers_usd, own_usd, others_usd (for other owners' own work),
+        held_usd, energy_usd, margin_usd_per_hour.
     owners : one row per season and owner: owner, group, units, revenue_usd, customers_usd,
         rent_usd, profit_usd (hardware at replacement cost), own_hours.
     buyers : one row per season and buyer: jobs, activity, need_units, price_usd, wait_s, missed,
