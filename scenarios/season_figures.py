@@ -1,13 +1,18 @@
 """The one place for pictures of seasons: what was hoarded, who came to own, what was forgone."""
 
 from collections.abc import Mapping
+from textwrap import fill
+from typing import Final
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hanse.scenarios.charts import DASHES, LINES, WIDTH_INCH
 from hanse.scenarios.seasons import Seasons
+
+_WRAP: Final = 30
 
 
 def draw_doses(
@@ -21,13 +26,13 @@ def draw_doses(
     measures : labels of the vertical axes, by measure.
     dose : label of the horizontal axis.
     """
-    figure = Figure(figsize=(WIDTH_INCH, 3.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCH, 3.4), layout="constrained")
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     for axes, (measure, label) in zip(panels, measures.items(), strict=True):
         for number, (case, table) in enumerate(doses.items()):
             rows = table[table["measure"] == measure]
             _line(axes, rows["level"], rows, number=number, label=case)
-        axes.set(xlabel=dose, ylabel=label)
+        axes.set(xlabel=fill(dose, _WRAP), ylabel=fill(label, _WRAP))
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(doses), frameon=False)
@@ -41,7 +46,7 @@ def draw_paths(played: Seasons, measures: Mapping[str, str]) -> Figure:
     ----------
     played : as `play_paired` stacks them; lines are means over seeds, bands their range.
     """
-    figure = Figure(figsize=(WIDTH_INCH, 3.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCH, 3.4), layout="constrained")
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     for axes, (measure, label) in zip(panels, measures.items(), strict=True):
         rows = played.market[played.market["measure"] == measure]
@@ -57,7 +62,8 @@ def draw_paths(played: Seasons, measures: Mapping[str, str]) -> Figure:
                 number=number,
                 label=f"{case}, {regime}",
             )
-        axes.set(xlabel="season", ylabel=label)
+        axes.set(xlabel="season", ylabel=fill(label, _WRAP))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
