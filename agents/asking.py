@@ -82,16 +82,19 @@ def changes_list(
     The menu cost is a share of what the season's sales were worth at the old price. Without any
     sales a new list costs nothing that counts.
     """
-    known = {
-        "at_price": price,
-        "cost": cost,
-        "demand": demand,
-        "capacity": capacity,
-        "elasticity": elasticity,
-    }
-    gain = believed_profit(best, **known) - believed_profit(price, **known)  # type: ignore[arg-type]
+    new, old = (
+        believed_profit(
+            one,
+            at_price=price,
+            cost=cost,
+            demand=demand,
+            capacity=capacity,
+            elasticity=elasticity,
+        )
+        for one in (best, price)
+    )
     menu_cost = menu_cost_share * price * np.minimum(demand, capacity)
-    return np.asarray((gain > menu_cost) | ((demand <= 0.0) & (best != price)))
+    return np.asarray((new - old > menu_cost) | ((demand <= 0.0) & (best != price)))
 
 
 def next_price(

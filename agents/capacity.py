@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hanse.agents.fleet import Fleet
+from hanse.agents.sums import summed
 from hanse.market.units import Flags, Floats, Integers
 
 
@@ -41,11 +42,11 @@ class Capacity:
     @property
     def owner_units(self) -> Floats:
         """Accelerators of each owner, shape (n_owners,)."""
-        return np.bincount(self.owner, self.units, len(self.owner_name))
+        return summed(self.owner, self.units, len(self.owner_name))
 
-    def of_owner(self, column: Floats) -> Floats:
+    def of_owner(self, column: Floats | Integers) -> Floats:
         """Add a column of rows up by owner."""
-        return np.bincount(self.owner, column, len(self.owner_name))
+        return summed(self.owner, column, len(self.owner_name))
 
 
 def capacity_of(fleet: Fleet) -> Capacity:

@@ -8,6 +8,7 @@ own; what its idle unit is worth to somebody else enters nowhere.
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from hanse.agents.sums import summed
 from hanse.market.rationing import fixed_price_in_proportion, inflated_orders
 from hanse.market.units import Floats, Integers
 
@@ -46,7 +47,8 @@ def pooled(mean: Floats, sd: Floats, pool: Integers) -> tuple[Floats, Floats]:
     >>> [x.tolist() for x in pooled(np.ones(3), np.array([3.0, 4.0, 1.0]), np.array([0, 0, 1]))]
     [[2.0, 1.0], [5.0, 1.0]]
     """
-    return np.bincount(pool, mean), np.sqrt(np.bincount(pool, sd**2))
+    n_pools = int(pool.max(initial=-1)) + 1
+    return summed(pool, mean, n_pools), np.sqrt(summed(pool, sd**2, n_pools))
 
 
 def reserve_units(mean: Floats, sd: Floats, ratio: Floats) -> Floats:

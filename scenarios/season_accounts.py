@@ -11,6 +11,7 @@ import numpy as np
 
 from hanse.agents.asking import W_PER_KW
 from hanse.agents.capacity import Capacity
+from hanse.agents.sums import mean_of, summed
 from hanse.market.columns import Rows
 from hanse.market.ledger import Ledger
 from hanse.market.money import VERIFIER
@@ -150,16 +151,16 @@ def read_accounts(
         buyers=_buyers(season, ledger, sales=sales, jobs=jobs),
         unserved_share=given_up / settled if settled else 0.0,
         rent_usd=_rents(ledger, season, sales=sales, is_own=is_own) * hub_rent_share,
-        idle_held_hours=np.bincount(holder, idle_h, n_buyers),
-        held_usd=np.bincount(holder, idle_usd, n_buyers),
+        idle_held_hours=summed(holder, idle_h, n_buyers),
+        held_usd=summed(holder, idle_usd, n_buyers),
         holder=np.where(is_kept, tenant, -1),
         honoured=float(is_kept.sum() / max(1, (tenant >= 0).sum()))
         if (tenant >= 0).any()
         else float("nan"),
         payoffs=_payoffs(season, ledger, saved_share),
         verifier_usd=_verifiers_usd(measured),
-        own_worth_usd=np.bincount(np.maximum(0, jobs.first_party), own_worth, n_owners),
-        own_hours=np.bincount(owner, np.where(is_own, sales.hours, 0.0), n_owners),
+        own_worth_usd=summed(np.maximum(0, jobs.first_party), own_worth, n_owners),
+        own_hours=summed(owner, np.where(is_own, sales.hours, 0.0), n_owners),
     )
 
 
@@ -193,7 +194,8 @@ def _busy_hours(ledger: Ledger) -> Floats:
     record = ledger.record
     begin = np.minimum(record["accepted_us"], ledger.horizon_us)
     within_us = np.minimum(record["end_us"], ledger.horizon_us) - begin
-    return np.bincount(record["unit"], within_us, len(ledger.unit)) / US_PER_HOUR
+    total_us = summed(record["unit"], within_us, len(ledger.unit))
+    return np.asarray(total_us / US_PER_HOUR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,8 +225,8 @@ def _jobs(ledger: Ledger) -> _Jobs:
         is_lapsed=ledger.lapsed_job[first],
         worth_usd=of_job["value_usd"],
         got_usd=np.where(in_time, np.maximum(0.0, of_job["value_usd"] - late), 0.0),
-        work_us=np.bincount(fact["job"], fact["work_us"], n_jobs),
-        wait_us=np.bincount(fact["job"], wait_us, n_jobs),
+        work_us=summed(fact["job"], fact["work_us"], n_jobs),
+        wait_us=summed(fact["job"], wait_us, n_jobs),
     )
 
 
@@ -242,7 +244,7 @@ def _rows(
     terms, row = season.world.terms, season.node_row[sales.unit]
 
     def add_up(amount: Floats, rows: Integers = row) -> Floats:
-        return np.bincount(rows, amount, capacity.n_rows)
+        return summed(rows, amount, capacity.n_rows)
 
     sold = add_up(sales.hours)
     power = sold * terms.active_w + (capacity.units * hours - sold) * terms.idle_w
@@ -265,26 +267,25 @@ def _buyers(season: SeasonWorld, ledger: Ledger, *, sales: _Sales, jobs: _Jobs) 
     of_sale = ledger.stage_fact["job"][sales.stage]
 
     def add_up(amount: Floats) -> Floats:
-        return np.bincount(buyer, amount, n_buyers)
+        return summed(buyer, amount, n_buyers)
 
-    def mean(total: Floats, number: Floats) -> Floats:
-        return np.divide(total, number, out=np.full(n_buyers, np.nan), where=number > 0)
-
-    paid = np.bincount(buyer[of_sale], sales.usd * mine[of_sale], n_buyers)
-    hours = np.bincount(buyer[of_sale], sales.hours * mine[of_sale], n_buyers)
+    paid = summed(buyer[of_sale], sales.usd * mine[of_sale], n_buyers)
+    hours = summed(buyer[of_sale], sales.hours * mine[of_sale], n_buyers)
     n_jobs = add_up(mine)
     settled = (jobs.is_done | jobs.is_lapsed) * mine
-    lost = mean(add_up((jobs.worth_usd - jobs.got_usd) * settled), add_up(jobs.worth_usd * settled))
+    lost = mean_of(
+        add_up((jobs.worth_usd - jobs.got_usd) * settled), add_up(jobs.worth_usd * settled)
+    )
     delay = season.world.workload.job_delay_usd_per_s
     return BuyerAccounts(
         jobs=n_jobs.astype(np.int64),
         need_units=add_up(jobs.work_us) / ledger.horizon_us,
         paid_usd=paid,
         hours=hours,
-        price_usd=mean(paid, hours),
-        wait_s=mean(add_up(jobs.wait_us * mine), n_jobs) / US_PER_S,
-        delay_usd_per_s=mean(add_up(delay * mine), n_jobs),
-        job_hours=mean(add_up(jobs.work_us * mine), n_jobs) / US_PER_S / S_PER_HOUR,
+        price_usd=mean_of(paid, hours),
+        wait_s=mean_of(add_up(jobs.wait_us * mine), n_jobs) / US_PER_S,
+        delay_usd_per_s=mean_of(add_up(delay * mine), n_jobs),
+        job_hours=mean_of(add_up(jobs.work_us * mine), n_jobs) / US_PER_S / S_PER_HOUR,
         missed=lost,
     )
 
@@ -303,8 +304,8 @@ def _rents(ledger: Ledger, season: SeasonWorld, *, sales: _Sales, is_own: Flags)
     router = largest[ledger.plane_region[ledger.stage["plane"][sales.stage]]]
     owner = fleet.node_owner[sales.unit]
     usd = np.where((router >= 0) & ~is_own, sales.usd, 0.0)
-    taken = np.bincount(np.maximum(0, router), usd, n_owners)
-    return np.asarray(taken - np.bincount(owner, usd, n_owners))
+    taken = summed(np.maximum(0, router), usd, n_owners)
+    return np.asarray(taken - summed(owner, usd, n_owners))
 
 
 def _payoffs(season: SeasonWorld, ledger: Ledger, saved_share: float) -> tuple[Payoffs, Payoffs]:

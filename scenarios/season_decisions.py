@@ -25,6 +25,7 @@ from hanse.agents.investing import (
     whole_units,
 )
 from hanse.agents.learning_rules import move_towards, shift_odds, smoothed
+from hanse.agents.sums import mean_of, summed
 from hanse.market.geography import Geography
 from hanse.market.terms import Terms
 from hanse.market.units import Floats, Integers
@@ -67,7 +68,7 @@ def row_margins(capacity: Capacity, accounts: Accounts) -> Floats:
     units = capacity.owner_units
     rent = np.divide(accounts.rent_usd, units, out=np.zeros_like(units), where=units > 0)
     earned = earned + rent[capacity.owner] * capacity.units
-    return np.divide(earned, hours, out=np.full(len(hours), np.nan), where=hours > 0)
+    return mean_of(earned, np.asarray(hours, float))
 
 
 def hurdles(cast: Cast, capacity: Capacity, terms: Terms) -> Floats:
@@ -94,7 +95,7 @@ def _prices(
         price=capacity.price_usd,
         cost=cost,
         demand=accounts.rows.sold_hours / (1.0 - unserved),
-        capacity=capacity.units * accounts.hours,
+        capacity=np.asarray(capacity.units * accounts.hours, float),
         elasticity=own.believed_elasticity,
         menu_cost_share=own.menu_cost_share,
         share=own.response_share,
@@ -157,7 +158,8 @@ def _regions(cast: Cast, capacity: Capacity, margin: Floats, *, luck: int) -> In
     if own.relocation_share == 0.0 or not weight.any():
         return capacity.region
     earned, units = (
-        np.bincount(capacity.region, column) for column in (np.nan_to_num(margin) * weight, weight)
+        summed(capacity.region, column, int(capacity.region.max()) + 1)
+        for column in (np.nan_to_num(margin) * weight, weight)
     )
     of_region = np.divide(earned, units, out=np.full(len(units), -np.inf), where=units > 0)
     best = int(of_region.argmax())
@@ -247,8 +249,9 @@ def _reserve(cast: Cast, state: State) -> State:
     pool, heads = cast.pool, np.unique(cast.pool) * own.pool_buyers
     mean, spread = pooled(need, sd, pool)
     weight = np.maximum(mean, 1e-12)
-    short = np.bincount(pool, need * shortage_usd(cast, state)) / weight
-    price = np.bincount(pool, need * np.nan_to_num(state.price_usd)) / weight
+    n_pools = len(heads)
+    short = summed(pool, need * shortage_usd(cast, state), n_pools) / weight
+    price = summed(pool, need * np.nan_to_num(state.price_usd), n_pools) / weight
     holding = price * (own.resale_haircut if own.resale else 1.0)
     ratio = critical_ratio(short, holding)
     stock = reserve_units(mean, spread, ratio) * state.honoured
@@ -289,7 +292,7 @@ def _mean_margin(capacity: Capacity, margin: Floats) -> Floats:
     """Return each owner's margin over all its units; NaN without any."""
     units = capacity.owner_units
     total = capacity.of_owner(np.nan_to_num(margin) * capacity.units)
-    return np.divide(total, units, out=np.full(len(units), np.nan), where=units > 0)
+    return mean_of(total, units)
 
 
 def _known(forecast: Floats, observed: Floats) -> Floats:

@@ -31,7 +31,7 @@ def draw_doses(
     for axes, (measure, label) in zip(panels, measures.items(), strict=True):
         for number, (case, table) in enumerate(doses.items()):
             rows = table[table["measure"] == measure]
-            _line(axes, rows["level"], rows, number=number, label=case)
+            _line(axes, rows, number=number, label=case)
         axes.set(xlabel=fill(dose, _WRAP), ylabel=fill(label, _WRAP))
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
@@ -51,17 +51,16 @@ def draw_paths(played: Seasons, measures: Mapping[str, str]) -> Figure:
     for axes, (measure, label) in zip(panels, measures.items(), strict=True):
         rows = played.market[played.market["measure"] == measure]
         for number, (key, path) in enumerate(rows.groupby(["case", "regime"], sort=False)):
-            by_season = path.groupby("season")["value"].agg(
-                mean="mean", ci_low="min", ci_high="max"
+            value = path.pivot(index="season", columns="seed", values="value")
+            by_season = pd.DataFrame(
+                {
+                    "level": value.index,
+                    "mean": value.mean(axis=1),
+                    "ci_low": value.min(axis=1),
+                    "ci_high": value.max(axis=1),
+                }
             )
-            case, regime = key
-            _line(
-                axes,
-                by_season.index.to_series(),
-                by_season,
-                number=number,
-                label=f"{case}, {regime}",
-            )
+            _line(axes, by_season, number=number, label=", ".join(str(part) for part in key))
         axes.set(xlabel="season", ylabel=fill(label, _WRAP))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
@@ -70,8 +69,9 @@ def draw_paths(played: Seasons, measures: Mapping[str, str]) -> Figure:
     return figure
 
 
-def _line(axes: Axes, x: pd.Series, rows: pd.DataFrame, *, number: int, label: str) -> None:
+def _line(axes: Axes, rows: pd.DataFrame, *, number: int, label: str) -> None:
     colour, dash = LINES[number % len(LINES)], DASHES[number % len(DASHES)]
+    x = rows["level"]
     axes.plot(x, rows["mean"], color=colour, linestyle=dash, marker="o", markersize=3, label=label)
     low, high = rows["ci_low"].to_numpy(float), rows["ci_high"].to_numpy(float)
     axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hanse.agents.capacity import Capacity
+from hanse.agents.sums import mean_of, summed
 from hanse.market.concentration import residual_supply_index
 from hanse.market.geography import Geography
 from hanse.market.terms import Terms
@@ -80,13 +81,7 @@ def _prices(capacity: Capacity, accounts: Accounts) -> Row:
     rows, is_large = accounts.rows, capacity.row_is_hyperscaler & (capacity.units > 0)
     buyers = accounts.buyers
     paid = _ratio(float(buyers.paid_usd.sum()), float(buyers.hours.sum()))
-    units = capacity.owner_units
-    asked = np.divide(
-        capacity.of_owner(capacity.price_usd * capacity.units),
-        units,
-        out=np.full(len(units), np.nan),
-        where=units > 0,
-    )
+    asked = mean_of(capacity.of_owner(capacity.price_usd * capacity.units), capacity.owner_units)
     known = asked[~np.isnan(asked)]
     large = capacity.units * is_large
     listed = _ratio(float((capacity.price_usd * large).sum()), float(large.sum()))
@@ -109,7 +104,7 @@ def _concentration(season: SeasonWorld, state: State, accounts: Accounts) -> Row
     largest = np.sort(units)[::-1]
     demand = float(accounts.buyers.need_units.sum())
     residual = residual_supply_index(units, demand).min() if demand > 0.0 else float("nan")
-    by_region = np.bincount(capacity.region, capacity.units)
+    by_region = summed(capacity.region, capacity.units, int(capacity.region.max()) + 1)
     return {
         ("owner_hhi", "share"): hhi(units),
         ("top5_owner_share", "share"): float(largest[:5].sum() / units.sum()),

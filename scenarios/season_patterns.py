@@ -208,7 +208,8 @@ def _last_outcomes(
 ) -> dict[tuple[str, str], float]:
     market = seasons.market
     last = market[market["season"] >= n_seasons - n_last]
-    found = last.groupby(["measure", "unit"], sort=False)["value"].mean().to_dict()
+    mean = last.groupby(["measure", "unit"], sort=False)["value"].mean().reset_index()
+    found = {(name, unit): value for name, unit, value in mean.itertuples(index=False, name=None)}
     changes = list_changes(seasons.places)
     revenue = seasons.path("hyperscaler_customers_usd").to_numpy()
     steps = np.log(revenue[-1] / revenue[0]) / max(1, len(revenue) - 1) if revenue.all() else np.nan

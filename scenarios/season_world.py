@@ -12,6 +12,7 @@ import numpy as np
 
 from hanse.agents.capacity import Capacity, capacity_of, fleet_of, node_rows
 from hanse.agents.hoarding import allot_nodes, kept_units, pooled
+from hanse.agents.sums import summed
 from hanse.agents.workload import Workload
 from hanse.agents.world import World
 from hanse.market.terms import Terms
@@ -240,8 +241,8 @@ def _worth_usd_per_hour(workload: Workload) -> float:
 
 def _drawn_own_hours(workload: Workload, n_owners: int) -> Floats:
     """Add up the work that each owner would bring at activity 1; nobody's is left out."""
-    hours = np.bincount(workload.stage_job, workload.stage_work_us, workload.n_jobs) / US_PER_HOUR
-    return np.bincount(workload.job_first_party + 1, hours, n_owners + 1)[1:]
+    hours = summed(workload.stage_job, workload.stage_work_us, workload.n_jobs) / US_PER_HOUR
+    return summed(workload.job_first_party + 1, hours, n_owners + 1)[1:]
 
 
 def _at_home(cast: Cast, drawn: World) -> Workload:
@@ -271,8 +272,8 @@ def _held_units(
     if not own.resale or not state.reserved.any():
         return state.reserved, np.zeros_like(state.reserved)
     n_buyers = cast.n_buyers
-    work_us = np.bincount(workload.stage_job, workload.stage_work_us, workload.n_jobs)
-    need = np.bincount(workload.job_buyer, work_us, n_buyers) / horizon_us
+    work_us = summed(workload.stage_job, workload.stage_work_us, workload.n_jobs)
+    need = summed(workload.job_buyer, work_us, n_buyers) / horizon_us
     _, sd = pooled(
         np.nan_to_num(state.need), np.sqrt(np.nan_to_num(state.need_variance)), cast.pool
     )
@@ -311,6 +312,6 @@ def _terms(cast: Cast, state: State, terms: Terms) -> Terms:
     """
     if cast.institutions.honesty_learning_rate == 0.0:
         return terms
-    units = np.bincount(state.capacity.row_is_hyperscaler.astype(np.int64), state.capacity.units, 2)
+    units = summed(state.capacity.row_is_hyperscaler.astype(np.int64), state.capacity.units, 2)
     share = float(units @ state.cheating / units.sum())
     return replace(terms, temptation_share=share, saved_share=ALWAYS_PAYS)

@@ -143,7 +143,7 @@ def list_changes(places: pd.DataFrame) -> pd.DataFrame:
     """
     listed = places[places["group"] == "hyperscaler"]
     price = listed.pivot_table(index=["owner", "region"], columns="season", values="price_usd")
-    steps = np.log(price).diff(axis=1).iloc[:, 1:]
+    steps = price.apply(np.log).diff(axis=1).iloc[:, 1:]
     changed = (steps.abs() > 0.0).where(steps.notna())
     return pd.DataFrame(
         {
