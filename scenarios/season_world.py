@@ -7,25 +7,38 @@ none is exchanged. Luck is keyed by season, so that all regimes meet the same.
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 import numpy as np
 
 from hanse.agents.capacity import Capacity, capacity_of, fleet_of, node_rows
+from hanse.agents.crossing_draws import CrossingDraws
 from hanse.agents.hoarding import allot_nodes, kept_units, pooled
 from hanse.agents.sums import summed
 from hanse.agents.workload import Workload
-from hanse.agents.world import World
+from hanse.agents.world import Mishaps, World
+from hanse.market.jurisdictions import Law
 from hanse.market.terms import Terms
 from hanse.market.units import US_PER_HOUR, Flags, Floats, Integers
+from hanse.scenarios.borders import under_borders
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_tapes import FAMILIES
 from hanse.scenarios.draw_workload import allowed_verifiers
+from hanse.scenarios.entrants import NOBODY
 from hanse.scenarios.institutions import Institutions
 from hanse.scenarios.learned_cheating import ALWAYS_PAYS
+from hanse.scenarios.parameters import parameter
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
 
-_COUNTS = ("load.model_calls", *(f"load.{name}_jobs" for name in FAMILIES[1:]))
+_LASTING: Final = (
+    "region_trust_domain",
+    "region_policy_domain",
+    "region_transport",
+    "buyer_has_capability",
+)
+"""What crossings know of places and buyers; all else that is drawn of them is luck."""
+_COUNTS: Final = ("load.model_calls", *(f"load.{name}_jobs" for name in FAMILIES[1:]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +107,7 @@ class SeasonWorld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
-    """What stays over all seasons: who there is, where, and what an hour of work is worth.
+    """What stays over all seasons: who there is, where, under which law, and what work is worth.
 
     `worth_usd_per_hour` is the mean over the first world's jobs, which buyers know of their own.
     """
@@ -105,6 +118,8 @@ class Cast:
     buyer_region: Integers
     pool: Integers
     worth_usd_per_hour: float
+    law: Law
+    crossing_draws: CrossingDraws
 
     @property
     def n_buyers(self) -> int:
@@ -158,6 +173,8 @@ def first_state(scenario: Scenario, institutions: Institutions, seed: int) -> tu
         buyer_region=world.workload.buyer_region,
         pool=np.arange(n_buyers) // institutions.pool_buyers,
         worth_usd_per_hour=_worth_usd_per_hour(world.workload),
+        law=world.law,
+        crossing_draws=world.crossing_draws,
     )
     return cast, state
 
@@ -168,7 +185,8 @@ def draw_season(cast: Cast, state: State, season: int) -> SeasonWorld:
     drawn = draw_world(_scenario_of(cast, state), seed)
     own_hours = _drawn_own_hours(drawn.workload, len(state.capacity.owner_name))
     brought = _is_brought(drawn.workload, state, seed)
-    workload = kept_jobs(_at_home(cast, drawn), brought)
+    drawn = kept_jobs(_at_home(cast, drawn), brought)
+    workload = drawn.workload
     buyer = workload.job_buyer
     workload = replace(workload, job_buyer=_pool_head(cast)[buyer])
     held, given_back = _held_units(
@@ -196,32 +214,54 @@ def draw_season(cast: Cast, state: State, season: int) -> SeasonWorld:
     )
 
 
-def kept_jobs(workload: Workload, keep: Flags) -> Workload:
+def kept_jobs(world: World, keep: Flags) -> World:
     """Drop the other jobs, with their stages, edges and luck."""
+    workload = world.workload
     stage = keep[workload.stage_job]
     number, new_job = np.cumsum(stage) - 1, np.cumsum(keep) - 1
     edge = stage[workload.edge_to]
-    columns: dict[str, object] = {}
-    for field in fields(workload):
-        value = getattr(workload, field.name)
+    columns = _cut(workload, job=keep, stage=stage) | {
+        "stage_job": new_job[workload.stage_job[stage]],
+        "edge_from": number[workload.edge_from[edge]],
+        "edge_to": number[workload.edge_to[edge]],
+    }
+    return replace(
+        world,
+        workload=replace(workload, **columns),
+        crossing_draws=replace(world.crossing_draws, **_cut(world.crossing_draws, stage=stage)),
+        mishaps=replace(world.mishaps, **_cut(world.mishaps, stage=stage)),
+    )
+
+
+def _cut(
+    part: Workload | CrossingDraws | Mishaps, *, stage: Flags, job: Flags | None = None
+) -> dict[str, Any]:
+    """Return the columns by job, stage and attempt of what is kept; unset ones stay unset."""
+    columns: dict[str, Any] = {}
+    for field in fields(part):
+        value = getattr(part, field.name)
         if field.name.startswith("job_"):
-            columns[field.name] = value[keep]
-        elif field.name.startswith("stage_"):
+            columns[field.name] = value[job]
+        elif field.name.startswith("stage_") and value.size:
             columns[field.name] = value[stage]
         elif field.name.startswith("attempt_") and value.size:
             columns[field.name] = np.ascontiguousarray(value[:, stage])
-    columns["stage_job"] = new_job[workload.stage_job[stage]]
-    columns["edge_from"] = number[workload.edge_from[edge]]
-    columns["edge_to"] = number[workload.edge_to[edge]]
-    return replace(workload, **columns)  # type: ignore[arg-type]
+    return columns
 
 
 def _scenario_of(cast: Cast, state: State) -> Scenario:
-    """Ask for as many nodes and verifiers as there are, and for jobs with headroom."""
+    """Ask for as many nodes and verifiers as there are, and for jobs with headroom.
+
+    Who is let in, and what borders ask of buyers, is settled with the first season.
+    """
     scenario, headroom = cast.scenario, cast.institutions.demand_headroom
     changes: dict[str, object] = {
         "fleet.nodes": int(state.capacity.units.sum()),
         "verification.verifiers": state.n_verifiers,
+        "verification.minimum_stake_nodes": 0,
+        "fleet.sovereign_jurisdiction": NOBODY,
+        "law.remote_access": parameter("law.remote_access").default,
+        "law.recognition_share": 1.0,
     }
     changes |= {key: round(scenario.count(key) * headroom) for key in _COUNTS}
     return scenario.replace(changes)
@@ -232,7 +272,8 @@ def _is_brought(workload: Workload, state: State, seed: int) -> Flags:
     owner = workload.job_first_party
     activity = np.where(owner >= 0, state.own_activity[owner], state.activity[workload.job_buyer])
     coin = stream(seed, "institutions.brings").random(workload.n_jobs)
-    return np.asarray(coin < activity)
+    brought: Flags = coin < activity
+    return brought
 
 
 def _worth_usd_per_hour(workload: Workload) -> float:
@@ -245,19 +286,28 @@ def _drawn_own_hours(workload: Workload, n_owners: int) -> Floats:
     return summed(workload.job_first_party + 1, hours, n_owners + 1)[1:]
 
 
-def _at_home(cast: Cast, drawn: World) -> Workload:
-    """Let buyers sit where they always have, and whoever may see their data verify for them."""
-    workload = drawn.workload
+def _at_home(cast: Cast, drawn: World) -> World:
+    """Let buyers and places be who they have always been, under the same law.
+
+    Whoever may see a buyer's data verifies for it, from where it sits.
+    """
+    workload, of_stage = drawn.workload, drawn.workload.stage_job
     origin = cast.buyer_region[workload.job_buyer]
-    allowed = allowed_verifiers(drawn.law, drawn.verifier_region)
-    of_stage = workload.stage_job
-    verifier = allowed[
-        workload.job_data_class[of_stage],
-        origin[of_stage],
-        np.maximum(0, workload.stage_verifier),
+    verifier = allowed_verifiers(drawn.law, drawn.verifier_region)[
+        workload.job_data_class[of_stage], origin[of_stage], np.maximum(0, workload.stage_verifier)
     ]
-    return replace(
+    at_home = replace(
         workload, buyer_region=cast.buyer_region, job_origin=origin, stage_verifier=verifier
+    )
+    return replace(
+        drawn,
+        law=cast.law,
+        workload=under_borders(
+            at_home, cast.scenario, cast.seed, law=cast.law, verifier_region=drawn.verifier_region
+        ),
+        crossing_draws=replace(
+            drawn.crossing_draws, **{name: getattr(cast.crossing_draws, name) for name in _LASTING}
+        ),
     )
 
 

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from hanse.agents.model import ComputeMarket
-from hanse.agents.workload import Workload
 from hanse.market.occupancy import H
 from hanse.market.regime import AUDITED_MARKET, MARKET, regimes
 from hanse.market.units import US_PER_HOUR
@@ -120,14 +119,17 @@ def test_with_every_decision_neutral_only_luck_changes() -> None:
 
 def test_dropping_no_job_leaves_the_workload_as_it_is() -> None:
     world = draw_world(load("agentic").replace({"load.agentic_jobs": 20}), 1)
-    everything = kept_jobs(world.workload, np.ones(world.workload.n_jobs, bool))
-    assert replace(world, workload=everything).digest() == world.digest()
+    everything = kept_jobs(world, np.ones(world.workload.n_jobs, bool))
+    assert everything.digest() == world.digest()
 
 
 def test_jobs_are_dropped_with_their_stages_and_edges() -> None:
-    workload = draw_world(load("agentic").replace({"load.agentic_jobs": 20}), 1).workload
+    settings = {"load.agentic_jobs": 20, "failure.call_error_share": 0.1}
+    world = draw_world(load("agentic").replace(settings), 1)
+    workload = world.workload
     keep = np.random.default_rng(0).random(workload.n_jobs) < 0.5
-    kept: Workload = kept_jobs(workload, keep)
+    kept_world = kept_jobs(world, keep)
+    kept = kept_world.workload
     assert kept.n_jobs == keep.sum()
     stage = keep[workload.stage_job]
     assert kept.stage_work_us.tolist() == workload.stage_work_us[stage].tolist()
@@ -135,6 +137,9 @@ def test_jobs_are_dropped_with_their_stages_and_edges() -> None:
     number = np.flatnonzero(stage)
     assert number[kept.edge_to].tolist() == workload.edge_to[stage[workload.edge_to]].tolist()
     assert (kept.attempt_audit == workload.attempt_audit[:, stage]).all()
+    errors = world.mishaps.attempt_error
+    assert errors.size > 0
+    assert (kept_world.mishaps.attempt_error == errors[:, stage]).all()
 
 
 def test_the_accounts_of_owners_and_buyers_are_two_sides_of_the_same_sales() -> None:
@@ -368,6 +373,27 @@ def test_concentration_is_that_of_equal_shares() -> None:
 def test_lists_that_stand_still_have_not_changed() -> None:
     played = play_seasons(small().replace(STILL), "central", n_seasons=3, seed=0)
     assert list_changes(played.places)["changed_share"].tolist() == [0.0, 0.0]
+
+
+def test_what_borders_and_newcomers_ask_is_settled_with_the_first_season() -> None:
+    settings = {
+        "fleet.sovereign_jurisdiction": "eu",
+        "fleet.sovereign_nodes": 9,
+        "law.remote_access": "by-headquarters",
+        "law.recognition_share": 0.5,
+        "failure.call_error_share": 0.1,
+        "crossing.trust_domains": 3,
+        "crossing.modality_change_share": 0.2,
+    }
+    scenario = small().replace(settings)
+    cast, state = first_state(scenario, institutions_of(scenario), 0)
+    worlds = [draw_season(cast, state, number).world for number in range(2)]
+    domains = [world.crossing_draws.region_trust_domain.tolist() for world in worlds]
+    assert domains[0] == domains[1]
+    assert worlds[0].fleet.n_nodes == worlds[1].fleet.n_nodes == 69
+    assert worlds[0].workload.job_data_class.max() >= 2
+    played = play_seasons(scenario, "market", n_seasons=2, seed=0)
+    assert (played.path("units") >= 69).all()
 
 
 def test_seasons_have_luck_of_their_own() -> None:
