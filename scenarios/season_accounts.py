@@ -6,6 +6,7 @@ accounts, what a result would have been worth to somebody else, or which regime 
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from hanse.agents.sums import mean_of, summed
 from hanse.market.columns import Rows
 from hanse.market.ledger import Ledger
 from hanse.market.money import VERIFIER
-from hanse.market.states import CAUGHT, N_WAITING_STATES, TOOL
+from hanse.market.states import ABANDONED, CAUGHT, FAILED, N_WAITING_STATES, TOOL
 from hanse.market.units import (
     MICRO_USD_PER_USD,
     S_PER_HOUR,
@@ -28,6 +29,8 @@ from hanse.market.units import (
 from hanse.scenarios.learned_cheating import Payoffs, payoffs_of
 from hanse.scenarios.measures import Measured
 from hanse.scenarios.season_world import SeasonWorld
+
+_UNPAID: Final = (CAUGHT, FAILED, ABANDONED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +178,7 @@ class _Sales:
 
 
 def _sales(ledger: Ledger) -> _Sales:
-    """List what was sold; who is caught is not paid, and what runs on is paid as far as it ran."""
+    """List what was sold; what fails or is caught earns nothing, what runs on as far as it ran."""
     record: Rows = ledger.record[ledger.work]
     whole_us = record["end_us"] - record["accepted_us"]
     within_us = np.minimum(record["end_us"], ledger.horizon_us) - record["accepted_us"]
@@ -185,7 +188,7 @@ def _sales(ledger: Ledger) -> _Sales:
         stage=record["stage"].astype(np.int64),
         unit=record["unit"].astype(np.int64),
         hours=within_us / US_PER_HOUR,
-        usd=np.where(record["outcome"] == CAUGHT, 0.0, usd),
+        usd=np.where(np.isin(record["outcome"], _UNPAID), 0.0, usd),
     )
 
 

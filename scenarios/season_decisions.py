@@ -30,7 +30,8 @@ from hanse.market.geography import Geography
 from hanse.market.terms import Terms
 from hanse.market.units import Floats, Integers
 from hanse.scenarios.season_accounts import Accounts
-from hanse.scenarios.season_world import Cast, SeasonWorld, State, season_seed, shortage_usd
+from hanse.scenarios.season_state import Cast, State, season_seed, shortage_usd
+from hanse.scenarios.season_world import SeasonWorld
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tables import INDEPENDENT
 

@@ -15,7 +15,8 @@ from hanse.market.units import S_PER_HOUR, Floats
 from hanse.scenarios.measures import Measured
 from hanse.scenarios.price_quality import variation
 from hanse.scenarios.season_accounts import Accounts
-from hanse.scenarios.season_world import SeasonWorld, State
+from hanse.scenarios.season_state import State
+from hanse.scenarios.season_world import SeasonWorld
 
 GROUPS: Final = ("independent", "hyperscaler")
 Row = Mapping[tuple[str, str], float]

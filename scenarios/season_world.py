@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from hanse.agents.capacity import Capacity, capacity_of, fleet_of, node_rows
+from hanse.agents.capacity import fleet_of, node_rows
 from hanse.agents.crossing_draws import CrossingDraws
 from hanse.agents.hoarding import allot_nodes, kept_units, pooled
 from hanse.agents.sums import summed
 from hanse.agents.workload import Workload
 from hanse.agents.world import Mishaps, World
-from hanse.market.jurisdictions import Law
 from hanse.market.terms import Terms
 from hanse.market.units import US_PER_HOUR, Flags, Floats, Integers
 from hanse.scenarios.borders import under_borders
@@ -25,10 +24,10 @@ from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_tapes import FAMILIES
 from hanse.scenarios.draw_workload import allowed_verifiers
 from hanse.scenarios.entrants import NOBODY
-from hanse.scenarios.institutions import Institutions
 from hanse.scenarios.learned_cheating import ALWAYS_PAYS
 from hanse.scenarios.parameters import parameter
 from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.season_state import Cast, State, pool_head, season_seed, shortage_usd
 from hanse.scenarios.streams import stream
 
 _LASTING: Final = (
@@ -39,51 +38,6 @@ _LASTING: Final = (
 )
 """What crossings know of places and buyers; all else that is drawn of them is luck."""
 _COUNTS: Final = ("load.model_calls", *(f"load.{name}_jobs" for name in FAMILIES[1:]))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What agents carry from one season into the next.
-
-    Attributes
-    ----------
-    capacity : what owners have and ask.
-    arriving : units under construction, shape (build_seasons, n_rows), the next season's first.
-    carried, carried_entry : fractions of units that each owner, and newcomers, have yet to get.
-    activity, own_activity : share of the drawn jobs that each buyer and each owner brings.
-    full_usd, price_usd : forecasts of each buyer, per GPU-hour; the first has waiting in it.
-    need, need_variance : forecasts of each buyer, in units.
-    missed : forecast of the share of its jobs' worth that each buyer loses.
-    reference_usd, budget_usd : what a GPU-hour cost each buyer when it first bought, waiting in it;
-        and what it can spend in a season.
-    reserved : units held for each buyer; pools keep theirs at their first member.
-    need_sd, critical_ratio, safety : of each buyer or pool when it reserved: spread of its need,
-        quantile worth holding, and units wanted on top of the mean need.
-    honoured : share of reserved units that were really kept for whom they were reserved.
-    cheating : share of attempts that are cheats, by independents and by hyperscalers.
-    n_verifiers : how many there are.
-    """
-
-    capacity: Capacity
-    arriving: Integers
-    carried: Floats
-    carried_entry: float
-    activity: Floats
-    own_activity: Floats
-    full_usd: Floats
-    price_usd: Floats
-    need: Floats
-    need_variance: Floats
-    missed: Floats
-    reference_usd: Floats
-    budget_usd: Floats
-    reserved: Integers
-    need_sd: Floats
-    critical_ratio: Floats
-    safety: Floats
-    honoured: float
-    cheating: Floats
-    n_verifiers: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,80 +59,6 @@ class SeasonWorld:
     drawn_own_hours: Floats
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cast:
-    """What stays over all seasons: who there is, where, under which law, and what work is worth.
-
-    `worth_usd_per_hour` is the mean over the first world's jobs, which buyers know of their own.
-    """
-
-    scenario: Scenario
-    institutions: Institutions
-    seed: int
-    buyer_region: Integers
-    pool: Integers
-    worth_usd_per_hour: float
-    law: Law
-    crossing_draws: CrossingDraws
-
-    @property
-    def n_buyers(self) -> int:
-        return len(self.buyer_region)
-
-
-def season_seed(seed: int, season: int) -> int:
-    """Return the seed of one season's luck.
-
-    Examples
-    --------
-    >>> season_seed(3, 0) == season_seed(3, 0), season_seed(3, 0) == season_seed(3, 1)
-    (True, False)
-    """
-    return int(stream(seed, f"season.{season}").integers(2**31))
-
-
-def first_state(scenario: Scenario, institutions: Institutions, seed: int) -> tuple[Cast, State]:
-    """Draw who there is, and with what they begin: nobody has seen or reserved anything yet."""
-    world = draw_world(scenario, seed)
-    n_buyers = len(world.workload.buyer_region)
-    capacity = capacity_of(world.fleet)
-    unknown = np.full(n_buyers, np.nan)
-    activity = 1.0 / institutions.demand_headroom
-    state = State(
-        capacity=capacity,
-        arriving=np.zeros((institutions.build_seasons, capacity.n_rows), np.int64),
-        carried=np.zeros(len(capacity.owner_name)),
-        carried_entry=0.0,
-        activity=np.full(n_buyers, activity),
-        own_activity=np.full(len(capacity.owner_name), activity),
-        full_usd=unknown,
-        price_usd=unknown,
-        need=unknown,
-        need_variance=unknown,
-        missed=unknown,
-        reference_usd=unknown,
-        budget_usd=unknown,
-        reserved=np.zeros(n_buyers, np.int64),
-        need_sd=np.zeros(n_buyers),
-        critical_ratio=np.zeros(n_buyers),
-        safety=np.zeros(n_buyers),
-        honoured=1.0,
-        cheating=np.full(2, scenario.number("verification.temptation_share")),
-        n_verifiers=scenario.count("verification.verifiers"),
-    )
-    cast = Cast(
-        scenario=scenario,
-        institutions=institutions,
-        seed=seed,
-        buyer_region=world.workload.buyer_region,
-        pool=np.arange(n_buyers) // institutions.pool_buyers,
-        worth_usd_per_hour=_worth_usd_per_hour(world.workload),
-        law=world.law,
-        crossing_draws=world.crossing_draws,
-    )
-    return cast, state
-
-
 def draw_season(cast: Cast, state: State, season: int) -> SeasonWorld:
     """Draw the world of a season: its luck, and what agents have made of it."""
     seed = season_seed(cast.seed, season)
@@ -188,7 +68,7 @@ def draw_season(cast: Cast, state: State, season: int) -> SeasonWorld:
     drawn = kept_jobs(_at_home(cast, drawn), brought)
     workload = drawn.workload
     buyer = workload.job_buyer
-    workload = replace(workload, job_buyer=_pool_head(cast)[buyer])
+    workload = replace(workload, job_buyer=pool_head(cast)[buyer])
     held, given_back = _held_units(
         cast, state, workload=workload, horizon_us=drawn.horizon_us, seed=seed
     )
@@ -276,10 +156,6 @@ def _is_brought(workload: Workload, state: State, seed: int) -> Flags:
     return brought
 
 
-def _worth_usd_per_hour(workload: Workload) -> float:
-    return float(workload.job_value_usd.sum() / workload.stage_work_us.sum() * US_PER_HOUR)
-
-
 def _drawn_own_hours(workload: Workload, n_owners: int) -> Floats:
     """Add up the work that each owner would bring at activity 1; nobody's is left out."""
     hours = summed(workload.stage_job, workload.stage_work_us, workload.n_jobs) / US_PER_HOUR
@@ -328,7 +204,7 @@ def _held_units(
         np.nan_to_num(state.need), np.sqrt(np.nan_to_num(state.need_variance)), cast.pool
     )
     spread = np.zeros(n_buyers)
-    spread[np.unique(_pool_head(cast))] = own.need_signal_error * own.uncertainty_scale * sd
+    spread[np.unique(pool_head(cast))] = own.need_signal_error * own.uncertainty_scale * sd
     luck = stream(seed, "institutions.need_signal").standard_normal(n_buyers)
     price = np.nan_to_num(state.price_usd)
     kept = kept_units(
@@ -339,20 +215,6 @@ def _held_units(
         shortage_usd=shortage_usd(cast, state),
     )
     return kept, state.reserved - kept
-
-
-def shortage_usd(cast: Cast, state: State) -> Floats:
-    """Return what a buyer expects to lose per GPU-hour that it needs and does not hold.
-
-    Without a unit of its own it asks like everybody; a share of its work's worth is then lost.
-    """
-    worth = cast.worth_usd_per_hour - np.nan_to_num(state.price_usd)
-    return np.asarray(np.maximum(0.0, worth) * np.nan_to_num(state.missed))
-
-
-def _pool_head(cast: Cast) -> Integers:
-    """Return the first member of each buyer's pool."""
-    return np.asarray(cast.pool * cast.institutions.pool_buyers, np.int64)
 
 
 def _terms(cast: Cast, state: State, terms: Terms) -> Terms:

@@ -25,7 +25,8 @@ from hanse.scenarios.season_measures import (
     place_table,
     tidy,
 )
-from hanse.scenarios.season_world import Cast, SeasonWorld, State, draw_season, first_state
+from hanse.scenarios.season_state import Cast, State, first_state
+from hanse.scenarios.season_world import SeasonWorld, draw_season
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,15 +23,8 @@ from hanse.scenarios.season_patterns import (
     misses_in_words,
     set_beside_markets,
 )
-from hanse.scenarios.season_world import (
-    Cast,
-    SeasonWorld,
-    State,
-    draw_season,
-    first_state,
-    kept_jobs,
-    season_seed,
-)
+from hanse.scenarios.season_state import Cast, State, first_state, season_seed
+from hanse.scenarios.season_world import SeasonWorld, draw_season, kept_jobs
 from hanse.scenarios.seasons import Seasons, list_changes, play_paired, play_seasons
 
 FEW = {"measurement.displacement_instants": 16}
