@@ -370,7 +370,7 @@ def test_lists_that_stand_still_have_not_changed() -> None:
 
 def test_what_borders_and_newcomers_ask_is_settled_with_the_first_season() -> None:
     settings = {
-        "fleet.sovereign_jurisdiction": "eu",
+        "fleet.sovereign_jurisdiction": "EU",
         "fleet.sovereign_nodes": 9,
         "law.remote_access": "by-headquarters",
         "law.recognition_share": 0.5,
