@@ -11,10 +11,14 @@ References
 """
 
 from math import exp
+from typing import Final
 
 import numpy as np
 
 from hanse.market.units import Floats
+
+_STEEPEST: Final = 600.0
+"""Log-odds beyond this differ no more in a float."""
 
 
 def move_towards(current: Floats, best: Floats, *, share: float) -> Floats:
@@ -57,7 +61,7 @@ def shift_odds(share: float, gain: float, *, rate: float, least: float) -> float
     """
     if not np.isfinite(gain):
         return share
-    odds = share / (1.0 - share) * exp(rate * gain)
+    odds = share / (1.0 - share) * exp(min(rate * gain, _STEEPEST))
     return min(max(odds / (1.0 + odds), least), 1.0 - least)
 
 

@@ -65,6 +65,11 @@ def test_nothing_is_learned_from_what_is_not_known() -> None:
     assert smoothed(np.array([1.0]), np.array([np.nan]), memory=0.5).tolist() == [1.0]
 
 
+def test_a_gain_beyond_all_measure_takes_the_share_to_its_bound() -> None:
+    assert shift_odds(0.5, 1e9, rate=2.0, least=0.01) == 0.99
+    assert shift_odds(0.5, -1e9, rate=2.0, least=0.01) == 0.01
+
+
 def test_replication_keeps_a_mixed_equilibrium_and_dies_out_what_pays_less() -> None:
     share = np.array([0.2, 0.3, 0.5])
     assert replicated(share, np.full(3, 7.0), rate=5.0) == pytest.approx(share)

@@ -1,6 +1,6 @@
 """Seasons: agents who meet the same market again, and decide in between."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from hanse.market.occupancy import H
 from hanse.market.regime import AUDITED_MARKET, MARKET, regimes
 from hanse.market.units import US_PER_HOUR
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.institutions import institutions_of
+from hanse.scenarios.institutions import Institutions, institutions_of
 from hanse.scenarios.measures import measure
 from hanse.scenarios.scenario import Scenario, load
 from hanse.scenarios.season_accounts import Accounts, read_accounts
@@ -387,6 +387,56 @@ def test_what_borders_and_newcomers_ask_is_settled_with_the_first_season() -> No
     assert worlds[0].workload.job_data_class.max() >= 2
     played = play_seasons(scenario, "market", n_seasons=2, seed=0)
     assert (played.path("units") >= 69).all()
+
+
+AUDITED = {"regime": "audited-market", "institutions.honesty_learning_rate": 2.0}
+HELD = {"regime": "reserved", "institutions.hoarding": True}
+OTHERWISE: dict[str, tuple[object, dict[str, object]]] = {
+    "demand_headroom": (2.0, {}),
+    "demand_elasticity": (2.0, {}),
+    "budget_multiple": (0.5, {}),
+    "forecast_memory": (0.9, {}),
+    "forecast_error_sigma": (0.5, {}),
+    "response_share": (0.1, {}),
+    "menu_cost_share": (0.5, {}),
+    "believed_elasticity": (3.0, {}),
+    "elsewhere_usd_per_gpu_hour": (9.0, {}),
+    "growth_share": (0.3, {}),
+    "exit_share": (0.0, {"load.model_calls": 40, "load.batch_jobs": 0}),
+    "build_seasons": (1, {"load.model_calls": 1400}),
+    "write_off_years": (90.0, {}),
+    "independent_premium_per_year": (9.0, {}),
+    "relocation_share": (1.0, {}),
+    "moving_usd_per_gpu_hour": (900.0, {"institutions.relocation_share": 1.0}),
+    "own_growth_share": (1.0, {"institutions.build_seasons": 1, "load.model_calls": 1400}),
+    "own_learning_rate": (1.0, {}),
+    "hoarding": (True, {"regime": "reserved"}),
+    "uncertainty_scale": (2.0, HELD),
+    "need_cv": (2.0, HELD),
+    "pool_buyers": (60, HELD),
+    "ration_cap": (
+        10.0,
+        HELD | {"load.model_call_value_multiple": 300.0, "fleet.reserved_share": 0.1},
+    ),
+    "resale": (True, HELD),
+    "resale_haircut": (0.9, HELD | {"institutions.resale": True}),
+    "need_signal_error": (3.0, HELD | {"institutions.resale": True}),
+    "hub_rent_share": (0.2, {}),
+    "honesty_learning_rate": (2.0, {"regime": "audited-market"}),
+    "reputation_rewards": (10.0, AUDITED),
+    "verifier_cost_usd": (5.0, {"regime": "audited-market"}),
+}
+"""Another value of each number of `Institutions`, and what it takes for it to matter."""
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Institutions)])
+def test_every_number_of_the_institutions_reaches_the_seasons(name: str) -> None:
+    value, beside = OTHERWISE[name]
+    regime = str(beside.get("regime", "central"))
+    scenario = small().replace({k: v for k, v in beside.items() if k != "regime"})
+    changed = scenario.replace({f"institutions.{name}": value})
+    first, second = (play_seasons(one, regime, n_seasons=5, seed=0) for one in (scenario, changed))
+    assert not (first.owners.equals(second.owners) and first.buyers.equals(second.buyers))
 
 
 def test_seasons_have_luck_of_their_own() -> None:
