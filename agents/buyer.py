@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import mesa
 import numpy as np
 
+from hanse.agents.hoarding import critical_ratio, reserve_units
 from hanse.market.preparation import worth_usd
 from hanse.market.states import COMPLETE
 from hanse.market.units import MICRO_USD_PER_USD, Integers
@@ -47,6 +48,13 @@ class Buyer(mesa.Agent):
         return float(self.model.state.stage["payment_micro_usd"][self.stages].sum()) / (
             MICRO_USD_PER_USD
         )
+
+    def stock_units(
+        self, *, mean: float, sd: float, shortage_usd: float, holding_usd: float
+    ) -> float:
+        """Return what it would hold for itself: the same rule that seasons apply to columns."""
+        ratio = critical_ratio(np.array([shortage_usd]), np.array([holding_usd]))
+        return float(reserve_units(np.array([mean]), np.array([sd]), ratio)[0])
 
     def worth_usd(self, stage: int, finish_us: int) -> float:
         """Value a finish instant: the same rule that the engine applies to columns."""

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 import mesa
+import numpy as np
 
+from hanse.agents.asking import W_PER_KW, reservation_price
 from hanse.market.states import OPEN
 from hanse.verification.incentives import cheats
 
@@ -50,6 +52,14 @@ class GpuNode(mesa.Agent):
             return -1
         row = self.model.state.record[record]
         return int(row["stage"]) if row["outcome"] == OPEN else -1
+
+    def reservation_usd_per_hour(self, elsewhere_usd: float = 0.0) -> float:
+        """Return the least it takes per GPU-hour: the same rule that seasons apply to columns."""
+        world = self.model.world
+        region = int(world.fleet.node_region[self.node])
+        kwh = world.terms.active_w / W_PER_KW * world.geography.electricity_usd_per_kwh[region]
+        cost = np.array([kwh]), np.array([world.terms.hardware_usd_per_gpu_hour])
+        return float(reservation_price(*cost, np.array([elsewhere_usd]))[0])
 
     def cheats_on(self, *, saving_usd: float, reward_usd: float) -> bool:
         """Decide whether cheating pays: the same rule that the engine applies to columns."""

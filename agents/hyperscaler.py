@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import mesa
 import numpy as np
 
+from hanse.agents.asking import next_price
 from hanse.market.units import Integers
 
 if TYPE_CHECKING:
@@ -42,6 +43,27 @@ class Hyperscaler(mesa.Agent):
         if len(nodes) == 0:
             return float("nan")
         return float(self.model.state.unit["is_busy"][nodes].mean())
+
+    def next_price_usd(
+        self,
+        *,
+        price: float,
+        cost: float,
+        demand: float,
+        capacity: float,
+        elasticity: float,
+        menu_cost_share: float,
+        share: float,
+    ) -> float:
+        """Return what it asks in a region next season: the rule that seasons apply to columns."""
+        row = {"price": price, "cost": cost, "demand": demand, "capacity": capacity}
+        asked = next_price(
+            **{name: np.array([value]) for name, value in row.items()},
+            elasticity=elasticity,
+            menu_cost_share=menu_cost_share,
+            share=share,
+        )
+        return float(asked[0])
 
     @property
     def own_jobs(self) -> Integers:

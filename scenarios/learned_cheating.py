@@ -13,19 +13,19 @@ References
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hanse.agents.learning_rules import shift_odds
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.columns import Rows
 from hanse.market.ledger import Ledger
 from hanse.market.regime import AUDITED_MARKET, Regime
 from hanse.market.states import CAUGHT, CHEATED, RIGHT, WRONG
-from hanse.market.units import MICRO_USD_PER_USD, Floats
+from hanse.market.units import MICRO_USD_PER_USD, Flags, Floats
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_shocks import ALWAYS_PAYS
 from hanse.scenarios.scenario import Scenario
@@ -48,15 +48,19 @@ class Payoffs:
     n_caught: int
 
 
-def payoffs_of(ledger: Ledger, *, stake_multiple: float, saved_share: float) -> Payoffs:
+def payoffs_of(
+    ledger: Ledger, *, stake_multiple: float, saved_share: float, of_unit: Flags | None = None
+) -> Payoffs:
     """Read from a ledger what honest and what cheated executions have left their owners with.
 
     An honest one earns its payment less the real cost of the work; a cheated one saves a share of
     that cost and is paid all the same, or loses its stake if it is caught. Only what is settled
-    within the horizon counts, and only what pays anything.
+    within the horizon counts, and only what pays anything. `of_unit` says whose units count.
     """
     record, reward, cost = _settled(ledger)
     stands = np.isin(record["outcome"], (RIGHT, WRONG, CAUGHT))
+    if of_unit is not None:
+        stands &= of_unit[record["unit"]]
     record, reward, cost = record[stands], reward[stands], cost[stands]
     cheats, caught = record["is_wrong"] == CHEATED, record["outcome"] == CAUGHT
     stake = stake_multiple * reward if ledger.has_stakes else np.zeros(len(reward))
@@ -110,9 +114,7 @@ def learn_to_cheat(
             }
         )
         gain = payoffs.cheating - payoffs.honest
-        if np.isfinite(gain):
-            odds = share / (1.0 - share) * exp(learning_rate * gain)
-            share = min(max(odds / (1.0 + odds), least_share), 1.0 - least_share)
+        share = shift_odds(share, gain, rate=learning_rate, least=least_share)
     return pd.DataFrame(rows)
 
 

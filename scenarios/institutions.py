@@ -1,0 +1,47 @@
+"""The one place for the numbers by which agents decide between seasons; none names a regime."""
+
+from dataclasses import dataclass, fields
+
+from hanse.scenarios.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Institutions:
+    """The parameters of the section `institutions`; what each is stands beside its value there."""
+
+    demand_headroom: float
+    demand_elasticity: float
+    budget_multiple: float
+    forecast_memory: float
+    forecast_error_sigma: float
+    response_share: float
+    menu_cost_share: float
+    believed_elasticity: float
+    elsewhere_usd_per_gpu_hour: float
+    growth_share: float
+    exit_share: float
+    build_seasons: int
+    write_off_years: float
+    independent_premium_per_year: float
+    relocation_share: float
+    moving_usd_per_gpu_hour: float
+    own_growth_share: float
+    own_learning_rate: float
+    hoarding: bool
+    uncertainty_scale: float
+    need_cv: float
+    pool_buyers: int
+    ration_cap: float
+    resale: bool
+    resale_haircut: float
+    need_signal_error: float
+    hub_rent_share: float
+    honesty_learning_rate: float
+    reputation_rewards: float
+    verifier_cost_usd: float
+
+
+def institutions_of(scenario: Scenario) -> Institutions:
+    """Read the section of a scenario."""
+    values = {f.name: scenario.values[f"institutions.{f.name}"] for f in fields(Institutions)}
+    return Institutions(**values)  # type: ignore[arg-type]
