@@ -107,6 +107,7 @@ def test_parameters_live_in_ten_sections() -> None:
     sections = {key.partition(".")[0] for key in PARAMETERS}
     worlds = {"fleet", "load", "control", "crossing", "verification", "resources", "law", "failure"}
     assert sections == worlds | {"shock", "measurement"}
+    assert sections == worlds | {"measurement", "institutions"}
 
 
 # Values that only matter beside another one.

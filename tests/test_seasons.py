@@ -402,7 +402,7 @@ OTHERWISE: dict[str, tuple[object, dict[str, object]]] = {
     "believed_elasticity": (3.0, {}),
     "elsewhere_usd_per_gpu_hour": (9.0, {}),
     "growth_share": (0.3, {}),
-    "exit_share": (0.0, {"load.model_calls": 40, "load.batch_jobs": 0}),
+    "exit_share": (0.9, {"resources.idle_w": 20_000.0}),
     "build_seasons": (1, {"load.model_calls": 1400}),
     "write_off_years": (90.0, {}),
     "independent_premium_per_year": (9.0, {}),
@@ -416,7 +416,13 @@ OTHERWISE: dict[str, tuple[object, dict[str, object]]] = {
     "pool_buyers": (60, HELD),
     "ration_cap": (
         10.0,
-        HELD | {"load.model_call_value_multiple": 300.0, "fleet.reserved_share": 0.1},
+        HELD
+        | {
+            "load.model_calls": 2200,
+            "load.model_call_value_multiple": 300.0,
+            "load.batch_value_multiple": 300.0,
+            "fleet.reserved_share": 0.1,
+        },
     ),
     "resale": (True, HELD),
     "resale_haircut": (0.9, HELD | {"institutions.resale": True}),
