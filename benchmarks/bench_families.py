@@ -74,7 +74,7 @@ def measured(regime: str, sizes: Sequence[int], repetitions: int) -> dict[tuple[
 def of_family(name: str, nodes: int) -> Scenario:
     """Return jobs of one family alone, as many more as there are more nodes."""
     share = nodes / NODES[0]
-    load_of_it = {
+    load_of_it: dict[str, Value] = {
         key: max(1, round(float(value) * share)) if key.endswith(("_jobs", "_calls")) else value
         for key, value in FAMILIES[name].items()
         if not isinstance(value, str | tuple)
