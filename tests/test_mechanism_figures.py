@@ -22,10 +22,7 @@ from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.scenario import load, names
 from tests.small_runs import tiny
 
-WITHOUT_A_FAMILY = {"baseline", "daily", "frictionless", "scarce", "slack", "verified", "week"}
-"""Scenarios of the ladder's own jobs; the page of a comparison shows what they show."""
-RUNTIMES = {"stateless", "session-cache", "agent-native"}
-"""Agentic jobs on other terms; their page of profiles shows them mechanism by mechanism."""
+FAMILIES = ("inference", "agentic", "multimodal", "training", "hybrid", "pipeline")
 
 
 def agents() -> list[Case]:
@@ -33,9 +30,11 @@ def agents() -> list[Case]:
     return grid(tiny().replace(few), {})
 
 
-def test_every_scenario_with_a_mechanism_of_its_own_has_a_figure() -> None:
-    assert set(MECHANISMS) | WITHOUT_A_FAMILY | RUNTIMES == set(names())
-    assert not set(MECHANISMS) & (WITHOUT_A_FAMILY | RUNTIMES)
+def test_every_figure_is_of_a_scenario_and_every_family_has_one() -> None:
+    assert set(MECHANISMS) <= set(names())
+    shown = [load(name) for name in MECHANISMS]
+    for family in FAMILIES:
+        assert any(scenario.count(f"load.{family}_jobs") > 0 for scenario in shown), family
 
 
 def test_differences_are_taken_seed_by_seed() -> None:
