@@ -21,9 +21,10 @@ def n_words(n_members: int) -> int:
 def pack(is_member: Flags) -> Integers:
     """Pack rows of flags, shape (..., n_members), into words, shape (..., n_words)."""
     *rows, n_members = is_member.shape
-    padded = np.zeros((*rows, n_words(n_members) * WORD_BITS), np.int64)
+    size = n_words(n_members)
+    padded = np.zeros((*rows, size * WORD_BITS), np.int64)
     padded[..., :n_members] = is_member
-    packed: Integers = padded.reshape(*rows, -1, WORD_BITS) @ (1 << np.arange(WORD_BITS))
+    packed: Integers = padded.reshape(*rows, size, WORD_BITS) @ (1 << np.arange(WORD_BITS))
     return packed
 
 

@@ -126,7 +126,7 @@ def core_time(ledger: Ledger, terms: Terms) -> CoreTime:
 
 def measure_energy(ledger: Ledger, occupancy: Occupancy, terms: Terms, n_families: int) -> Energy:
     """Read all joules of a run from its ledgers."""
-    n_regions = len(ledger.legal[0])
+    n_regions = ledger.legal.shape[1]
     shape = (len(LABELS), len(OPERATIONS) + 1, len(CAUSES) + 1, n_regions)
     joules = np.zeros((len(RESOURCES), n_families + 1, *shape))
     place = (

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from hanse.agents.world import World
 from hanse.market.jurisdictions import RESIDENT, Law
+from hanse.market.regime import regimes
 from hanse.market.units import US_PER_HOUR, US_PER_S
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_workload import allowed_verifiers, mean_list_usd_per_gpu_hour, pick
+from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
 from hanse.scenarios.tables import read_regions
 from hanse.scenarios.traces import Trace
+from tests.small_runs import tiny
 
 BASELINE = load("baseline")
 MODEL_CALL, BATCH = 0, 1
@@ -202,3 +205,13 @@ def test_a_trace_leaves_fleet_and_batch_alone(world: World) -> None:
     assert np.array_equal(kept_us, drawn_us)
     same = replace(world, workload=replayed.workload)
     assert same.digest() == replayed.digest()
+
+
+@pytest.mark.parametrize("name", ["central", "audited-market"])
+def test_a_world_without_jobs_runs_and_costs_no_work(name: str) -> None:
+    empty = {"load.model_calls": 0, "load.batch_jobs": 0, "fleet.occupied_share": 0.0}
+    world = draw_world(tiny().replace(empty), 1)
+    assert world.workload.n_jobs == 0
+    tables = run_world(world, regimes[name]).tables
+    assert set(tables["occupancy"]["label"]) == {"I"}
+    assert tables["sync_cost"]["gpu_s"].sum() == 0.0
