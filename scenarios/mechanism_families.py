@@ -17,7 +17,7 @@ from hanse.scenarios.mechanism_readings import (
     success_by_calls,
     where_work_runs,
 )
-from hanse.scenarios.mechanism_studies import Case, Key, grid, measures_of
+from hanse.scenarios.mechanism_studies import TWO, Case, Key, grid, measures_of
 from hanse.scenarios.scenario import Scenario, load
 
 COST: Final = {"sync_cost_per_job_gpu_s": "cost, GPU-s per job"}
@@ -34,14 +34,18 @@ def _ladder(scenario: Scenario) -> list[Case]:
     return [Case(keys={"rung": rung.title}, draw=drawn, regime=rung.regime) for rung in ladder]
 
 
-def _both(scenario: Scenario) -> list[Case]:
-    """Set the two beside each other, the one that is given as it is given."""
-    pair = {name: load(name) for name in ("demonstration", "production")}
-    return [
-        Case(keys={"scenario": name, **one.keys}, draw=one.draw, regime=one.regime)
-        for name, its in (pair | {scenario.name: scenario}).items()
-        for one in grid(its, {})
-    ]
+def _beside(*names: str, under: Sequence[str] = TWO) -> Callable[[Scenario], list[Case]]:
+    """Return what sets scenarios beside each other, the one that is given as it is given."""
+
+    def cases(scenario: Scenario) -> list[Case]:
+        all_of_them = {name: load(name) for name in names} | {scenario.name: scenario}
+        return [
+            Case(keys={"scenario": name, **one.keys}, draw=one.draw, regime=one.regime)
+            for name, its in all_of_them.items()
+            for one in grid(its, {}, names=under)
+        ]
+
+    return cases
 
 
 def _levels(**levels: Sequence[Key]) -> Callable[[Scenario], list[Case]]:
@@ -54,7 +58,7 @@ _SUCCESS: Final = Mechanism(
     title="Success by number of calls, in a demonstration and in production",
     caption="Share of jobs done and right, of those that were not open at the horizon, by "
     "number of calls; band: 95 % over worlds.",
-    cases=_both,
+    cases=_beside("demonstration", "production"),
     read=success_by_calls("agentic"),
     draw=Curves(
         x="calls",
@@ -64,6 +68,26 @@ _SUCCESS: Final = Mechanism(
         measures={"success": "share done, right"},
     ),
     n_seeds=8,
+)
+
+_RUNTIMES: Final = Mechanism(
+    title="The same workflows on three runtimes",
+    caption="Latency of the jobs that finished, coordination's share of it, synchronization cost "
+    "per job, and the same less that of the first runtime on the same seed; whisker: 95 %.",
+    cases=_beside("stateless", "session-cache", "agent-native", under=("dynamic-central",)),
+    read=measures_of("agentic", "latency_s", "coordination_share", "sync_cost_per_job_gpu_s"),
+    draw=partial(
+        dots_by_row,
+        rows="scenario",
+        measures={
+            "latency_s": "latency, s",
+            "coordination_share": "share coordination",
+            **COST,
+            "sync_cost_per_job_gpu_s less stateless": "less stateless",
+        },
+    ),
+    n_seeds=8,
+    versus="scenario",
 )
 
 FAMILIES: Final[Mapping[str, Mechanism]] = {
@@ -216,4 +240,7 @@ FAMILIES: Final[Mapping[str, Mechanism]] = {
     ),
     "demonstration": _SUCCESS,
     "production": _SUCCESS,
+    "stateless": _RUNTIMES,
+    "session-cache": _RUNTIMES,
+    "agent-native": _RUNTIMES,
 }
