@@ -53,6 +53,7 @@ ROWS: Final[dict[str, str]] = {
     "continents": "asked_from == run_in",
     "demonstration": "scenario == 'demonstration' and regime == 'market'",
     "production": "scenario == 'production' and regime == 'market'",
+    "stateless": "scenario == scenario",
     "retries": "time_s in (2500, 19500)",
     "failing": "`failure.call_error_share` in (0.035, 0.1) and "
     "`failure.retry_limit` in (0, 2) and "
@@ -121,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.figures or Path(scratch)
         page = PAGE.read_text(encoding="utf-8")
-        for name in MECHANISMS:
+        for name in ROWS:
             page = with_numbers(page, name, folder)
     PAGE.write_text(page, encoding="utf-8")
 
