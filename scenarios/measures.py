@@ -32,7 +32,13 @@ from hanse.market.sync_debt import SyncCost, sync_cost
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
 from hanse.market.welfare import Welfare, measure_welfare
 from hanse.scenarios.debt_tables import debt_of_family, debt_path_table, debt_table
-from hanse.scenarios.energy_tables import energy_of_all, energy_of_family, energy_table
+from hanse.scenarios.energy_tables import (
+    EnergyRows,
+    energy_measures,
+    energy_of_all,
+    energy_rows,
+    energy_table,
+)
 from hanse.scenarios.failure_tables import (
     failure_measures,
     failure_table,
@@ -115,11 +121,12 @@ def welfare_of(world: World, ledger: Ledger, occupancy: Occupancy) -> Welfare:
 
 def tables_of(measured: Measured) -> dict[str, Table]:
     """Lay out all tables of a run but the receipts."""
+    drawn = energy_rows(measured.energy)
     return {
-        "measures": _measures(measured),
+        "measures": _measures(measured, drawn),
         "sync_cost": _sync_cost(measured),
         "occupancy": _occupancy(measured),
-        "energy": energy_table(measured.energy, measured.families, measured.world.geography),
+        "energy": energy_table(drawn, measured.families, measured.world.geography),
         "stage_time": _stage_time(measured),
         "latency": latency_table(measured.latency, measured.world.workload.family),
         "debt": debt_table(measured.debt, measured.families),
@@ -137,10 +144,19 @@ def _names(
     return np.array((*names, ""), dtype=object)[index]
 
 
-def _measures(measured: Measured) -> Table:
+def _measures(measured: Measured, drawn: EnergyRows) -> Table:
     columns: dict[str, list[object]] = {"family": [], "measure": [], "unit": [], "value": []}
+    energy = energy_measures(
+        drawn,
+        energy_usd=measured.welfare.energy_usd,
+        carbon_g_per_kwh=measured.world.geography.carbon_g_per_kwh,
+    )
+    of_all = energy_of_all(drawn, measured.ledger, measured.world.terms)
     for family, name in enumerate(measured.families):
-        rows = _of_family(measured, family) if name != SHARED else _shared(measured)
+        of_family = _of_family if name != SHARED else _shared
+        rows = of_family(measured, family, energy[family])
+        if name == SHARED:
+            rows = {**rows, **of_all}
         for (measure_name, unit), value in rows.items():
             for key, cell in zip(columns, (name, measure_name, unit, float(value)), strict=True):
                 columns[key].append(cell)
@@ -153,7 +169,7 @@ def _measures(measured: Measured) -> Table:
 Rows = Mapping[tuple[str, str], float]
 
 
-def _of_family(measured: Measured, family: int) -> Rows:
+def _of_family(measured: Measured, family: int, energy: Rows) -> Rows:
     cost, welfare = measured.cost, measured.welfare
     n_jobs = max(1, int(measured.counts.jobs[family]))
     sync = float(cost.displaced_gpu_s[family].sum())
@@ -176,12 +192,7 @@ def _of_family(measured: Measured, family: int) -> Rows:
         ("capital_usd", "USD"): float(welfare.capital_usd[family]),
         ("control_core_s", "core_s"): float(welfare.control_core_s[family]),
         ("joules", "J"): float(welfare.joules[family]),
-        **energy_of_family(
-            measured.energy,
-            family,
-            energy_usd=float(welfare.energy_usd[family]),
-            carbon_g_per_kwh=measured.world.geography.carbon_g_per_kwh,
-        ),
+        **energy,
         **_jobs(measured, family),
         **failure_measures(measured.failures, family),
         **latency_measures(measured.latency.of_family(family)),
@@ -215,21 +226,15 @@ def _jobs(measured: Measured, family: int) -> Rows:
     }
 
 
-def _shared(measured: Measured) -> Rows:
+def _shared(measured: Measured, family: int, energy: Rows) -> Rows:
     ledger, welfare = measured.ledger, measured.welfare
     return {
         ("displacement_se_gpu_s", "gpu_s"): measured.cost.displacement_se_gpu_s,
-        ("welfare_usd", "USD"): float(welfare.welfare_usd[-1]),
-        ("resource_cost_usd", "USD"): float(welfare.resource_usd[-1]),
-        ("control_core_s", "core_s"): float(welfare.control_core_s[-1]),
-        ("joules", "J"): float(welfare.joules[-1]),
-        **energy_of_family(
-            measured.energy,
-            -1,
-            energy_usd=float(welfare.energy_usd[-1]),
-            carbon_g_per_kwh=measured.world.geography.carbon_g_per_kwh,
-        ),
-        **energy_of_all(measured.energy, measured.ledger, measured.world.terms),
+        ("welfare_usd", "USD"): float(welfare.welfare_usd[family]),
+        ("resource_cost_usd", "USD"): float(welfare.resource_usd[family]),
+        ("control_core_s", "core_s"): float(welfare.control_core_s[family]),
+        ("joules", "J"): float(welfare.joules[family]),
+        **energy,
         ("decisions", "decisions"): float(ledger.plane["n_decisions"].sum()),
         ("messages", "messages"): float(ledger.plane["n_messages"].sum()),
         ("edges", "edges"): float(ledger.plane["n_edges"].sum()),
