@@ -13,7 +13,7 @@ import numpy as np
 
 from hanse.market.columns import Rows
 from hanse.market.ledger import Ledger
-from hanse.market.occupancy import NONE, B, C, F, H, I, Occupancy, U, X
+from hanse.market.occupancy import NONE, B, C, F, H, I, Occupancy, X
 from hanse.market.states import (
     AUDIT,
     AUDITING,
@@ -49,34 +49,6 @@ class Energy:
     """
 
     joules: Floats
-
-    @property
-    def of_label(self) -> Floats:
-        """Return joules by family and label."""
-        total: Floats = self.joules.sum(axis=(0, 3, 4, 5))
-        return total
-
-    @property
-    def coordination_j(self) -> Floats:
-        """Return what coordination has drawn, by family: its work, and units held for it."""
-        total: Floats = self.of_label[:, (C, B)].sum(axis=1)
-        return total
-
-    @property
-    def machine_coordination_j(self) -> float:
-        """Return what of it machines have drawn, all but the network."""
-        return float(self.joules[:NETWORK, :, (C, B)].sum())
-
-    @property
-    def payload_j(self) -> Floats:
-        """Return what work has drawn whose result is accepted and right, by family."""
-        return self.of_label[:, U]
-
-    @property
-    def of_region(self) -> Floats:
-        """Return joules by family and region."""
-        total: Floats = self.joules.sum(axis=(0, 2, 3, 4))
-        return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

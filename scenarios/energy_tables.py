@@ -32,7 +32,7 @@ class EnergyRows:
     def by_family(self, chosen: Column) -> Floats:
         """Add up the chosen rows by family; shape (n_families + 1,)."""
         joules = np.where(chosen, self.joules, 0.0)
-        return np.bincount(self.family, joules, self.n_families + 1)
+        return np.asarray(np.bincount(self.family, joules, self.n_families + 1), np.float64)
 
 
 def energy_rows(energy: Energy) -> EnergyRows:
