@@ -34,6 +34,13 @@ from tests.sweep_to_kill import N_SEEDS, SETTINGS, swept
 N_TASKS = N_SEEDS * len(SETTINGS["load.hold_share"])
 
 
+# What a shell runs in the background begins deaf to interrupts, and so do these tests, then.
+HEARING = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('hanse', run_name='__main__')"
+)
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     """Read every file of a result but the manifest, which alone knows times."""
     found = {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
@@ -221,7 +228,7 @@ def test_an_interrupted_command_says_what_it_kept_and_the_same_command_goes_on(
     words = ["sweep", "baseline", *(w for s in TINY for w in ("--set", s)), "--regime", "market"]
     words += ["--set", "load.hold_share=0,1", "--seeds", "40", "--no-progress", "-o"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "hanse", *words, "kept"],
+        [sys.executable, "-c", HEARING, *words, "kept"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         stderr=subprocess.PIPE,
