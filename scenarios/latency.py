@@ -30,7 +30,6 @@ from hanse.market.states import (
     IN_FLIGHT,
     IN_SERVICE,
     LANDING,
-    N_STATES,
     ON_AUTHORITY,
     ON_CONTEXT,
     ON_IDENTITY,
@@ -87,10 +86,6 @@ COMPONENT_OF: Final = {
 
 AFTERWARDS: Final = (DONE, EXPIRED)
 """States in which nobody waits for the stage."""
-
-_IS_OF_COMPONENT: Final = np.zeros((N_STATES, len(COMPONENTS)))
-for _state, _component in COMPONENT_OF.items():
-    _IS_OF_COMPONENT[_state, _component] = 1.0
 
 COORDINATION: Final = (
     COMMUNICATION,
@@ -244,8 +239,10 @@ def on_path(before: Integers, last: Integers) -> Flags:
 
 def _components(ledger: Ledger, path: Integers) -> Integers:
     """Sort the time of stages into components; what led to no result that counts is retry."""
-    # A product of floats, which BLAS does; sums of microseconds stay below 2^53, and so exact.
-    spent_us = (ledger.time_us[path] @ _IS_OF_COMPONENT).astype(np.int64)
+    time_us = ledger.time_us if len(path) == len(ledger.time_us) else ledger.time_us[path]
+    spent_us = np.zeros((len(path), len(COMPONENTS)), np.int64)
+    for state, component in COMPONENT_OF.items():
+        spent_us[:, component] += time_us[:, state]
     kept = ledger.record[ledger.stage["record"][path]]
     for component, step in ((PAYLOAD, "execution_us"), (CONTEXT, "context_us")):
         lost_us = spent_us[:, component] - kept[step]
