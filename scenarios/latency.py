@@ -239,10 +239,11 @@ def on_path(before: Integers, last: Integers) -> Flags:
 
 def _components(ledger: Ledger, path: Integers) -> Integers:
     """Sort the time of stages into components; what led to no result that counts is retry."""
-    time_us = ledger.time_us if len(path) == len(ledger.time_us) else ledger.time_us[path]
-    spent_us = np.zeros((len(path), len(COMPONENTS)), np.int64)
+    by_state = np.ascontiguousarray(ledger.time_us[path].T)
+    by_component = np.zeros((len(COMPONENTS), len(path)), np.int64)
     for state, component in COMPONENT_OF.items():
-        spent_us[:, component] += time_us[:, state]
+        by_component[component] += by_state[state]
+    spent_us = by_component.T.copy()
     kept = ledger.record[ledger.stage["record"][path]]
     for component, step in ((PAYLOAD, "execution_us"), (CONTEXT, "context_us")):
         lost_us = spent_us[:, component] - kept[step]
