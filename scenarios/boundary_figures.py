@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from hanse.scenarios import charts
 from hanse.scenarios.boundary import Edge, Start
 from hanse.scenarios.hysteresis import hysteresis
-from hanse.scenarios.transitions import Interval
+from hanse.scenarios.intervals import Interval
 
 _COLOUR = {Start.EMPTY: charts.PALETTE[1], Start.OVERLOADED: charts.PALETTE[5]}
 _DASH = {Start.EMPTY: "-", Start.OVERLOADED: "--"}

@@ -18,6 +18,7 @@ from hanse.scenarios.boundary import (
     find_edge,
 )
 from hanse.scenarios.command_runs import CommandError, compile_engine
+from hanse.scenarios.intervals import Interval
 from hanse.scenarios.load_designs import swept_responses
 from hanse.scenarios.mechanism_figures import manifest_path, mechanism_of, write_mechanism
 from hanse.scenarios.numerals import level, short
@@ -27,7 +28,6 @@ from hanse.scenarios.results import Results
 from hanse.scenarios.scaling import Growth, best_law
 from hanse.scenarios.scaling import growth as growth_of
 from hanse.scenarios.scenario import load
-from hanse.scenarios.transitions import Interval
 
 _TOLERANCE: Final = 0.01
 

@@ -87,21 +87,28 @@ def draw_outages(scenario: Scenario, seed: int, n_regions: int) -> Outages:
     alone = _draw_own_outages(scenario, seed, n_regions)
     shared = _draw_configuration_outages(scenario, seed, n_regions)
     region, from_us, until_us = (np.concatenate(pair) for pair in zip(alone, shared, strict=True))
-    order = np.lexsort((from_us, region))
-    return Outages(region=region[order], from_us=from_us[order], until_us=until_us[order])
+    return _sorted(region, from_us, until_us)
 
 
 def draw_divergences(scenario: Scenario, seed: int, n_regions: int) -> Outages:
     """Draw changes of policy as a Poisson process, and how long each region has not heard of it."""
-    horizon_s = scenario.number("measurement.horizon_s")
-    expected = scenario.number("failure.policy_changes_per_day") * horizon_s / _SECONDS_PER_DAY
-    rng = stream(seed, "failure.policy_changes")
-    n_changes = int(rng.poisson(expected))
-    at_us = np.floor(rng.random(n_changes) * horizon_s * US_PER_S).astype(np.int64)
-    lag_s = rng.exponential(scenario.number("failure.policy_lag_s"), (n_regions, n_changes))
-    region = np.repeat(np.arange(n_regions), n_changes)
+    rng, at_us = _draw_changes(scenario, seed, "failure.policy_changes")
+    lag_s = rng.exponential(scenario.number("failure.policy_lag_s"), (n_regions, len(at_us)))
     from_us = np.tile(at_us, n_regions)
     until_us = from_us + np.rint(lag_s.reshape(-1) * US_PER_S).astype(np.int64)
+    return _sorted(np.repeat(np.arange(n_regions), len(at_us)), from_us, until_us)
+
+
+def _draw_changes(scenario: Scenario, seed: int, name: str) -> tuple[np.random.Generator, Integers]:
+    """Draw when changes happen as a Poisson process; whoever draws more of them goes on there."""
+    horizon_s = scenario.number("measurement.horizon_s")
+    expected = scenario.number(f"{name}_per_day") * horizon_s / _SECONDS_PER_DAY
+    rng = stream(seed, name)
+    n_changes = int(rng.poisson(expected))
+    return rng, np.floor(rng.random(n_changes) * horizon_s * US_PER_S).astype(np.int64)
+
+
+def _sorted(region: Integers, from_us: Integers, until_us: Integers) -> Outages:
     order = np.lexsort((from_us, region))
     return Outages(region=region[order], from_us=from_us[order], until_us=until_us[order])
 
@@ -119,13 +126,9 @@ def _draw_own_outages(scenario: Scenario, seed: int, n_regions: int) -> Interval
 
 def _draw_configuration_outages(scenario: Scenario, seed: int, n_regions: int) -> Intervals:
     """Draw bad changes of configuration, each of which takes a share of all sites down at once."""
-    horizon_s = scenario.number("measurement.horizon_s")
-    expected = scenario.number("failure.bad_changes_per_day") * horizon_s / _SECONDS_PER_DAY
-    rng = stream(seed, "failure.bad_changes")
-    n_changes = int(rng.poisson(expected))
-    at_us = np.floor(rng.random(n_changes) * horizon_s * US_PER_S).astype(np.int64)
-    length_s = rng.exponential(scenario.number("failure.bad_change_s"), n_changes)
-    is_hit = rng.random((n_changes, n_regions)) < scenario.number("failure.blast_share")
+    rng, at_us = _draw_changes(scenario, seed, "failure.bad_changes")
+    length_s = rng.exponential(scenario.number("failure.bad_change_s"), len(at_us))
+    is_hit = rng.random((len(at_us), n_regions)) < scenario.number("failure.blast_share")
     change, region = np.nonzero(is_hit)
     until_us = at_us + np.rint(length_s * US_PER_S).astype(np.int64)
     return region, at_us[change], until_us[change]

@@ -14,8 +14,9 @@ from scipy import integrate, stats
 
 from hanse.market.units import Floats
 from hanse.scenarios.boundary import Ask, Start, row_of
+from hanse.scenarios.intervals import Interval
 from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.transitions import CONFIDENCE, Interval
+from hanse.scenarios.transitions import CONFIDENCE
 
 
 def sweep_both_ways(ask: Ask, *, points: Sequence[float], seeds: Sequence[int]) -> pd.DataFrame:

@@ -11,20 +11,8 @@ import numpy as np
 from scipy import optimize, stats
 
 from hanse.market.units import Floats
+from hanse.scenarios.intervals import Interval
 from hanse.scenarios.parameters import ScenarioError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A number and its interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def holds(self, value: float) -> bool:
-        """Say whether the interval holds a value."""
-        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +28,9 @@ class Scalability:
     delta_aicc : of Amdahl's law less that of this one; above 0 speaks for coherence.
     """
 
-    rate: Estimate
-    contention: Estimate
-    coherence: Estimate
+    rate: Interval
+    contention: Interval
+    coherence: Interval
     peak: float
     peak_throughput: float
     delta_aicc: float
@@ -96,7 +84,7 @@ def fit_scalability(n: Floats, throughput: Floats, *, confidence: float = 0.95) 
     found, spread = _fit(n, throughput, with_coherence=True)
     half = stats.t.ppf((1.0 + confidence) / 2.0, len(n) - 3) * np.sqrt(np.diag(spread))
     rate, contention, coherence = (
-        Estimate(value=float(v), low=float(max(0.0, v - h)), high=float(v + h))
+        Interval(value=float(v), low=float(max(0.0, v - h)), high=float(v + h))
         for v, h in zip(found, half, strict=True)
     )
     simple, _ = _fit(n, throughput, with_coherence=False)

@@ -14,6 +14,7 @@ from scipy import stats
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from hanse.market.units import Floats
+from hanse.scenarios.intervals import Interval
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.streams import spawning_stream
 
@@ -21,19 +22,6 @@ CONFIDENCE: Final = 0.95
 WIDTHS: Final = float(2.0 * np.log(9.0))
 """The 90-10 % width of the standard logistic curve."""
 _RESAMPLES: Final = 2_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A number with the ends of its interval; NaN where there is none."""
-
-    value: float
-    low: float
-    high: float
-
-    def holds(self, value: float) -> bool:
-        """Say whether a value lies in the interval."""
-        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
