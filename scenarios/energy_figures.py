@@ -72,7 +72,7 @@ def _draw_stack(
     axis.tick_params(axis="y", length=0)
     axis.locator_params(axis="x", nbins=4)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: tick(number)))
-    axis.set_xlim(0, None)
+    axis.set_xlim(0, None, auto=True)  # the axis is shared: what is drawn next may be longer
     axis.grid(axis="x")
 
 
