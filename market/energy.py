@@ -40,15 +40,25 @@ _G_PER_KG: Final = 1_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Energy:
-    """Joules at the meter.
+    """Joules at the meter, a row for each combination that drew any; most draw nothing.
 
     Attributes
     ----------
-    joules : shape (resources, families + 1, labels, operations + 1, causes + 1, regions); the last
-        family is what belongs to none, and the first operation and cause are none.
+    shape : how many resources, families + 1, labels, operations + 1, causes + 1 and regions there
+        are; the last family is what belongs to none, and the first operation and cause are none.
+    place : where each row lies in an array of that shape, flat and in order; shape (n_rows,).
+    joules : shape (n_rows,).
     """
 
+    shape: tuple[int, ...]
+    place: Integers
     joules: Floats
+
+    def table(self) -> Floats:
+        """Lay the rows out by all that they are known by, with all that drew nothing."""
+        table = np.zeros(self.shape)
+        table.reshape(-1)[self.place] = self.joules
+        return table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,19 +109,65 @@ def core_time(ledger: Ledger, terms: Terms) -> CoreTime:
 def measure_energy(ledger: Ledger, occupancy: Occupancy, terms: Terms, n_families: int) -> Energy:
     """Read all joules of a run from its ledgers."""
     n_regions = ledger.legal.shape[1]
-    shape = (len(LABELS), len(OPERATIONS) + 1, len(CAUSES) + 1, n_regions)
-    joules = np.zeros((len(RESOURCES), n_families + 1, *shape))
+    drawn = _Drawn(n_families + 1, n_regions)
     place = (
+        np.full(len(occupancy.family), ACCELERATOR),
         occupancy.family,
         occupancy.label,
         occupancy.operation - NONE,
         occupancy.cause - NONE,
         ledger.sink["region"][occupancy.sink],
     )
-    np.add.at(joules[ACCELERATOR], place, unit_joules(occupancy, terms))
-    _add_cores(ledger, terms, joules[CORE])
-    _add_network(ledger, terms, joules[NETWORK])
-    return Energy(joules=joules)
+    drawn.add(place, unit_joules(occupancy, terms))
+    _add_cores(ledger, terms, drawn)
+    _add_network(ledger, terms, drawn)
+    return drawn.close()
+
+
+class _Drawn:
+    """Joules as they are added, before equal places are."""
+
+    def __init__(self, n_families: int, n_regions: int) -> None:
+        self.shape = (
+            len(RESOURCES),
+            n_families,
+            len(LABELS),
+            len(OPERATIONS) + 1,
+            len(CAUSES) + 1,
+            n_regions,
+        )
+        self._place: list[Integers] = []
+        self._joules: list[Floats] = []
+
+    def add(self, place: tuple[Integers, ...], joules: Floats) -> None:
+        """Add joules at places, each an index along every axis."""
+        self._place.append(np.ravel_multi_index(place, self.shape))
+        self._joules.append(joules)
+
+    def add_work(
+        self,
+        what: tuple[int, int, int, int],
+        family: Integers | int,
+        region: Integers,
+        joules: Floats,
+    ) -> None:
+        """Add joules of one resource, label, operation and cause, by family and region."""
+        n_families, n_regions = self.shape[1], self.shape[-1]
+        cell = family * n_regions + region
+        total = np.bincount(cell, joules, n_families * n_regions)
+        cell = np.flatnonzero(total)
+        resource, label, operation, cause = (np.full(len(cell), which) for which in what)
+        of_family, place = np.divmod(cell, n_regions)
+        place_of = (resource, of_family, label, operation - NONE, cause - NONE, place)
+        self.add(place_of, total[cell])
+
+    def close(self) -> Energy:
+        """Add up what lies at one place."""
+        place, joules = np.concatenate(self._place), np.concatenate(self._joules)
+        drawing = joules != 0
+        place, row = np.unique(place[drawing], return_inverse=True)
+        total = np.bincount(row, joules[drawing], len(place))
+        return Energy(shape=self.shape, place=place, joules=total.astype(float))
 
 
 def carbon_kg(joules: Floats, carbon_g_per_kwh: Floats) -> Floats:
@@ -125,9 +181,10 @@ def power_limit_w(ledger: Ledger, terms: Terms) -> Floats:
     return np.asarray(np.minimum(ledger.site_cap_w, units * terms.active_w))
 
 
-def _add_cores(ledger: Ledger, terms: Terms, joules: Floats) -> None:
+def _add_cores(ledger: Ledger, terms: Terms, drawn: _Drawn) -> None:
     """Add decisions and checks where their plane sits, and crossings where the work was done."""
-    cores, fact, plane = core_time(ledger, terms), ledger.stage_fact, ledger.plane
+    cores, plane = core_time(ledger, terms), ledger.plane
+    family = ledger.stage_fact["family"].astype(np.int64)
     per_us = terms.core_w * terms.pue / US_PER_S
     seat = ledger.plane_region[np.maximum(0, ledger.stage["plane"])]
     there = _worked_at(ledger)
@@ -137,12 +194,11 @@ def _add_cores(ledger: Ledger, terms: Terms, joules: Floats) -> None:
         (cores.data_us, there, IDENTITY, CROSSING),
         (cores.signing_us, there, VERIFICATION, AUDITING),
     ):
-        row = joules[:, C, operation - NONE, cause - NONE]
-        np.add.at(row, (fact["family"], region), us * per_us)
+        drawn.add_work((CORE, C, operation, cause), family, region, us * per_us)
     decided = plane["decision_core_us"] / max(1, int(plane["decision_core_us"].sum()))
-    nobody = joules[-1, C, ROUTING - NONE]
-    np.add.at(nobody[SERVICE - NONE], ledger.plane_region, decided * (cores.unshared_us * per_us))
-    np.add.at(nobody[STALENESS - NONE], ledger.plane_region, cores.refresh_us * per_us)
+    nobody, seats = drawn.shape[1] - 1, ledger.plane_region
+    for us, cause in ((decided * cores.unshared_us, SERVICE), (cores.refresh_us, STALENESS)):
+        drawn.add_work((CORE, C, ROUTING, cause), nobody, seats, us * per_us)
 
 
 def _worked_at(ledger: Ledger) -> Integers:
@@ -154,16 +210,17 @@ def _worked_at(ledger: Ledger) -> Integers:
     return np.where(ledger.stage["record"] >= 0, region, ledger.stage_fact["origin"])
 
 
-def _add_network(ledger: Ledger, terms: Terms, joules: Floats) -> None:
+def _add_network(ledger: Ledger, terms: Terms, drawn: _Drawn) -> None:
     """Add bytes where they came from, audits where the verifier sits, and the standing power."""
     per_byte = terms.network_j_per_gb * terms.pue / BYTES_PER_GB
-    stage, family = ledger.stage, ledger.stage_fact["family"]
-    moved = joules[:, C, CONTEXT - NONE, DISTANCE - NONE]
-    np.add.at(moved, (family, stage["input_region"]), stage["moved_bytes"] * per_byte)
+    stage, family = ledger.stage, ledger.stage_fact["family"].astype(np.int64)
+    moved_j = stage["moved_bytes"] * per_byte
+    drawn.add_work((NETWORK, C, CONTEXT, DISTANCE), family, stage["input_region"], moved_j)
     audit: Rows = ledger.record[ledger.record["outcome"] == AUDIT]
-    audited = joules[:, C, VERIFICATION - NONE, AUDITING - NONE]
-    place = (family[audit["stage"]], ledger.unit["region"][audit["unit"]])
-    np.add.at(audited, place, terms.audit_bytes * per_byte)
-    units = np.bincount(ledger.unit["region"], minlength=joules.shape[-1])
+    audited_j = np.full(len(audit), terms.audit_bytes * per_byte)
+    place = ledger.unit["region"][audit["unit"]]
+    drawn.add_work((NETWORK, C, VERIFICATION, AUDITING), family[audit["stage"]], place, audited_j)
+    region = np.arange(drawn.shape[-1])
+    units = np.bincount(ledger.unit["region"], minlength=len(region))
     standing_j = units * terms.network_standing_w * terms.pue * (ledger.horizon_us / US_PER_S)
-    joules[-1, I, NONE - NONE, NONE - NONE] += standing_j
+    drawn.add_work((NETWORK, I, NONE, NONE), drawn.shape[1] - 1, region, standing_j)

@@ -7,7 +7,7 @@ import numpy as np
 from hanse.market.columns import Rows
 from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
-from hanse.market.stage_clock import time_by_family
+from hanse.market.stage_clock import time_by_group
 from hanse.market.states import COMPLETE, LAPSED, OPEN, WRONG
 from hanse.market.units import Floats, Integers
 
@@ -57,7 +57,7 @@ def count_by_family(ledger: Ledger, n_families: int) -> FamilyCounts:
     _count_work(fact, ledger.record, ledger.work, ledger.horizon_us, of_work)
     family = fact["family"].astype(np.int64)
     return FamilyCounts(
-        state_us=time_by_family(family, ledger.time_us, n_families),
+        state_us=time_by_group(family, ledger.time_us, n_families),
         jobs=of_stage[_JOBS],
         done=of_stage[_DONE],
         lapsed=of_stage[_LAPSED],

@@ -69,7 +69,7 @@ def _crossed(ledger: Ledger, work: Executions) -> tuple[_Crossed, Integers, Inte
     """
     released = np.empty(len(ledger.stage), np.int64)
     index = np.full(len(ledger.stage), -1)
-    own_us = ledger.time_us - _held_time_us(ledger)
+    own_us = _unheld_time_us(ledger)
     released = released[: _list_released(ledger.stage_fact, own_us, released, index)]
     at = np.flatnonzero(index[work.stage] >= 0)
     of, lead_us = index[work.stage[at]], work.accepted_us[at] - work.left_us[at]
@@ -96,17 +96,19 @@ def _crossed(ledger: Ledger, work: Executions) -> tuple[_Crossed, Integers, Inte
     return crossed, released, in_vain_us
 
 
-def _held_time_us(ledger: Ledger) -> Integers:
-    """Return the part of stage time for which a unit was held, where only some steps hold it."""
-    held_us = np.zeros_like(ledger.time_us)
+def _unheld_time_us(ledger: Ledger) -> Integers:
+    """Return stage time but for what a unit was held for, where only some steps hold it."""
     holds = ledger.stage_fact["holds"][ledger.record["stage"][ledger.work]]
     record = ledger.record[ledger.work[(holds != 0) & (holds != ALL_STEPS)]]
+    if len(record) == 0:
+        return ledger.time_us
+    held_us = np.zeros_like(ledger.time_us)
     at_us = record["accepted_us"].astype(np.int64)
     for name, state in zip(_HELD, _STEPS, strict=True):
         end_us = np.minimum(at_us + record[name], ledger.horizon_us)
         np.add.at(held_us[:, state], record["stage"], end_us - at_us)
         at_us = end_us
-    return np.minimum(held_us, ledger.time_us)
+    return np.asarray(ledger.time_us - np.minimum(held_us, ledger.time_us))
 
 
 @kernel
@@ -176,19 +178,19 @@ class _Commanded:
 
 
 def _commanded(ledger: Ledger) -> _Commanded:
-    row = ledger.stage
-    bound = (row["unit"] >= 0) & (row["record"] < 0)
-    until_us = np.where(row["status"] == LAPSED, row["done_us"], ledger.horizon_us)
-    bound &= (row["escrow_us"] <= until_us) & np.isin(row["status"], (ACTIVE, LAPSED))
-    stage = np.flatnonzero(bound)
-    region = ledger.unit["region"][row["unit"][stage]]
-    has_lapsed = row["status"][stage] == LAPSED
+    stage = np.flatnonzero((ledger.stage["unit"] >= 0) & (ledger.stage["record"] < 0))
+    row = ledger.stage[stage]
+    has_lapsed = row["status"] == LAPSED
+    until_us = np.where(has_lapsed, row["done_us"], ledger.horizon_us)
+    bound = (row["escrow_us"] <= until_us) & (has_lapsed | (row["status"] == ACTIVE))
+    stage, row = stage[bound], row[bound]
+    region = ledger.unit["region"][row["unit"]]
     return _Commanded(
         stage=stage,
         region=region,
-        fate=np.where(has_lapsed, EXPIRED, STILL_OPEN),
-        ended_us=until_us[stage],
-        crosses=(row["input_region"][stage] != region) | (row["n_sources"][stage] > 1),
+        fate=np.where(has_lapsed[bound], EXPIRED, STILL_OPEN),
+        ended_us=until_us[bound],
+        crosses=(row["input_region"] != region) | (row["n_sources"] > 1),
     )
 
 
@@ -314,9 +316,9 @@ def _evicted_us(ledger: Ledger, stage: Integers) -> Integers:
 def _not_rebuilt(ledger: Ledger, on: _Commanded) -> Part:
     """List requests without a context and without a unit: open, or expired."""
     row = ledger.stage
-    waits = (row["record"] < 0) & (ledger.stage_fact["context_us"] > 0)
-    waits &= row["obligation_us"] >= 0
-    stage = np.flatnonzero(waits)
+    stage = np.flatnonzero(row["record"] < 0)
+    stage = stage[ledger.stage_fact["context_us"][stage] > 0]
+    stage = stage[row["obligation_us"][stage] >= 0]
     stage = stage[(row["status"][stage] == ACTIVE) | (row["status"][stage] == LAPSED)]
     leaves_us = np.full(len(stage), np.iinfo(np.int64).max)
     is_elsewhere = row["input_region"][on.stage] != on.region

@@ -90,15 +90,15 @@ def close_at(state: State, position: int) -> None:
     state.clock[N_OPEN] = last
 
 
-def time_by_family(family: Integers, time_us: Integers, n_families: int) -> Integers:
-    """Add up stage time by family and state; shape (n_families, n_states), in one pass."""
-    total = np.zeros((n_families, time_us.shape[1]), np.int64)
-    _add_rows(family, time_us, total)
+def time_by_group(group: Integers, time_us: Integers, n_groups: int) -> Integers:
+    """Add up rows of stage time by the group of each; shape (n_groups, n_columns), in one pass."""
+    total = np.zeros((n_groups, time_us.shape[1]), np.int64)
+    _add_rows(group, time_us, total)
     return total
 
 
 @kernel
-def _add_rows(family: Integers, time_us: Integers, total: Integers) -> None:
-    for stage in range(len(family)):
-        for step in range(time_us.shape[1]):
-            total[family[stage], step] += time_us[stage, step]
+def _add_rows(group: Integers, time_us: Integers, total: Integers) -> None:
+    for row in range(len(group)):
+        for column in range(time_us.shape[1]):
+            total[group[row], column] += time_us[row, column]

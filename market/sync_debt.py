@@ -1,5 +1,6 @@
 """Synchronization debt: its flow (the cost of coordination) and its stock, read from the ledger."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -55,17 +56,8 @@ def sync_cost(ledger: Ledger, occupancy: Occupancy, *, n_families: int) -> SyncC
     """Add up what coordination took, by family, operation, cause and region."""
     n_regions = int(ledger.sink["region"].max()) + 1
     shape = (n_families, len(OPERATIONS), len(CAUSES), n_regions)
-    labelled = np.zeros(shape)
-    cost = np.zeros(shape)
-    for label, target in ((C, cost), (F, cost), (C, labelled), (F, labelled), (B, labelled)):
-        chosen = (occupancy.label == label) & (occupancy.family < n_families)
-        index = (
-            occupancy.family[chosen],
-            occupancy.operation[chosen],
-            occupancy.cause[chosen],
-            ledger.sink["region"][occupancy.sink[chosen]],
-        )
-        np.add.at(target, index, occupancy.unit_us[chosen] / US_PER_S)
+    cost = _labelled(ledger, occupancy, shape, (C, F))
+    labelled = _labelled(ledger, occupancy, shape, (C, F, B))
     displaced, error = _displacement(ledger, shape)
     return SyncCost(
         labelled_gpu_s=labelled,
@@ -73,6 +65,30 @@ def sync_cost(ledger: Ledger, occupancy: Occupancy, *, n_families: int) -> SyncC
         displacement_gpu_s=displaced,
         displacement_se_gpu_s=error,
     )
+
+
+def _labelled(
+    ledger: Ledger, occupancy: Occupancy, shape: tuple[int, ...], labels: tuple[int, ...]
+) -> Floats:
+    """Add up the unit-seconds of families that carry certain labels, label by label."""
+    total = np.zeros(shape)
+    for label in labels:
+        chosen = np.flatnonzero((occupancy.label == label) & (occupancy.family < shape[0]))
+        index = (
+            occupancy.family[chosen],
+            occupancy.operation[chosen],
+            occupancy.cause[chosen],
+            ledger.sink["region"][occupancy.sink[chosen]],
+        )
+        total += _added(shape, index, occupancy.unit_us[chosen] / US_PER_S)
+    return total
+
+
+def _added(shape: tuple[int, ...], index: tuple[Integers, ...], amount: Floats) -> Floats:
+    """Add amounts up at their places in an array of this shape."""
+    place = np.ravel_multi_index(index, shape).reshape(-1)
+    total = np.bincount(place, amount.reshape(-1), math.prod(shape))
+    return np.asarray(total.reshape(shape), np.float64)
 
 
 _BLAMED: Final = np.array([BLAME.get(state, (0, 0)) for state in range(N_WAITING_STATES)])
@@ -102,8 +118,8 @@ def _displacement(ledger: Ledger, shape: tuple[int, ...]) -> tuple[Floats, float
     family, (operation, cause) = ledger.signature_family[signature], _BLAMED[state].T
     unseen = np.where((state == UNMATCHED)[:, None], hidden * gpu_s[column], 0.0)
     for why, part in ((cause, gpu_s[column] - unseen), (np.full_like(cause, STALENESS), unseen)):
-        place = (family[:, None], operation[:, None], why[:, None], region)
-        np.add.at(total, place, part)
+        place = np.broadcast_arrays(family[:, None], operation[:, None], why[:, None], region)
+        total += _added(shape, tuple(place), part)
     error = stratified_standard_error(result.displaced, stratum_us) / US_PER_S
     return total, float(error)
 

@@ -36,20 +36,17 @@ class EnergyRows:
 
 
 def energy_rows(energy: Energy) -> EnergyRows:
-    """List what is not zero."""
-    flat = energy.joules.reshape(-1)
-    place = np.flatnonzero(flat)  # axis by axis, numpy takes four times as long
-    index = np.unravel_index(place, energy.joules.shape)
-    resource, family, label, operation, cause, region = index
+    """Say of each row what it is known by."""
+    resource, family, label, operation, cause, region = np.unravel_index(energy.place, energy.shape)
     return EnergyRows(
-        n_families=energy.joules.shape[1] - 1,
+        n_families=energy.shape[1] - 1,
         resource=resource,
         family=family,
         label=label,
         operation=operation + NONE,
         cause=cause + NONE,
         region=region,
-        joules=flat[place],
+        joules=energy.joules,
     )
 
 

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.agents.workload import Workload
+from hanse.market.critical_path import (
+    done_jobs,
+    last_of_each,
+    last_predecessor,
+    on_path,
+    spent_on_path,
+)
 from hanse.market.ledger import Ledger
+from hanse.market.stage_clock import time_by_group
 from hanse.market.states import (
     AWAITING_CLEARING,
     AWAITING_SETTLEMENT,
@@ -30,6 +38,7 @@ from hanse.market.states import (
     IN_FLIGHT,
     IN_SERVICE,
     LANDING,
+    N_STATES,
     ON_AUTHORITY,
     ON_CONTEXT,
     ON_IDENTITY,
@@ -42,7 +51,7 @@ from hanse.market.states import (
     TRANSFERRING,
     UNMATCHED,
 )
-from hanse.market.units import US_PER_S, Flags, Floats, Integers
+from hanse.market.units import US_PER_S, Floats, Integers
 
 COMPONENTS: Final = (
     "payload",
@@ -86,6 +95,8 @@ COMPONENT_OF: Final = {
 
 AFTERWARDS: Final = (DONE, EXPIRED)
 """States in which nobody waits for the stage."""
+
+_COMPONENT: Final = np.array([COMPONENT_OF.get(state, -1) for state in range(N_STATES)])
 
 COORDINATION: Final = (
     COMMUNICATION,
@@ -191,70 +202,18 @@ def latency(ledger: Ledger, workload: Workload) -> Latency:
         family=fact["family"][last].astype(np.int64),
         n_stages=np.bincount(job, minlength=len(is_done))[is_done],
         total_us=done_us[last] - fact["job_arrival_us"][last],
-        part_us=_added(row, spent_us),
-        overlap_us=_added(row, overlap_us[:, None])[:, 0],
+        part_us=time_by_group(row, spent_us, len(last)),
+        overlap_us=time_by_group(row, overlap_us[:, None], len(last))[:, 0],
     )
-
-
-def done_jobs(job: Integers, is_complete: Flags) -> Flags:
-    """Say of each job whether all of its stages are complete."""
-    n_jobs = int(job.max(initial=-1)) + 1
-    complete = np.bincount(job, is_complete.astype(float), n_jobs)
-    done: Flags = complete == np.bincount(job, minlength=n_jobs)
-    return done
-
-
-def last_predecessor(done_us: Integers, edge_from: Integers, edge_to: Integers) -> Integers:
-    """Return of each stage the predecessor that was done last, -1 of those without any.
-
-    Parameters
-    ----------
-    done_us : shape (n_stages,).
-    edge_from, edge_to : shape (n_edges,); `edge_to` waits for `edge_from`. Of predecessors done at
-        one instant the one of the highest index counts.
-    """
-    before = np.full(len(done_us), -1)
-    order = np.lexsort((edge_from, done_us[edge_from]))
-    before[edge_to[order]] = edge_from[order]  # of equal indices the last one stays
-    return before
-
-
-def last_of_each(job: Integers, done_us: Integers) -> Integers:
-    """Return the stage of each job that was done last; shape (n_jobs,)."""
-    last = np.zeros(int(job.max(initial=-1)) + 1, np.int64)
-    order = np.argsort(done_us, kind="stable")
-    last[job[order]] = order
-    return last
-
-
-def on_path(before: Integers, last: Integers) -> Flags:
-    """Say of each stage whether it lies on the way back from the last stage of its job."""
-    chosen = np.zeros(len(before), bool)
-    while len(last):
-        chosen[last] = True
-        last = before[last]
-        last = last[last >= 0]
-    return chosen
 
 
 def _components(ledger: Ledger, path: Integers) -> Integers:
     """Sort the time of stages into components; what led to no result that counts is retry."""
-    by_state = np.ascontiguousarray(ledger.time_us[path].T)
-    by_component = np.zeros((len(COMPONENTS), len(path)), np.int64)
-    for state, component in COMPONENT_OF.items():
-        by_component[component] += by_state[state]
-    spent_us = by_component.T.copy()
-    kept = ledger.record[ledger.stage["record"][path]]
-    for component, step in ((PAYLOAD, "execution_us"), (CONTEXT, "context_us")):
-        lost_us = spent_us[:, component] - kept[step]
-        spent_us[:, component] -= lost_us
-        spent_us[:, RETRY] += lost_us
-    return spent_us
-
-
-def _added(row: Integers, part_us: Integers) -> Integers:
-    """Add up what belongs to one job; rows come in order, and each has at least one."""
-    begins = np.flatnonzero(np.diff(row, prepend=-1))
-    if not len(begins):
-        return np.zeros((0, part_us.shape[1]), np.int64)
-    return np.asarray(np.add.reduceat(part_us, begins, axis=0), np.int64)
+    return spent_on_path(
+        ledger.time_us,
+        ledger.record,
+        np.asarray(ledger.stage["record"], np.int64),
+        path=path,
+        component=_COMPONENT,
+        kept=(PAYLOAD, CONTEXT, RETRY),
+    )

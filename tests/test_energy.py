@@ -74,7 +74,7 @@ def crossing_run(*, hold: bool, **terms: float) -> Finished:
 
 
 def test_a_held_unit_idles_while_it_waits_and_works_while_it_rebuilds() -> None:
-    joules = crossing_run(hold=True).measured.energy.joules[ACCELERATOR]
+    joules = crossing_run(hold=True).measured.energy.table()[ACCELERATOR]
     # 2 GB at 10 Gbit/s take 1.6 s, and identity 0.4 s.
     assert joules[0, B, CONTEXT + 1, DISTANCE + 1].tolist() == pytest.approx([0.0, 160.0])
     assert joules[0, B, IDENTITY + 1, CROSSING + 1].tolist() == pytest.approx([0.0, 40.0])
@@ -87,7 +87,7 @@ def test_a_held_unit_idles_while_it_waits_and_works_while_it_rebuilds() -> None:
 @pytest.mark.parametrize("hold", [True, False])
 def test_bytes_draw_where_they_come_from_and_a_network_stands(hold: bool) -> None:
     run = crossing_run(hold=hold, network_j_per_gb=500.0, network_standing_w=20.0)
-    network = run.measured.energy.joules[NETWORK]
+    network = run.measured.energy.table()[NETWORK]
     assert network[0, C, CONTEXT + 1, DISTANCE + 1].tolist() == [1_000.0, 0.0]
     # One node for 100 s, in region 1.
     assert network[1, I, 0, 0].tolist() == [0.0, 2_000.0]
@@ -96,14 +96,14 @@ def test_bytes_draw_where_they_come_from_and_a_network_stands(hold: bool) -> Non
 
 def test_standing_power_does_not_follow_volume() -> None:
     runs = [crossing_run(hold=True, network_standing_w=w, network_j_per_gb=1.0) for w in (0, 20)]
-    drawn = [run.measured.energy.joules[NETWORK] for run in runs]
+    drawn = [run.measured.energy.table()[NETWORK] for run in runs]
     assert (drawn[1] - drawn[0]).sum() == 2_000.0
     assert drawn[0].sum() == 2.0
 
 
 def test_cores_draw_where_their_plane_sits_and_crossings_where_work_is_done() -> None:
     run = crossing_run(hold=True, service_posted_us=0.5 * US_PER_S, receipt_verify_us=1e6)
-    cores = run.measured.energy.joules[CORE]
+    cores = run.measured.energy.table()[CORE]
     assert cores[0, C, ROUTING + 1, SERVICE + 1].tolist() == pytest.approx([5.0, 0.0])
     assert cores[0, C, VERIFICATION + 1, AUDITING + 1].tolist() == pytest.approx([10.0, 0.0])
     assert cores[0, C, IDENTITY + 1, CROSSING + 1].tolist() == pytest.approx([0.0, 4.0])
@@ -111,7 +111,7 @@ def test_cores_draw_where_their_plane_sits_and_crossings_where_work_is_done() ->
 
 def test_refreshes_draw_power_that_is_nobodys() -> None:
     run = crossing_run(hold=True, service_message_us=1_000.0, refresh_interval_us=US_PER_S)
-    nobody = run.measured.energy.joules[CORE, -1, C, ROUTING + 1, STALENESS + 1]
+    nobody = run.measured.energy.table()[CORE, -1, C, ROUTING + 1, STALENESS + 1]
     refresh_us = run.ledger.plane["refresh_core_us"].sum()
     assert refresh_us > 0
     assert nobody.tolist() == pytest.approx([refresh_us * 10.0 / US_PER_S, 0.0])
@@ -147,7 +147,7 @@ def test_joules_are_the_ledger_of_units_times_power(small: SmallWorld, regime: o
         if is_cheat or rows.cause[k] == POWER_CAP:
             watts = 100
         micro_j[region[rows.sink[k]]] += unit_us * watts
-    joules = run.measured.energy.joules[ACCELERATOR].sum(axis=(0, 1, 2, 3))
+    joules = run.measured.energy.table()[ACCELERATOR].sum(axis=(0, 1, 2, 3))
     assert joules == pytest.approx(micro_j / US_PER_S, rel=1e-12)
     assert unit_joules(rows, run.world.terms).sum() == pytest.approx(joules.sum(), rel=1e-12)
 
@@ -158,7 +158,7 @@ def test_joules_by_operation_add_up_to_those_that_welfare_pays(
     small: SmallWorld, regime: object
 ) -> None:
     run = finished(small, regime)  # type: ignore[arg-type]
-    paid = run.measured.energy.joules[[ACCELERATOR, CORE]].sum(axis=(0, 2, 3, 4, 5))
+    paid = run.measured.energy.table()[[ACCELERATOR, CORE]].sum(axis=(0, 2, 3, 4, 5))
     assert paid == pytest.approx(run.measured.welfare.joules, rel=1e-9)
     cores = core_time(run.ledger, run.world.terms)
     assert cores.unshared_us >= 0

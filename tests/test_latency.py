@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.agents.world import World
+from hanse.market.critical_path import done_jobs, last_of_each, last_predecessor, on_path
 from hanse.market.regime import Regime
 from hanse.market.states import N_STATES, STATES, TOOL
 from hanse.market.units import US_PER_S, Integers
@@ -20,11 +21,7 @@ from hanse.scenarios.latency import (
     RETRY,
     TOOLS,
     Latency,
-    done_jobs,
-    last_of_each,
-    last_predecessor,
     latency,
-    on_path,
 )
 from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
 from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger

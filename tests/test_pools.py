@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hanse.market.bits import WORD_BITS, add_member, drop_member, n_words, next_member, unpack
 from hanse.market.columns import STAGE
 from hanse.market.pools import borrow_row, give_back, pool
-from hanse.market.stage_clock import time_by_family
+from hanse.market.stage_clock import time_by_group
 
 N_STAGES = 6
 UNITS = 3 * WORD_BITS
@@ -64,10 +64,10 @@ def test_a_search_that_starts_behind_the_last_word_finds_nothing() -> None:
 
 
 @pytest.mark.parametrize("n_families", [1, 3])
-def test_stage_time_by_family_is_the_sum_over_its_stages(n_families: int) -> None:
+def test_stage_time_by_group_is_the_sum_over_its_stages(n_families: int) -> None:
     rng = np.random.default_rng(3)
     family, time_us = rng.integers(n_families, size=40), rng.integers(1 << 50, size=(40, 5))
-    total = time_by_family(family, time_us, n_families)
+    total = time_by_group(family, time_us, n_families)
     assert total.tolist() == [
         time_us[family == one].sum(axis=0).tolist() for one in range(n_families)
     ]

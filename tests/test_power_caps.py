@@ -237,7 +237,7 @@ def test_a_cap_that_never_binds_changes_nothing(small: SmallWorld, regime: Regim
 def test_no_site_draws_more_than_its_cap(small: SmallWorld, regime: Regime) -> None:
     run = finish(small.build(), regime)
     terms, horizon_s = run.world.terms, run.ledger.horizon_us / US_PER_S
-    drawn = run.measured.energy.joules[0].sum(axis=(0, 1, 2, 3))
+    drawn = run.measured.energy.table()[0].sum(axis=(0, 1, 2, 3))
     limit = power_limit_w(run.ledger, terms)
     idle = np.bincount(run.ledger.unit["region"], minlength=len(limit)) * terms.idle_w
     assert (drawn <= np.maximum(limit, idle) * horizon_s * (1.0 + 1e-9)).all()
