@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+import sysconfig
 import venv
 import zipfile
 from importlib import import_module
@@ -119,10 +120,25 @@ def test_the_build_is_free_of_deprecations(wheel_and_log: tuple[Path, str]) -> N
     assert [line for line in wheel_and_log[1].splitlines() if "eprecat" in line] == []
 
 
+def venv_that_sees_our_dependencies(target: Path) -> Path:
+    """Make an environment to install into, and return its Python.
+
+    It finds what the tests run on, as an environment with system packages would, so that only what
+    is not there yet is fetched. Of this project it finds nothing: path files are read in the
+    environment's own folder only, and an editable installation is nothing else.
+    """
+    venv.create(target, with_pip=True)
+    site_packages = next(target.glob("lib/python*/site-packages"))
+    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
+    python = target / "bin" / "python"
+    with pytest.raises(AssertionError, match="No module named 'hanse'"):
+        run_python("import hanse", python=python)
+    return python
+
+
 @pytest.mark.slow
 def test_the_wheel_works_beside_openai_agents(wheel: Path, tmp_path: Path) -> None:
-    venv.create(tmp_path / "venv", with_pip=True)
-    python = tmp_path / "venv" / "bin" / "python"
+    python = venv_that_sees_our_dependencies(tmp_path / "venv")
     installed = subprocess.run(
         [python, "-m", "pip", "install", "-q", "-c", "constraints.txt", wheel, "openai-agents"],
         cwd=PROJECT,
