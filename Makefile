@@ -43,12 +43,12 @@ demo: $(VENV)/.installed ## Run the main job, the ladder on the baseline, and sa
 	$(BIN)/hanse compare baseline -o $(OUTPUT)/baseline
 
 test: $(VENV)/.installed-dev ## Run all tests, the slow ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 dev: $(VENV)/.installed-dev ## Make the environment with the development tools
 
 quick: $(VENV)/.installed-dev ## Run the tests that are not slow
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow"
 
 check: $(VENV)/.installed-dev ## Lint, check format and types, and the direction of imports
 	$(BIN)/ruff check .
