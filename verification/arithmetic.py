@@ -6,6 +6,7 @@ that blocking, order, fused operations, threads and processors cannot matter. Th
 for every product, from shapes and ranges; what could exceed it raises (docs/why/exact-integers.md).
 """
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +27,9 @@ FLOAT64_EXACT_MAX: Final = 1 << 53
 INT32_MAX: Final = (1 << 31) - 1
 INT64_MAX: Final = (1 << 63) - 1
 SHIFT_MAX: Final = 62
+
+# Of a product, as many as stay in the cache while numpy takes a copy of them.
+_ROWS_AT_ONCE: Final = 16
 
 
 class Mode(StrEnum):
@@ -118,8 +122,7 @@ could reach 9011597301252096
     reach = a.shape[1] * _magnitude_max(a, carrier) * _magnitude_max(b, carrier)
     if reach > carrier.sum_max:
         raise OutOfRangeError("matmul", carrier.sum_max, reach)
-    product: Tensor = a.astype(carrier.dtype) @ b.astype(carrier.dtype)
-    return product.astype(carrier.sum_dtype)
+    return _whole_numbers(_carried(0, a, carrier) @ _carried(1, b, carrier), carrier)
 
 
 def rescale(value: Tensor, *, shift: int, bound: int, mode: Mode) -> Tensor:
@@ -233,6 +236,38 @@ def _magnitude_max(operand: Tensor, carrier: Carrier) -> int:
     if reach > carrier.operand_max:
         raise OutOfRangeError("operand of matmul", carrier.operand_max, reach)
     return reach
+
+
+class _Scratch(threading.local):
+    """Room for the operands of one product at a time, kept from product to product."""
+
+    def __init__(self) -> None:
+        self.room = [np.empty(0), np.empty(0)]
+
+
+_scratch: Final = _Scratch()
+
+
+def _carried(which: int, operand: Tensor, carrier: Carrier) -> Tensor:
+    """Write an operand as floating-point numbers where the last one of its side was.
+
+    New memory would be cleared page by page first, which at 1,024 x 1,024 takes as long as writing.
+    """
+    n_bytes = operand.size * np.dtype(carrier.dtype).itemsize
+    if _scratch.room[which].nbytes < n_bytes:
+        _scratch.room[which] = np.empty(-(-n_bytes // 8))
+    room = _scratch.room[which].view(carrier.dtype)[: operand.size].reshape(operand.shape)
+    room[:] = operand
+    return room
+
+
+def _whole_numbers(product: Tensor, carrier: Carrier) -> Tensor:
+    """Turn floating-point numbers into integers of the same size, where they stand."""
+    whole = product.view(carrier.sum_dtype)
+    for first in range(0, len(product), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        whole[rows] = product[rows]
+    return whole
 
 
 def _wide(value: Tensor) -> Tensor:
