@@ -1,5 +1,6 @@
 """Small worlds in which things fail: what the tests of failures share."""
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import numpy as np
@@ -9,7 +10,9 @@ from hanse.agents.world import Mishaps, World
 from hanse.market.failure_terms import FailureTerms
 from hanse.market.units import US_PER_S
 from hanse.scenarios.failing_worlds import breaking_world
-from tests.strategies import HORIZON_US, SmallWorld, small_worlds
+from tests.strategies import HORIZON_US, SmallWorld, capped_worlds, graphs, small_worlds
+
+Shape = Callable[[st.SearchStrategy[SmallWorld]], st.SearchStrategy[SmallWorld]]
 
 
 def with_failures(world: World, **terms: float) -> World:
@@ -29,9 +32,9 @@ def with_errors(world: World, *coins: list[float], **terms: float) -> World:
 
 
 @st.composite
-def failing_worlds(draw: st.DrawFn) -> World:
+def failing_worlds(draw: st.DrawFn, shaped: Shape = lambda worlds: worlds) -> World:
     """Draw small worlds in which everything fails that can, and clients are impatient."""
-    small: SmallWorld = draw(small_worlds())
+    small: SmallWorld = draw(shaped(small_worlds()))
     retries = draw(st.integers(0, 3))
     terms = FailureTerms(
         call_error_share=draw(st.sampled_from([0.0, 0.3])),
@@ -53,6 +56,12 @@ def failing_worlds(draw: st.DrawFn) -> World:
     )
     world = replace(world, mishaps=mishaps, terms=replace(world.terms, failures=terms))
     return breaking_world(world, _some_breakdowns(rng, draw(st.sampled_from([0, 3])), world))
+
+
+def mechanism_worlds() -> st.SearchStrategy[World]:
+    """Draw small worlds with any mechanism there is: graphs, power caps, failures, or none."""
+    drawn = st.one_of(small_worlds(), graphs(small_worlds()), capped_worlds())
+    return st.one_of(drawn.map(SmallWorld.build), failing_worlds(), failing_worlds(graphs))
 
 
 def _some_breakdowns(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from hanse.agents.control_layout import lay_out
-from hanse.agents.lowering import lower_rules
+from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
 from hanse.market.columns import Rules
@@ -103,10 +103,9 @@ def without_ties(world: World) -> World:
 
 def reference(world: World, regime: Regime = CENTRAL) -> Ledger:
     """Run the reference of a world on facts that are lowered for this regime."""
-    model = ComputeMarket(world, regime, with_agents=False)
     return reference_ledger(
-        model.facts,
-        model.rules,
+        lower_facts(world, regime),
+        ComputeMarket(world, regime, with_agents=False).rules,
         world.fleet.node_free_from_us,
         n_families=len(world.workload.family),
     )
