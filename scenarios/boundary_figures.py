@@ -1,15 +1,24 @@
-"""Boundary figures: where a system ceases to be executable, from either start, over two axes."""
+"""Boundary figures: where a system ceases to be executable, and whether it finds the way back."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from hanse.scenarios import charts
 from hanse.scenarios.boundary import Edge, Start
 from hanse.scenarios.hysteresis import hysteresis
 from hanse.scenarios.intervals import Interval
+from hanse.scenarios.numerals import tick
+from hanse.scenarios.ramps import OUTCOMES, Way, branches, done_by_window, gaps, ramp_area
+
+_WAYS: Final = {Way.UP: "on the way up", Way.DOWN: "on the way down"}
+_BY_START: Final = {Way.UP: Start.EMPTY, Way.DOWN: Start.OVERLOADED}
+"""Which branch of two starts looks like which way."""
 
 _COLOUR = {Start.EMPTY: charts.PALETTE[1], Start.OVERLOADED: charts.PALETTE[5]}
 _DASH = {Start.EMPTY: "-", Start.OVERLOADED: "--"}
@@ -55,6 +64,74 @@ def draw_branches(swept: pd.DataFrame, *, axis: str) -> Figure:
         panel.legend()
         panel.grid()
         return figure
+
+
+def draw_ramp(windows: pd.DataFrame, *, axis: str) -> Figure:
+    """Draw what is done at each load on the way up and down, and over time below, with the load.
+
+    Parameters
+    ----------
+    windows : as from `ride_ramp`.
+    axis : what the load is, with its unit.
+    """
+    with charts.style():
+        figure = Figure(figsize=(charts.WIDTH_INCH, 6.0), layout="constrained")
+        grid = figure.subplot_mosaic(
+            [["done_share", "payload_share"], ["time", "time"], ["load", "load"]],
+            height_ratios=(3, 2, 1),
+        )
+        found = branches(windows)
+        for outcome, label in OUTCOMES.items():
+            _draw_ways(grid[outcome], found, outcome)
+            grid[outcome].set(xlabel=axis, ylabel=label, ylim=(0, None))
+        _draw_course(grid["time"], grid["load"], windows)
+        grid["load"].set(xlabel="time, s", ylabel="load", ylim=(0, None))
+        figure.suptitle(
+            f"Between the way up and the way down: an area of {_told(ramp_area(found))}",
+            x=0.01,
+            ha="left",
+            fontsize=10,
+            fontweight="bold",
+        )
+        handles, names = charts.legend([grid["done_share"]])
+        figure.legend(handles, names, loc="outside lower center", ncols=2)
+        return figure
+
+
+def _draw_ways(panel: Axes, found: pd.DataFrame, outcome: str) -> None:
+    """Draw the means of both ways, each seed as a dot, and shade what lies between them."""
+    told = gaps(found, outcome=outcome)
+    x = told["level"].to_numpy()
+    for way, start in _BY_START.items():
+        panel.plot(
+            x,
+            told[way.value],
+            color=_COLOUR[start],
+            ls=_DASH[start],
+            marker="o",
+            ms=3,
+            label=_WAYS[way],
+        )
+    for way, start in _BY_START.items():
+        rows = found[found["way"] == way.value]
+        panel.plot(rows["level"], rows[outcome], ".", ms=3, color=_COLOUR[start], alpha=0.4)
+    panel.fill_between(x, told["up"], told["down"], color=charts.PALETTE[4], alpha=0.25, lw=0)
+    panel.grid()
+
+
+def _draw_course(course: Axes, load: Axes, windows: pd.DataFrame) -> None:
+    share, from_s = done_by_window(windows)
+    until_s = float(windows["until_s"].max())
+    edges = np.append(from_s, until_s)
+    course.stairs(share, edges, baseline=None, color=charts.LINES[0], lw=1.4)
+    course.set(ylabel="share done", ylim=(-0.03, 1.03), xlim=(0, until_s))
+    level = windows[windows["seed"] == windows["seed"].iloc[0]]["level"].to_numpy()
+    load.stairs(level, edges, baseline=None, color=charts.GREY, lw=1.4)
+    load.set(xlim=(0, until_s))
+    load.xaxis.set_major_formatter(FuncFormatter(lambda number, _: tick(number)))
+    course.tick_params(axis="x", labelbottom=False)
+    for panel in (course, load):
+        panel.grid()
 
 
 def draw_boundary_map(

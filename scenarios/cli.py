@@ -230,14 +230,21 @@ def _add_analyses(commands: "argparse._SubParsersAction[_Parser]") -> None:
 def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """Describe what asks about one axis or mechanism; all need the extra `analysis`."""
     boundary = commands.add_parser(
-        "boundary", help="find where a scenario ceases to be executable along a parameter"
+        "boundary",
+        help="find where a scenario ceases to be executable, or whether it finds back from there",
     )
     boundary.add_argument("name", help="scenario of the library, or a TOML file")
     _add_settings(boundary)
-    boundary.add_argument("--axis", required=True, metavar="KEY", help="a parameter, a number")
-    boundary.add_argument("--low", type=float, required=True, help="where to begin")
-    boundary.add_argument("--high", type=float, required=True, help="where to end")
+    boundary.add_argument("--axis", metavar="KEY", help="look for an edge along this parameter")
+    boundary.add_argument("--low", type=float, help="where to begin")
+    boundary.add_argument("--high", type=float, help="where to end")
     boundary.add_argument("--tolerance", type=float, help="how near; default: 1 %% of the range")
+    boundary.add_argument(
+        "--ramp",
+        type=_levels,
+        metavar="A,B,C",
+        help="lead each run up these multiples of its load and down again instead",
+    )
     boundary.add_argument("--regime", default=DEFAULT_REGIME, help="default: %(default)s")
     boundary.add_argument("--seeds", type=parse_seeds, default=tuple(range(10)), help="default: 10")
     boundary.add_argument(
@@ -249,6 +256,9 @@ def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
     boundary.add_argument(
         "--growth-max", type=float, metavar="SHARE", help="most growth of work; default: 0.01"
+    )
+    boundary.add_argument(
+        "-o", "--output", type=Path, help="draw the ramp in this .png or .svg, manifest beside it"
     )
 
     growth = commands.add_parser("growth", help="say how a measure grows along a swept parameter")
@@ -302,6 +312,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise argparse.ArgumentTypeError(f"must be distinct and at least 0, got {text!r}")
     return seeds
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    """Read levels of a load, such as `0.5,1,2`."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers such as 0.5,1,2, got {text!r}") from None
 
 
 def _whole(text: str) -> int:

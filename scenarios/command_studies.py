@@ -1,24 +1,12 @@
-"""Studies on the command line: the one place that answers for boundaries, growths and figures."""
+"""Studies on the command line: the one place that answers for growths and figures."""
 
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-import numpy as np
 import pandas as pd
 
-from hanse.market.regime import regimes
-from hanse.scenarios.boundary import (
-    GROWTH_MAX,
-    PAYLOAD_MIN,
-    Edge,
-    Start,
-    asking,
-    find_edge,
-)
+from hanse.scenarios.command_boundary import boundary
 from hanse.scenarios.command_runs import CommandError, compile_engine
-from hanse.scenarios.intervals import Interval
 from hanse.scenarios.load_designs import swept_responses
 from hanse.scenarios.mechanism_figures import manifest_path, mechanism_of, write_mechanism
 from hanse.scenarios.numerals import level, short
@@ -29,51 +17,7 @@ from hanse.scenarios.scaling import Growth, best_law
 from hanse.scenarios.scaling import growth as growth_of
 from hanse.scenarios.scenario import load
 
-_TOLERANCE: Final = 0.01
-
-
-def boundary(arguments: Namespace) -> str:
-    """Find the edge of a scenario along an axis, from both starts where there is a pulse."""
-    if arguments.regime not in regimes:
-        near = near_miss(arguments.regime, regimes)
-        raise CommandError(f"unknown regime {arguments.regime!r}{near}")
-    scenario = load(arguments.name).with_settings(arguments.settings)
-    ask = asking(scenario, regimes[arguments.regime], arguments.axis, pulse_s=arguments.pulse)
-    tolerance = _given(arguments.tolerance, _TOLERANCE * (arguments.high - arguments.low))
-    starts: Sequence[Start] = list(Start) if arguments.pulse else [Start.EMPTY]
-    compile_engine()
-    edges = {
-        start: find_edge(
-            ask,
-            low=arguments.low,
-            high=arguments.high,
-            seeds=arguments.seeds,
-            tolerance=tolerance,
-            start=start,
-            growth_max=_given(arguments.growth_max, GROWTH_MAX),
-            payload_min=_given(arguments.payload_min, PAYLOAD_MIN),
-        )
-        for start in starts
-    }
-    rows: list[tuple[str, ...]] = [("start", "seeds that turn", "edge", "90-10 % width", "runs")]
-    rows += [_edge_row(start, edge) for start, edge in edges.items()]
-    return (
-        f"{scenario.name}, {arguments.regime}: where it ceases to be executable along "
-        f"{arguments.axis}, {short(arguments.low)} to {short(arguments.high)}\n\n"
-        f"{columns(rows, numbers=(4,))}"
-    )
-
-
-def _edge_row(start: Start, edge: Edge) -> tuple[str, ...]:
-    turned = int(edge.thresholds["threshold"].notna().sum())
-    told = (f"{turned} of {len(edge.thresholds)}",)
-    runs = (str(len(edge.runs)),)
-    if edge.transition is None:
-        always = bool(edge.thresholds["is_executable_high"].all())
-        where = "executable throughout" if always else "executable nowhere"
-        return (start.value, *told, where, "", *runs)
-    found = edge.transition
-    return (start.value, *told, _interval(found.location), _interval(found.width), *runs)
+__all__ = ["boundary", "figure", "growth"]
 
 
 def growth(arguments: Namespace) -> str:
@@ -130,15 +74,3 @@ def _growth_row(found: Growth) -> tuple[str, ...]:
     others = found.laws[found.laws["growth_class"] != best["growth_class"]]
     behind = short(float(others["delta_aicc"].min()))
     return (found.verdict, str(best["law"]), str(best["fit"]), behind, found.reason)
-
-
-def _given(value: float | None, default: float) -> float:
-    return default if value is None else value
-
-
-def _interval(one: Interval) -> str:
-    if np.isnan(one.value):
-        return ""
-    if np.isnan(one.low):
-        return short(one.value)
-    return f"{short(one.value)} ({short(one.low)} to {short(one.high)})"

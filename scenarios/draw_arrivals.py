@@ -1,4 +1,6 @@
-"""The one place that draws when jobs arrive: stationary renewal streams, and the daily profile."""
+"""The one place that draws when jobs arrive: renewal streams, by the hour, and step by step."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -52,3 +54,19 @@ def daily_instants(
     steps = np.cumsum((rate[1:] + rate[:-1]) * np.diff(grid_s) / 2.0)
     operational_s = np.concatenate([[0.0], steps]) * (horizon_s / steps[-1])
     return np.interp(instants_s, operational_s, grid_s)
+
+
+def stepped_instants(instants_s: Floats, *, horizon_s: float, rates: Sequence[float]) -> Floats:
+    """Move instants of a stationary stream so that their rate goes in steps (time rescaling).
+
+    Parameters
+    ----------
+    rates : of equal parts of the horizon, against one another; not all 0. The horizon holds as many
+        arrivals as before, and none where the rate is 0.
+    """
+    ends_s = np.linspace(0.0, horizon_s, len(rates) + 1)
+    total = np.cumsum(rates)
+    operational_s = np.concatenate([[0.0], total / total[-1]]) * horizon_s
+    step = np.searchsorted(operational_s, instants_s, side="right") - 1
+    share = (instants_s - operational_s[step]) / np.diff(operational_s)[step]
+    return ends_s[step] + share * (horizon_s / len(rates))

@@ -1,12 +1,14 @@
 """Small worlds in which something fails, and paper or a textbook says what comes of it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from hanse.agents.world import Mishaps, World
 from hanse.market.failure_terms import FailureTerms
-from hanse.market.units import US_PER_S, Floats
+from hanse.market.units import US_PER_S, Floats, Integers
+from hanse.scenarios.draw_arrivals import renewal_instants, stepped_instants
 from hanse.scenarios.oracle_worlds import (
     FREE_TERMS,
     N_ATTEMPTS,
@@ -14,6 +16,7 @@ from hanse.scenarios.oracle_worlds import (
     plain_world,
     poisson_us,
 )
+from hanse.scenarios.tapes import cut_us
 
 _STAGE_US = 1_000
 
@@ -55,6 +58,23 @@ def impatient_world(
     arrival_us = poisson_us(rng, round(per_s * horizon_s * 1.2), per_s)
     arrival_us = arrival_us[arrival_us < horizon_s * US_PER_S]
     arrival_us = np.sort(np.append(arrival_us, pulse_s * US_PER_S + np.arange(pulse)))
+    return _one_plane(rng, arrival_us, horizon_s=horizon_s, failures=failures)
+
+
+def stepped_impatient_world(
+    rng: np.random.Generator, *, per_s: Sequence[float], step_s: int, failures: FailureTerms
+) -> World:
+    """Build the same plane under a Poisson process whose rate goes in steps of equal length."""
+    horizon_s = step_s * len(per_s)
+    expected = step_s * float(sum(per_s))
+    instants_s = renewal_instants(rng, expected=expected, cv=1.0, horizon_s=horizon_s)
+    arrival_us = cut_us(stepped_instants(instants_s, horizon_s=horizon_s, rates=per_s))
+    return _one_plane(rng, np.unique(arrival_us), horizon_s=horizon_s, failures=failures)
+
+
+def _one_plane(
+    rng: np.random.Generator, arrival_us: Integers, *, horizon_s: int, failures: FailureTerms
+) -> World:
     workload = plain_workload(arrival_us, np.ones(len(arrival_us), np.int64))
     service: Floats = rng.exponential(1.0, (N_ATTEMPTS, len(arrival_us)))
     return plain_world(

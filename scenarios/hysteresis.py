@@ -1,8 +1,8 @@
 """Hysteresis: the one place that asks whether a system finds back from an overload, and how soon.
 
 Each point of an axis is entered from an empty start and from an overloaded one, on the same worlds.
-Where the payload rates differ for good the system is bistable. See
-docs/why/hysteresis-of-two-starts.md.
+Where the payload rates differ for good the system is bistable. One run that is led up a
+load and down again is a ramp. See docs/why/hysteresis-of-two-starts.md.
 """
 
 from collections.abc import Sequence
@@ -47,6 +47,11 @@ def hysteresis(swept: pd.DataFrame, *, confidence: float = CONFIDENCE) -> Interv
     """
     wide = swept.pivot_table(index=["seed", "x"], columns="start", values="payload_share")
     apart = (wide[Start.EMPTY.value] - wide[Start.OVERLOADED.value]).unstack("seed")
+    return area_of(apart, confidence=confidence)
+
+
+def area_of(apart: pd.DataFrame, *, confidence: float = CONFIDENCE) -> Interval:
+    """Return the area under differences of two branches: a row per point, a column per seed."""
     x = apart.index.to_numpy(dtype=float)
     areas = integrate.trapezoid(apart.to_numpy(dtype=float), x, axis=0)
     return mean_interval(areas, confidence=confidence)
@@ -54,7 +59,7 @@ def hysteresis(swept: pd.DataFrame, *, confidence: float = CONFIDENCE) -> Interv
 
 def mean_interval(values: Floats, *, confidence: float = CONFIDENCE) -> Interval:
     """Return the mean with Student's interval; NaN ends of fewer than two values."""
-    mean = float(values.mean())
+    mean = float(values.mean()) if len(values) else float("nan")
     if len(values) < 2:
         return Interval(value=mean, low=float("nan"), high=float("nan"))
     error = float(values.std(ddof=1)) / len(values) ** 0.5
@@ -79,7 +84,7 @@ class Escape:
 
     @property
     def escaped_share(self) -> float:
-        """Return the share of seeds that escaped within the horizon."""
+        """Return the share of seeds that escaped while they were watched."""
         return float((~np.isnan(self.escaped_s)).mean())
 
 
@@ -111,10 +116,14 @@ def escape_time(
         escaped.append(float(time_s[left.argmax()]) if left.any() else float("nan"))
         at_risk.append(escaped[-1] if left.any() else float(time_s[-1]))
     escaped_s = np.array(escaped)
-    return Escape(
-        mean_s=_exponential_mean(sum(at_risk), int((~np.isnan(escaped_s)).sum()), confidence),
-        escaped_s=escaped_s,
-    )
+    return escape_of(escaped_s, np.array(at_risk), confidence=confidence)
+
+
+def escape_of(escaped_s: Floats, at_risk_s: Floats, *, confidence: float = CONFIDENCE) -> Escape:
+    """Sum up when seeds escaped, NaN of those that had not, and how long each was at risk."""
+    n_escaped = int((~np.isnan(escaped_s)).sum())
+    mean_s = _exponential_mean(float(at_risk_s.sum()), n_escaped, confidence)
+    return Escape(mean_s=mean_s, escaped_s=escaped_s)
 
 
 def _exponential_mean(at_risk_s: float, n_escaped: int, confidence: float) -> Interval:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from matplotlib.figure import Figure
+
 from hanse.scenarios.mechanism import Mechanism
 from hanse.scenarios.mechanism_families import FAMILIES
 from hanse.scenarios.mechanism_frictions import FRICTIONS
@@ -46,25 +48,42 @@ def write_mechanism(scenario: Scenario, seeds: Sequence[int], picture: Path) -> 
     ScenarioError
         If there is no figure for the scenario, or the picture is of no known kind.
     """
-    if picture.suffix not in SUFFIXES:
-        raise ScenarioError(f"a picture ends in {' or '.join(SUFFIXES)}, got {picture.name}")
+    check_picture(picture)
     mechanism = mechanism_of(scenario.name)
     evidence = mechanism.run(scenario, seeds)
     figure = mechanism.picture(evidence)
-    picture.parent.mkdir(parents=True, exist_ok=True)
     told = manifest(scenario, mechanism, seeds=seeds, evidence=evidence)
-    text = json.dumps(told, indent=1) + "\n"
+    save_picture(figure, picture, told=told)
+    return evidence
+
+
+def check_picture(picture: Path) -> None:
+    """Raise `ScenarioError` if a picture is of no known kind."""
+    if picture.suffix not in SUFFIXES:
+        raise ScenarioError(f"a picture ends in {' or '.join(SUFFIXES)}, got {picture.name}")
+
+
+def save_picture(figure: Figure, picture: Path, *, told: Mapping[str, object]) -> Path:
+    """Write what a picture is drawn from beside it, with code and versions, then the picture.
+
+    Returns
+    -------
+    Path
+        Of the manifest.
+    """
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(provenance() | dict(told), indent=1) + "\n"
     manifest_path(picture).write_text(text, encoding="utf-8")
     dated = {"Date": None} if picture.suffix == ".svg" else {"Software": None}
     figure.savefig(picture, dpi=_DOTS_PER_INCH, metadata=dated)
-    return evidence
+    return manifest_path(picture)
 
 
 def manifest(
     scenario: Scenario, mechanism: Mechanism, *, seeds: Sequence[int], evidence: Evidence
 ) -> dict[str, object]:
     """Say where a picture comes from, and every number that is drawn in it."""
-    return provenance() | {
+    return {
         "kind": "hanse figure",
         "scenario": scenario.name,
         "parameters": dict(scenario.values),

@@ -222,6 +222,8 @@ def _check_together(scenario: Scenario) -> None:
     _check_order(scenario, "load.tool_median_s", "load.tool_p95_s")
     _check_families(scenario)
     _check_caps(scenario)
+    if len(scenario.numbers("load.rate_steps")) > 1 and scenario.flag("load.daily_profile"):
+        raise ScenarioError("load.rate_steps and load.daily_profile both move arrivals; choose one")
     hub, regions = scenario.text("control.hub"), read_regions().region
     if hub != AUTO_HUB and hub not in regions:
         raise ScenarioError(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.market.units import US_PER_S, Floats, Integers
-from hanse.scenarios.draw_arrivals import daily_instants, renewal_instants
+from hanse.scenarios.draw_arrivals import daily_instants, renewal_instants, stepped_instants
 from hanse.scenarios.graphs import Graphs, longest_us
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
@@ -113,16 +113,20 @@ def draw_arrivals(
 
     Parameters
     ----------
-    expected : `load.FAMILY_jobs` if it is not given.
+    expected : at a rate of 1 throughout; `load.FAMILY_jobs` if it is not given.
     by_day : whether people ask for them, so that they follow the hours of the day if any do.
     """
     horizon_s = scenario.number("measurement.horizon_s")
+    expected = scenario.number(f"load.{family}_jobs") if expected is None else expected
+    rates = scenario.numbers("load.rate_steps")
     instants_s = renewal_instants(
         stream(seed, f"{family}.arrival"),
-        expected=scenario.number(f"load.{family}_jobs") if expected is None else expected,
+        expected=expected * (sum(rates) / len(rates)),
         cv=scenario.number(f"load.{family}_arrival_cv"),
         horizon_s=horizon_s,
     )
+    if len(rates) > 1 and len(instants_s):
+        instants_s = stepped_instants(instants_s, horizon_s=horizon_s, rates=rates)
     if by_day and scenario.flag("load.daily_profile"):
         instants_s = daily_instants(
             instants_s,

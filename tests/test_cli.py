@@ -40,6 +40,16 @@ BAD_INPUT = {
     "a swept value out of bounds": ("sweep baseline --set fleet.nodes=5,0", "at least 1"),
     "no result": ("report .", "manifest.json"),
     "here": ("compare baseline -o .", "current directory"),
+    "an edge without an axis": ("boundary baseline --low 1 --high 2", "needs --axis"),
+    "an edge and a ramp": ("boundary baseline --ramp 1,2 --axis fleet.nodes", "different things"),
+    "a ramp and a pulse": ("boundary baseline --ramp 1,2 --pulse 9", "different things"),
+    "a ramp that falls": ("boundary baseline --ramp 2,1", "two levels or more that rise"),
+    "a ramp of words": ("boundary baseline --ramp up,down", "numbers such as 0.5,1,2"),
+    "a picture of an edge": (
+        "boundary baseline --axis fleet.nodes --low 1 --high 2 -o edge.png",
+        "of a --ramp alone",
+    ),
+    "no picture": ("boundary baseline --ramp 1,2 -o ramp.txt", "ends in .png or .svg"),
     "no command": ("", "COMMAND"),
 }
 
