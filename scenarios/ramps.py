@@ -179,7 +179,7 @@ def gaps(
 def ramp_area(
     found: pd.DataFrame, *, outcome: str = "done_share", confidence: float = CONFIDENCE
 ) -> Interval:
-    """Return the area between the ways over the levels at which all seeds had jobs, paired by seed."""
+    """Return the area between the ways where all seeds had jobs, paired by seed."""
     return area_of(apart(found, outcome=outcome).dropna(), confidence=confidence)
 
 

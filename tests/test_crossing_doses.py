@@ -126,6 +126,11 @@ AT_ONCE: Final[dict[str, Value]] = {
 }
 PAID: Final[dict[str, Value]] = {"resources.person_usd_per_hour": 0.01}
 
+Levels = tuple[str, tuple[Value, ...]]
+ANEW: Final[Levels] = ("crossing.revalidation_s", (0.0, 8.0, 4.0, 1.0, 0.25))
+BATCHES: Final[Levels] = ("crossing.batch_window_s", (0.0, 0.5, 2.0, 8.0, 32.0))
+APPROVAL: Final[Levels] = ("crossing.approval_s", (0.0, 0.1, 1.0, 10.0, 60.0))
+
 DOSES: Final[dict[str, tuple[str, tuple[Value, ...], dict[str, Value], Outcome, int]]] = {
     "conditions": ("crossing.rule_dimensions", (0, 5, 10, 20, 40), {}, waits(ON_POLICY), 1),
     "order": ("crossing.interaction_order", (0, 1, 2, 3, 4), {}, waits(ON_POLICY), 1),
@@ -156,30 +161,12 @@ DOSES: Final[dict[str, tuple[str, tuple[Value, ...], dict[str, Value], Outcome, 
         core_time,
         -1,
     ),
-    "anew, cores": ("crossing.revalidation_s", (0.0, 8.0, 4.0, 1.0, 0.25), {}, core_time, 1),
-    "anew, held": (
-        "crossing.revalidation_s",
-        (0.0, 8.0, 4.0, 1.0, 0.25),
-        HELD,
-        unit_time(B, operation=IDENTITY),
-        1,
-    ),
+    "anew, cores": (*ANEW, {}, core_time, 1),
+    "anew, held": (*ANEW, HELD, unit_time(B, operation=IDENTITY), 1),
     # Who waits for a window proves who it is in full meanwhile, and may find its unit taken, after
     # which it crosses anew; here nobody proves, and all that decide know the same at once.
-    "batch, cores": (
-        "crossing.batch_window_s",
-        (0.0, 0.5, 2.0, 8.0, 32.0),
-        AT_ONCE,
-        core_time,
-        -1,
-    ),
-    "batch, wait": (
-        "crossing.batch_window_s",
-        (0.0, 0.5, 2.0, 8.0, 32.0),
-        {},
-        waits(ON_POLICY),
-        1,
-    ),
+    "batch, cores": (*BATCHES, AT_ONCE, core_time, -1),
+    "batch, wait": (*BATCHES, {}, waits(ON_POLICY), 1),
     "pool": ("crossing.pool_cores", (0.0, 1e-2, 1e-3, 5e-4, 2e-4), {}, waits(ON_POLICY), 1),
     "monotone": ("crossing.monotone_share", SHARES, {}, waits(ON_STATE), -1),
     "hold batch": ("crossing.hold_batch", (1, 2, 4, 8, 16), HELD, unit_time(B), -1),
@@ -226,14 +213,8 @@ DOSES: Final[dict[str, tuple[str, tuple[Value, ...], dict[str, Value], Outcome, 
         unit_time(F, cause=ERROR),
         1,
     ),
-    "approval": ("crossing.approval_s", (0.0, 0.1, 1.0, 10.0, 60.0), {}, waits(ON_AUTHORITY), 1),
-    "approval, held": (
-        "crossing.approval_s",
-        (0.0, 0.1, 1.0, 10.0, 60.0),
-        HELD,
-        unit_time(B, operation=AUTHORITY),
-        1,
-    ),
+    "approval": (*APPROVAL, {}, waits(ON_AUTHORITY), 1),
+    "approval, held": (*APPROVAL, HELD, unit_time(B, operation=AUTHORITY), 1),
     "people": (
         "crossing.approval_person_hours",
         (0.0, 0.1, 0.2, 0.4, 0.8),

@@ -23,6 +23,7 @@ from hanse.market.states import (
     ON_POLICY,
     QUEUED,
     TOOL,
+    TRANSFERRING,
 )
 from hanse.market.units import US_PER_S, Floats
 from hanse.scenarios.draw import draw_world
@@ -33,6 +34,8 @@ from hanse.scenarios.scenario import Value, load
 from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
 from hanse.scenarios.selftest_failures import goodput_between
 from hanse.scenarios.streams import stream
+from hanse.scenarios.tables import read_regions
+from tests.strategies import with_fleet
 from tests.test_crossing_doses import SHARES, Outcome, run, unit_time, waits
 
 SMALL: Final[dict[str, Value]] = {
@@ -140,6 +143,75 @@ def test_the_response_follows_the_dose_in_every_regime(name: str) -> None:
     for regime in both:
         found = [outcome(*ran(beside | {key: level}, regime)) for level in levels]
         assert (np.diff(found) > 0).all(), found
+
+
+APART: Final[dict[str, Value]] = {
+    "load.training_jobs": 3,
+    "load.training_shards": 4,
+    "load.training_steps": 40,
+    "load.training_step_s": 2.0,
+    "load.training_join_s": 0.1,
+    "load.training_value_multiple": 1_000.0,
+    "load.training_delay_share": 0.0,
+    "load.training_deadline_s": 36_000.0,
+    "measurement.horizon_s": 7_200.0,
+}
+"""Three jobs of four shards, and so much worth that nobody gives up however long it takes."""
+STEPS_PER_ROUND: Final = (40, 20, 8, 2, 1)
+GIGABYTES: Final = (0.0, 0.5, 2.0, 8.0, 32.0)
+OF_A_REQUEST: Final = (
+    IN_FLIGHT,
+    QUEUED,
+    IN_SERVICE,
+    AWAITING_CLEARING,
+    DISPATCHED,
+    LANDING,
+    ON_POLICY,
+)
+
+
+def ran_apart(changes: Mapping[str, Value], regime: Regime) -> tuple[World, Ledger]:
+    """Run training on one unit in each region, so that no two shards ever lie in one place."""
+    n = len(read_regions().region)
+    scenario = load("baseline").replace(SMALL | APART | {"fleet.nodes": n} | dict(changes))
+    world = with_fleet(
+        draw_world(scenario, 1),
+        node_region=np.arange(n),
+        node_owner=np.zeros(n, np.int64),
+        node_posted_usd_per_gpu_hour=np.ones(n),
+    )
+    return world, run_ledger(world, regime)
+
+
+@pytest.mark.parametrize("regime", BOTH, ids=["central", "market"])
+@pytest.mark.parametrize("steps_per_round", [1, 20], ids=["after every step", "seldom"])
+def test_more_bytes_to_exchange_are_waited_for_longer(steps_per_round: int, regime: Regime) -> None:
+    rounds: dict[str, Value] = {"load.training_steps_per_round": steps_per_round}
+    found = [
+        waits(TRANSFERRING)(*ran_apart(rounds | {"load.training_exchange_gb": size}, regime))
+        for size in GIGABYTES
+    ]
+    assert found[0] == 0
+    assert (np.diff(found) > 0).all(), found
+
+
+@pytest.mark.parametrize("regime", BOTH, ids=["central", "market"])
+def test_more_rounds_for_the_same_steps_are_decided_and_fetched_more_often(regime: Regime) -> None:
+    ran_at = [ran_apart({"load.training_steps_per_round": one}, regime) for one in STEPS_PER_ROUND]
+    for outcome in (waits(*OF_A_REQUEST), waits(TRANSFERRING)):
+        found = [outcome(*ran_one) for ran_one in ran_at]
+        assert (np.diff(found) > 0).all(), found
+
+
+@pytest.mark.parametrize("regime", BOTH, ids=["central", "market"])
+def test_bytes_cost_less_where_they_are_seldom_exchanged(regime: Regime) -> None:
+    def waited(steps_per_round: int) -> float:
+        large: dict[str, Value] = {"load.training_exchange_gb": GIGABYTES[-1]}
+        changes = large | {"load.training_steps_per_round": steps_per_round}
+        return waits(TRANSFERRING)(*ran_apart(changes, regime))
+
+    # Of forty rounds there are two left: a shard's first exchange aside, a twentieth of the bytes.
+    assert waited(20) < 0.1 * waited(1)
 
 
 def in_time(*, timeout_s: int, retries: int, pulse: int = 0) -> float:
