@@ -44,6 +44,7 @@ from hanse.scenarios.selftest_checks import (
 )
 from hanse.scenarios.selftest_failures import (
     capped_retries,
+    healthy_branch,
     impatience_alone,
     long_chains,
     metastable_queue,
@@ -107,6 +108,7 @@ def selftest(*, n_jobs: int = 60_000) -> list[Check]:
         *fibre_floors(),
         *impatience_alone(n_jobs),
         *metastable_queue(),
+        *healthy_branch(),
         *long_chains(n_jobs // 40),
         *capped_retries(n_jobs // 3),
         *chains_add_up(),

@@ -1,8 +1,10 @@
 """The checks of failing and trying again: long chains, capped retries and the metastable queue."""
 
+from math import exp
 from typing import Final
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from hanse.agents.world import World
 from hanse.market.failure_terms import FailureTerms
@@ -26,6 +28,7 @@ _TIMEOUT_S: Final = 10
 _HORIZON_S: Final = 24_000
 _PULSE_S: Final = 1_000
 _PULSE: Final = 50
+_PATIENT_S: Final = 40
 _SETTLED_S: Final = 12_000
 
 
@@ -106,6 +109,51 @@ def metastable_queue() -> list[Check]:
     for what, terms in CURES.items():
         share = settled_goodput(metastable_world(0.35, terms))
         checks.append(close_to(f"O17 goodput at rate 0.35 with {what}", 1.0, share, within=0.02))
+    return checks
+
+
+def healthy_end(timeout_s: float, retries: int) -> float:
+    """Return the rate beyond which no healthy state is left at a server of rate one (O17).
+
+    Where requests and their retries come at x in all, a share p = exp(-(1 - x) timeout) of tries is
+    late, and each request is sent (1 - p^(R + 1)) / (1 - p) times: the rate that x belongs to is
+    greatest there.
+
+    Examples
+    --------
+    >>> [round(healthy_end(10.0, retries), 3) for retries in (1, 2, 3)]
+    [0.705, 0.695, 0.694]
+    """
+
+    def carried(total: float) -> float:
+        late = exp(-(1.0 - total) * timeout_s)
+        return total * (1.0 - late) / (1.0 - late ** (retries + 1))
+
+    best = minimize_scalar(lambda total: -carried(total), bounds=(0.0, 1.0), method="bounded")
+    return float(-best.fun)
+
+
+def healthy_branch() -> list[Check]:
+    """O17 from an empty start: health lasts a tenth below the end of its branch, and not above.
+
+    Patience is four times that of the pulses: the shorter it is, the further below the end of
+    the branch chance alone tips the queue over within a horizon.
+    """
+    checks = []
+    for retries in (1, 3):
+        end_per_s = healthy_end(_PATIENT_S, retries)
+        plain = FailureTerms(timeout_us=_PATIENT_S * US_PER_S, retry_limit=retries)
+        for share in (0.9, 1.1):
+            name = f"O17 goodput at {share} of the end of health, {retries} retries"
+            world = impatient_world(
+                stream(0, name),
+                per_s=share * end_per_s,
+                horizon_s=_HORIZON_S,
+                pulse=0,
+                pulse_s=0,
+                failures=plain,
+            )
+            checks.append(close_to(name, float(share < 1.0), settled_goodput(world), within=0.01))
     return checks
 
 

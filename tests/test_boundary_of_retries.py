@@ -8,11 +8,11 @@ import pytest
 
 from hanse.market.failure_terms import FailureTerms
 from hanse.market.units import US_PER_S
-from hanse.scenarios.boundary import Answer, Start, find_edge
+from hanse.scenarios.boundary import Answer, Ask, Start, find_edge
 from hanse.scenarios.failing_worlds import impatient_world
 from hanse.scenarios.hysteresis import hysteresis, sweep_both_ways
 from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
-from hanse.scenarios.selftest_failures import goodput_between
+from hanse.scenarios.selftest_failures import goodput_between, healthy_end
 from hanse.scenarios.streams import stream
 
 HORIZON_S: Final = 12_000
@@ -60,3 +60,46 @@ def test_o17_the_area_between_the_branches_is_hysteresis_and_vanishes_without_re
 
     gone = hysteresis(sweep_both_ways(without, points=points, seeds=range(4)))
     assert abs(gone.value) < 0.1 * area.value
+
+
+def empty_start(timeout_s: int, retries: int) -> Ask:
+    """Let requests arrive before an empty server of rate one, at a share of the end of health."""
+    failures = FailureTerms(timeout_us=timeout_s * US_PER_S, retry_limit=retries)
+
+    def ask(x: float, seed: int, start: Start) -> Answer:
+        return goodput(x * healthy_end(timeout_s, retries), seed, start, failures)
+
+    return ask
+
+
+def test_o17_the_end_of_the_healthy_branch_is_that_of_the_closed_form() -> None:
+    found = [[healthy_end(timeout_s, retries) for retries in (1, 2, 3)] for timeout_s in (10, 20)]
+    assert np.array(found) == pytest.approx(
+        np.array([[0.705, 0.695, 0.694], [0.811, 0.808, 0.808]]), abs=5e-4
+    )
+    # Who never tries again is no burden to others: health ends where the server is full.
+    assert healthy_end(10, 0) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("retries", [1, 3])
+def test_o17_health_lasts_below_the_end_of_its_branch_and_nowhere_above(retries: int) -> None:
+    ask = empty_start(40, retries)
+    below, above = (
+        [ask(share, seed, Start.EMPTY).payload_share / share for seed in range(6)]
+        for share in (0.9, 1.1)
+    )
+    assert min(below) > 0.99 * healthy_end(40, retries)
+    assert max(above) < 0.01
+
+
+def test_o17_the_edge_from_health_comes_up_to_the_closed_form_as_clients_have_patience() -> None:
+    edges = []
+    for timeout_s in (10, 20, 40):
+        ask = empty_start(timeout_s, 3)
+        found = find_edge(ask, low=0.4, high=1.3, seeds=range(6), tolerance=0.02).transition
+        assert found is not None
+        edges.append(found.location)
+    # Chance tips the queue over before its branch ends, the more rarely the longer patience is.
+    assert edges[0].high < edges[1].value < edges[2].value
+    assert edges[0].high < 1.0
+    assert edges[2].value == pytest.approx(1.0, abs=0.06)
