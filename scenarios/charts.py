@@ -1,6 +1,6 @@
 """Charts: the one place for marks on paper; what they mean is said in `figures`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,7 +14,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.style import context
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hanse.market.states import OPERATIONS
 from hanse.market.units import Floats
@@ -47,6 +47,7 @@ LINES: Final = (
 DASHES: Final = ("-", "--", "-.", ":")
 # A phone shows about 7 inches of picture at a readable size and scrolls the other way.
 WIDTH_INCH: Final = 7.0
+_MANY_DECADES: Final = 200.0
 STYLE: Final[dict[str, object]] = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -153,22 +154,38 @@ def legend(axes: Sequence[Axes]) -> tuple[list[Artist], list[str]]:
     return list(by_label.values()), list(by_label)
 
 
-def heat(axis: Axes, table: pd.DataFrame, columns: Sequence[str]) -> None:
+def log_ticks(axis: Axes) -> None:
+    """Write plain numbers up a logarithmic axis: decades, and halves and fifths if they are few."""
+    low, high = axis.get_ylim()
+    subs = (1.0,) if high / low > _MANY_DECADES else (1.0, 2.0, 5.0)
+    axis.yaxis.set_major_locator(LogLocator(subs=subs))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda number, _: tick(number)))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def cell(number: float) -> str:
+    """Write a number for a cell, with three significant digits."""
+    return "<0.001" if 0 < number < 0.001 else short(number)
+
+
+def heat(
+    axis: Axes,
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    *,
+    write: Callable[[float], str] = cell,
+) -> None:
     """Write every number into its cell; colour helps the eye and is never needed to read."""
     value = table.to_numpy()
     top = max(float(value.max()), 1e-12)
     axis.imshow(value, cmap="Blues", norm=PowerNorm(0.5, 0.0, 1.1 * top), aspect="auto")
     for (y, x), number in np.ndenumerate(value):
         colour = "white" if number > 0.3 * top else "black"
-        axis.text(x, y, _cell(number), ha="center", va="center", color=colour, fontsize=7.5)
+        axis.text(x, y, write(number), ha="center", va="center", color=colour, fontsize=7.5)
     axis.set_yticks(range(len(table)), list(table.index))
     axis.set_xticks(range(len(columns)), list(columns))
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-
-
-def _cell(number: float) -> str:
-    return "<0.001" if 0 < number < 0.001 else short(number)
 
 
 def places(

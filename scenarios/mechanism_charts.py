@@ -15,6 +15,7 @@ from hanse.scenarios.mechanism_studies import LESS
 from hanse.scenarios.numerals import tick
 
 _PANEL_INCH: Final = 2.1
+_IN_A_ROW: Final = 4
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 NO_PANEL: Final = ""
 SHARE: Final = "share "
@@ -69,7 +70,8 @@ class Curves:
                 axis.set_xlabel(self.xlabel if row == len(self.measures) - 1 else "")
                 _limit(axis, shown, label=label, is_log=self.log_y and _is_above(shown))
         handles, names = charts.legend(axes.ravel().tolist())
-        figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
+        ncols = len(names) if len(names) <= _IN_A_ROW else _IN_A_ROW - 1
+        figure.legend(handles, names, loc="outside lower center", ncols=ncols)
         return figure
 
     def _lines(self, axis: Axes, shown: pd.DataFrame, looks: Mapping[object, int]) -> None:
@@ -125,7 +127,10 @@ def stacked_shares(
             color=charts.LINES[k + 1],
             label=str(name).replace("_", " "),
         )
-    right.set(xlim=(0, None), xlabel="share of latency, 95 % interval")
+    right.set(xlim=(0, None), xlabel="share, 95 % interval")
+    right.tick_params(axis="y", length=0)
+    right.locator_params(axis="x", nbins=4)
+    right.xaxis.set_major_formatter(FuncFormatter(lambda number, _: tick(round(number, 9))))
     right.grid(axis="x")
     figure.legend(*charts.legend([left, right]), loc="outside lower center", ncols=4)
     return figure
@@ -161,10 +166,14 @@ def heats(levels: pd.DataFrame, *, rows: str, columns: str, panel: str) -> Figur
     for axis, name in zip(axes, panels, strict=True):
         here = levels[levels[panel] == name]
         table = here.pivot_table(index=rows, columns=columns, values="mean", sort=False)
-        charts.heat(axis, table, [str(one) for one in table.columns])
+        charts.heat(axis, table, [str(one) for one in table.columns], write=_share)
         axis.set(title=name, ylabel="asked from")
     axes[-1].set_xlabel("run in")
     return figure
+
+
+def _share(number: float) -> str:
+    return "<0.001" if 0 < number < 0.001 else f"{number:.3f}"
 
 
 def _line(
@@ -200,13 +209,15 @@ def _is_above(shown: pd.DataFrame) -> bool:
 def _limit(axis: Axes, shown: pd.DataFrame, *, label: str, is_log: bool) -> None:
     """Show all of what a share can be, and zero on every other axis that is not logarithmic."""
     if is_log:
+        charts.log_ticks(axis)
         return
     if label.startswith(SHARE):
         axis.set_ylim(-0.03, 1.03)
     else:
-        low = float(shown["ci_low"].min())
+        is_level = not shown["measure"].str.contains(LESS).any()
         axis.axhline(0.0, color=charts.GREY, lw=0.8)
-        if low >= 0:
+        # An interval may reach below zero; what is counted cannot.
+        if shown["ci_low"].min() >= 0 or (is_level and shown["mean"].min() >= 0):
             axis.set_ylim(bottom=0.0)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda number, _: tick(round(number, 9))))
 

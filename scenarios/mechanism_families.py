@@ -24,6 +24,10 @@ COST: Final = {"sync_cost_per_job_gpu_s": "cost, GPU-s per job"}
 """Of synchronization; where a label ends in `less`, paired by seed."""
 
 
+_BY_REGIME: Final = partial(Curves, by="regime", log_x=True)
+"""A line per regime, over what is varied by factors."""
+
+
 def _under(*names: str) -> Callable[[Scenario], list[Case]]:
     """Return what changes nothing but the regime."""
     return lambda scenario: grid(scenario, {}, names=names)
@@ -83,7 +87,7 @@ _RUNTIMES: Final = Mechanism(
             "latency_s": "latency, s",
             "coordination_share": "share coordination",
             **COST,
-            "sync_cost_per_job_gpu_s less stateless": "less stateless",
+            "sync_cost_per_job_gpu_s less stateless": "cost less stateless",
         },
     ),
     n_seeds=8,
@@ -97,12 +101,10 @@ FAMILIES: Final[Mapping[str, Mechanism]] = {
         "over worlds.",
         cases=_levels(load__inference_jobs=(1_530, 3_060, 6_120, 12_240, 24_480)),
         read=measures_of("inference", "sync_cost_per_job_gpu_s", "latency_s"),
-        draw=Curves(
+        draw=_BY_REGIME(
             x="load.inference_jobs",
             xlabel="jobs an hour",
-            by="regime",
             measures={**COST, "latency_s": "latency, s"},
-            log_x=True,
         ),
         n_seeds=5,
         versus="regime",
@@ -169,16 +171,14 @@ FAMILIES: Final[Mapping[str, Mechanism]] = {
         "band: 95 % over worlds.",
         cases=_levels(load__training_steps_per_round=(1, 2, 5, 10, 20, 50, 100, 200)),
         read=measures_of("training", "sync_cost_per_job_gpu_s", "latency_s", "failed_share"),
-        draw=Curves(
+        draw=_BY_REGIME(
             x="load.training_steps_per_round",
             xlabel="steps between exchanges, of 200",
-            by="regime",
             measures={
                 **COST,
                 "latency_s": "latency of finished jobs, s",
                 "failed_share": "share expired",
             },
-            log_x=True,
         ),
         n_seeds=5,
         versus="regime",
@@ -195,17 +195,15 @@ FAMILIES: Final[Mapping[str, Mechanism]] = {
             "coordination_share",
             "coordination_share_with_tools",
         ),
-        draw=Curves(
+        draw=_BY_REGIME(
             x="load.hybrid_quantum_s",
             xlabel="time of a quantum answer, s",
-            by="regime",
             measures={
                 "coordination_efficiency": "efficiency",
                 "latency_s": "latency, s",
                 "coordination_share": "share coordination",
                 "coordination_share_with_tools": "share with tools",
             },
-            log_x=True,
         ),
         n_seeds=5,
         versus="regime",
@@ -222,7 +220,7 @@ FAMILIES: Final[Mapping[str, Mechanism]] = {
             measures={
                 "latency_s": "latency, s",
                 **COST,
-                "sync_cost_per_job_gpu_s less Central": "less Central",
+                "sync_cost_per_job_gpu_s less Central": "cost less Central",
                 "failed_share": "share expired",
             },
         ),

@@ -78,7 +78,7 @@ def _held(scenario: Scenario) -> list[Case]:
 
 FRICTIONS: Final[Mapping[str, Mechanism]] = {
     "retries": Mechanism(
-        title="One plane after a pulse, at rates on both sides of one over the attempts",
+        title="One plane after a pulse, at rates on both sides of its threshold",
         caption="Share of requests served in time, by when they arrived, at one plane of rate one "
         "a second, on which fifty requests fall at once after 2,000 s; clients are those of the "
         "scenario. Its threshold is one request over the number of attempts, 0.25 a second. Band: "
@@ -105,7 +105,7 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
             x="resources.power_cap_share",
             xlabel="what a site may draw, of full power",
             by="regime",
-            measures={"payload_gpu_s": "payload, GPU-s", "latency_s": "latency, s", **COST},
+            measures={"payload_gpu_s": "payload, GPU-s per run", "latency_s": "latency, s", **COST},
         ),
         n_seeds=5,
         versus="regime",
@@ -113,8 +113,8 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
     "failing": Mechanism(
         title="Jobs of many calls by the share of calls that fail, with and without retries",
         caption="Share of jobs that were given up, less that without errors on the same world; "
-        "tries over stages that were asked for; synchronization cost per job, less the same "
-        "without errors. Under dynamic-central; band: 95 % over worlds.",
+        "tries over stages that were asked for, and synchronization cost per job, each less the "
+        "same without errors. Under dynamic-central; band: 95 % over worlds.",
         cases=lambda scenario: grid(
             scenario,
             {
@@ -132,8 +132,8 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
             by="failure.retry_limit",
             by_words={0: "no retries", 1: "one retry", 2: "two retries"},
             measures={
-                "failed_share less 0.0": "more given up",
-                "work_amplification": "tries a stage",
+                "failed_share less 0.0": "more given up, share",
+                "work_amplification less 0.0": "more tries a stage",
                 "sync_cost_per_job_gpu_s less 0.0": "cost more, GPU-s per job",
             },
         ),
@@ -151,7 +151,7 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
             x="crossing.approval_s",
             xlabel="mean time of an approval, s",
             by="units",
-            measures={**COST, "sync_cost_per_job_gpu_s less released": "less released"},
+            measures={**COST, "sync_cost_per_job_gpu_s less released": "cost less released"},
         ),
         n_seeds=8,
         versus="units",
@@ -198,7 +198,7 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
             by="crossing.law",
             measures={
                 "state_ms": "in policy, ms a stage",
-                "sync_cost_per_job_gpu_s less additive": "cost less additive",
+                "sync_cost_per_job_gpu_s less additive": "cost less additive, GPU-s",
             },
             log_y=True,
         ),

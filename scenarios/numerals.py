@@ -1,5 +1,6 @@
 """Numerals: the one place for how a number is written for a person to read."""
 
+from decimal import Decimal
 from math import floor, isfinite, log10
 from typing import Final
 
@@ -21,8 +22,14 @@ def short(number: float) -> str:
 
 
 def tick(number: float) -> str:
-    """Write a number beside an axis, with no more digits than it has."""
-    text = f"{number:,.10g}"
+    """Write a number beside an axis, with no more digits than it has, and no power of ten.
+
+    Examples
+    --------
+    >>> tick(12000.0), tick(0.25), tick(4e-6)
+    ('12,000', '0.25', '0.000004')
+    """
+    text = f"{Decimal(f'{number:.10g}'):,f}" if isfinite(number) else str(number)
     return _MINUS + text[1:] if text.startswith("-") else text
 
 
