@@ -12,11 +12,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from hanse.scenarios.cli_arguments import (
+    add_execution,
+    add_output,
+    add_scenario,
+    add_settings,
+    add_workers,
+    at_least_one,
+    levels,
+    parse_seeds,
+    whole,
+)
+
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 INTERRUPTED_LINE: Final = "\nhanse: interrupted, nothing was written"
-DEFAULT_SEEDS: Final = tuple(range(20))
 DEFAULT_REGIME: Final = "central"
 STUDIES: Final = ("boundary", "growth", "figure")
 ANALYSES: Final = ("sensitivity", "infer", "discover")
@@ -141,31 +152,31 @@ def build_parser() -> argparse.ArgumentParser:
 
     show = commands.add_parser("show", help="show a scenario with its parameters, or a regime")
     show.add_argument("name", help="scenario, scenario file or regime")
-    _add_settings(show)
+    add_settings(show)
 
     validate = commands.add_parser("validate", help="check a scenario file, run nothing")
     validate.add_argument("file", help="a TOML file")
-    _add_settings(validate)
+    add_settings(validate)
 
     run = commands.add_parser("run", help="run one regime on one world")
-    _add_scenario(run)
+    add_scenario(run)
     run.add_argument("--regime", default=DEFAULT_REGIME, help="default: %(default)s")
-    run.add_argument("--seed", type=_whole, default=0, help="which world; default: %(default)s")
-    _add_output(run, "keep the tables in this directory")
+    run.add_argument("--seed", type=whole, default=0, help="which world; default: %(default)s")
+    add_output(run, "keep the tables in this directory")
 
     compare = commands.add_parser("compare", help="walk the ladder of regimes on the same worlds")
-    _add_scenario(compare)
-    _add_execution(compare)
-    _add_output(compare, "directory for tables, figures and page; default: results/NAME")
+    add_scenario(compare)
+    add_execution(compare)
+    add_output(compare, "directory for tables, figures and page; default: results/NAME")
 
     sweep = commands.add_parser(
         "sweep", help="run an experiment file, or regimes at every combination of settings"
     )
-    _add_scenario(sweep)
+    add_scenario(sweep)
     sweep.add_argument("--regime", action="append", help="repeatable; default: the whole ladder")
-    _add_execution(sweep)
+    add_execution(sweep)
     sweep.set_defaults(seeds=None)  # an experiment file has seeds of its own
-    _add_output(sweep, "directory for the tables; default: results/NAME-sweep")
+    add_output(sweep, "directory for the tables; default: results/NAME-sweep")
 
     report = commands.add_parser("report", help="make the page of a comparison again")
     report.add_argument("directory", type=Path, help="what `hanse compare` wrote")
@@ -220,11 +231,11 @@ def _add_analyses(commands: "argparse._SubParsersAction[_Parser]") -> None:
     infer, boxes = parsers["infer"], parsers["discover"]
     infer.add_argument("--measure", action="append", help="repeatable; default: welfare_usd")
     infer.add_argument("--family", action="append", help="repeatable; default: each")
-    infer.add_argument("--point", type=_whole, help="of a sweep; default: all, as one family")
+    infer.add_argument("--point", type=whole, help="of a sweep; default: all, as one family")
     infer.add_argument("--margin", type=float, help="test equivalence within it, too")
     boxes.add_argument("--below", type=float, help="threshold; default: 0")
     boxes.add_argument("--above", type=float, help="threshold, in the place of --below")
-    boxes.add_argument("--limits", type=_at_least_one, default=3, help="of a box; default: 3")
+    boxes.add_argument("--limits", type=at_least_one, default=3, help="of a box; default: 3")
 
 
 def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
@@ -234,14 +245,14 @@ def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
         help="find where a scenario ceases to be executable, or whether it finds back from there",
     )
     boundary.add_argument("name", help="scenario of the library, or a TOML file")
-    _add_settings(boundary)
+    add_settings(boundary)
     boundary.add_argument("--axis", metavar="KEY", help="look for an edge along this parameter")
     boundary.add_argument("--low", type=float, help="where to begin")
     boundary.add_argument("--high", type=float, help="where to end")
     boundary.add_argument("--tolerance", type=float, help="how near; default: 1 %% of the range")
     boundary.add_argument(
         "--ramp",
-        type=_levels,
+        type=levels,
         metavar="A,B,C",
         help="lead each run up these multiples of its load and down again instead",
     )
@@ -261,6 +272,17 @@ def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
         "-o", "--output", type=Path, help="draw the ramp in this .png or .svg, manifest beside it"
     )
 
+    grow = commands.add_parser(
+        "grow", help="take a scenario along a growth path, and say when levels are first passed"
+    )
+    grow.add_argument("path", help="growth path that comes with hanse, or a TOML file")
+    grow.add_argument("--scenario", help="what grows; default: as the path says")
+    add_settings(grow)
+    grow.add_argument("--paths", type=at_least_one, help="how many; default: as the path says")
+    grow.add_argument("--regime", action="append", help="repeatable; default: as the path says")
+    add_workers(grow)
+    add_output(grow, "directory for tables and figure; default: results/PATH")
+
     growth = commands.add_parser("growth", help="say how a measure grows along a swept parameter")
     growth.add_argument("directory", type=Path, help="what `hanse sweep` wrote")
     growth.add_argument("--axis", required=True, metavar="KEY", help="a parameter that was swept")
@@ -270,7 +292,7 @@ def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
     figure = commands.add_parser("figure", help="draw the mechanism of a scenario of the library")
     figure.add_argument("name", help="scenario of the library that has a figure")
-    _add_settings(figure)
+    add_settings(figure)
     figure.add_argument("--seeds", type=parse_seeds, help="default: a few, as each figure needs")
     figure.add_argument(
         "-o",
@@ -285,105 +307,12 @@ def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:
     verify = commands.add_parser("verify", help="watch how work is verified")
     actions = verify.add_subparsers(dest="action", metavar="ACTION", required=True)
     demo = actions.add_parser("demo", help="really find one cheat, round by round")
-    demo.add_argument("--seed", type=_whole, default=0, help="which cheat; default: %(default)s")
+    demo.add_argument("--seed", type=whole, default=0, help="which cheat; default: %(default)s")
 
     calibrate = commands.add_parser(
         "calibrate", help="measure what control and verification cost on this machine"
     )
-    _add_output(calibrate, "write a scenario with these service times to this TOML file")
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read `20` as the first twenty seeds, `0,1,5` as those, `10:20` as that range."""
-    try:
-        if ":" in text:
-            first, _, end = text.partition(":")
-            seeds = tuple(range(int(first or 0), int(end)))
-        elif "," in text:
-            seeds = tuple(int(part) for part in text.rstrip(",").split(","))
-        else:
-            seeds = tuple(range(int(text)))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be a number of seeds, a list 0,1,5 or a range 0:20, got {text!r}"
-        ) from None
-    if not seeds:
-        raise argparse.ArgumentTypeError(f"must name at least one seed, got {text!r}")
-    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise argparse.ArgumentTypeError(f"must be distinct and at least 0, got {text!r}")
-    return seeds
-
-
-def _levels(text: str) -> tuple[float, ...]:
-    """Read levels of a load, such as `0.5,1,2`."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be numbers such as 0.5,1,2, got {text!r}") from None
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-    return int(text)
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def _add_scenario(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="scenario of the library, or a TOML file")
-    _add_settings(parser)
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="replay jobs from here")
-    parser.add_argument(
-        "--trace-from",
-        type=_whole,
-        default=0,
-        metavar="S",
-        help="begin with what the trace has from S seconds on",
-    )
-
-
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a parameter; repeatable; in a sweep KEY=A,B,C (lists: A1,A2;B1,B2)",
-    )
-
-
-def _add_execution(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--seeds",
-        type=parse_seeds,
-        default=DEFAULT_SEEDS,
-        help="how many (20), which (0,1,5) or a range (0:20); default: 20",
-    )
-    parser.add_argument("-p", "--workers", type=_at_least_one, help="default: as many as cores")
-    parser.add_argument(
-        "--executor",
-        choices=("pool", "serial", "dask"),
-        default="pool",
-        help="processes here (default), this process alone, or a Dask scheduler of yours",
-    )
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of Dask, such as tcp://host:8786")
-    parser.add_argument(
-        "--fresh", action="store_true", help="drop what an interrupted call has kept, begin again"
-    )
-    parser.add_argument("--no-progress", action="store_true", help="no bar on stderr")
-
-
-def _add_output(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("-o", "--output", type=Path, help=text)
-    parser.add_argument(
-        "--force", action="store_true", help="replace a directory that is no earlier result"
-    )
+    add_output(calibrate, "write a scenario with these service times to this TOML file")
 
 
 def _complain(error: Exception) -> int:

@@ -133,9 +133,10 @@ def _ramp(arguments: Namespace, scenario: Scenario, regime: Regime) -> str:
 
 def _outcome_text(found: pd.DataFrame, outcome: str, label: str) -> str:
     rows: list[tuple[str, ...]] = [("load", "way up", "way down", "gap")]
-    for row in gaps(found, outcome=outcome).itertuples():
-        gap = Interval(value=row.gap, low=row.gap_low, high=row.gap_high)
-        rows.append((short(row.level), short(row.up), short(row.down), _interval(gap)))
+    told = gaps(found, outcome=outcome)[["level", "up", "down", "gap", "gap_low", "gap_high"]]
+    for load_level, up, down, *ends in told.to_numpy(dtype=float).tolist():
+        gap = Interval(value=ends[0], low=ends[1], high=ends[2])
+        rows.append((short(load_level), short(up), short(down), _interval(gap)))
     area = _interval(ramp_area(found, outcome=outcome))
     return f"{label}; area between the ways {area}\n{columns(rows, numbers=(0, 1, 2))}"
 

@@ -7,9 +7,11 @@ import threading
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from hanse.scenarios.cli import INTERRUPTED, INTERRUPTED_LINE
+from hanse.scenarios.plain_text import failures_text
 from hanse.scenarios.results import Results, Shelf
 from hanse.scenarios.run import warm_up
 from hanse.scenarios.store import Store, naming_full_disks
@@ -17,6 +19,26 @@ from hanse.scenarios.store import Store, naming_full_disks
 
 class CommandError(ValueError):
     """A name or a setting on the command line that does not exist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a command says on stdout, and whether something in it failed."""
+
+    text: str
+    has_failed: bool = False
+
+
+def answer_of(text: str, results: Results) -> Answer:
+    """Say what there is to say, and which runs failed."""
+    failures = failures_text(results)
+    return Answer(text=f"{text}\n{failures}".rstrip(), has_failed=bool(failures))
+
+
+def ran_text(results: Results) -> str:
+    """Say how much ran, how long, and on how many workers."""
+    told = results.manifest
+    return f"{told['runs']} runs in {told['elapsed_s']} s on {told['workers']} workers"
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -10,12 +9,16 @@ from typing import Final
 
 from hanse.market.regime import Rung, ladder, named_rungs, regimes, variants
 from hanse.scenarios.batches import ExecutorBroken
-from hanse.scenarios.cli import DEFAULT_SEEDS
+from hanse.scenarios.cli_arguments import DEFAULT_SEEDS
+from hanse.scenarios.command_growth import grow_path
 from hanse.scenarios.command_runs import (
+    Answer,
     CommandError,
+    answer_of,
     compile_engine,
     kept_in,
     note,
+    ran_text,
     saved,
     workers_of,
 )
@@ -24,6 +27,7 @@ from hanse.scenarios.draw import draw_world
 from hanse.scenarios.experiment import Task, account, compare, kept, run_tasks, trace_digest
 from hanse.scenarios.experiment_file import is_experiment, read_experiment, with_arguments
 from hanse.scenarios.explore import explore
+from hanse.scenarios.growth_file import path_names, read_growth_path
 from hanse.scenarios.integrity import ReplicationsRepeat
 from hanse.scenarios.numerals import short
 from hanse.scenarios.parameters import Parameter, near_miss, parameter, parameters
@@ -54,21 +58,15 @@ USER_ERRORS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a command says on stdout, and whether something in it failed."""
-
-    text: str
-    has_failed: bool = False
-
-
 def list_names(_: Namespace) -> Answer:
     """List what there is to run, and on what."""
     scenarios = [(name, load(name).title) for name in names()]
+    paths = [(name, read_growth_path(name).title) for name in path_names()]
     rungs, others = ([(rung.name, rung.change) for rung in some] for some in (ladder, variants))
     return Answer(
         text=f"scenarios\n{columns(scenarios)}\n\nregimes, rung by rung\n{columns(rungs)}"
         f"\n\nregimes beside the ladder, each against dynamic-central\n{columns(others)}"
+        f"\n\ngrowth paths\n{columns(paths)}"
     )
 
 
@@ -153,7 +151,7 @@ def compare_rungs(arguments: Namespace) -> Answer:
             store=store,
         )
         results = comparison.results
-        note(_ran_text(results))
+        note(ran_text(results))
         pages = render(results, workers=arguments.workers)
         results = saved(results, output, store=store, force=arguments.force, pages=pages)
     note(f"page and tables made; {perf_counter() - begun:.1f} s in all")
@@ -163,7 +161,7 @@ def compare_rungs(arguments: Namespace) -> Answer:
         "its 95 % interval; the first row is where the ladder starts."
     )
     text = f"{head}\n\n{ladder_text(results)}\n\npage: {output / PAGE}"
-    return _answer(text, results)
+    return answer_of(text, results)
 
 
 def sweep_settings(arguments: Namespace) -> Answer:
@@ -209,10 +207,10 @@ def _swept(
     with kept_in(output, arguments) as store, workers_of(arguments) as workers:
         progress = not arguments.no_progress
         results = work(workers=workers, progress=progress, trace=trace, store=store)
-        note(_ran_text(results))
+        note(ran_text(results))
         results = saved(results, output, store=store, force=arguments.force)
     lines = [told(results), "", *changes_text(results), f"tables: {output}"]
-    return _answer("\n".join(lines), results)
+    return answer_of("\n".join(lines), results)
 
 
 def report(arguments: Namespace) -> Answer:
@@ -327,16 +325,6 @@ def _values(setting: str) -> tuple[str, list[str]]:
     return key, [value.strip() for value in text.split(mark)]
 
 
-def _ran_text(results: Results) -> str:
-    told = results.manifest
-    return f"{told['runs']} runs in {told['elapsed_s']} s on {told['workers']} workers"
-
-
-def _answer(text: str, results: Results) -> Answer:
-    failures = failures_text(results)
-    return Answer(text=f"{text}\n{failures}".rstrip(), has_failed=bool(failures))
-
-
 def _bounds(one: Parameter) -> str:
     if one.low is None and one.high is None:
         return "any"
@@ -372,6 +360,7 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], Answer]]] = {
     "verify": show_verification,
     "calibrate": calibrate_machine,
     "boundary": study,
+    "grow": grow_path,
     "growth": study,
     "figure": study,
 }

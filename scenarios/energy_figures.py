@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hanse.market.states import OPERATIONS
 from hanse.market.units import Floats
 from hanse.scenarios import charts
 from hanse.scenarios.growth_file import Threshold
-from hanse.scenarios.numerals import tick
+from hanse.scenarios.numerals import tick, unit_words
 
 _J_PER_MJ: Final = 1e6
 _ROW_INCH: Final = 0.155
@@ -94,8 +94,10 @@ def draw_growth(
                 _draw_band(axis, values, number=k, title=title)
         axis.axhline(one.level, color=charts.GREY, lw=1.0, ls=":")
         side = "above" if one.is_above else "below"
-        axis.set_title(f"{one.measure.replace('_', ' ')} (threshold: {side} {one.level:g})")
-        axis.set(ylabel="share", ylim=(0, None))
+        of = f" of {one.family}" if one.family else ""
+        axis.set_title(f"{one.measure.replace('_', ' ')}{of} (threshold: {side} {one.level:g})")
+        axis.set(ylabel=unit_words(one.unit), ylim=(0, None) if one.level >= 0 else None)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid()
     axes[-1].set_xlabel("year")
     figure.legend(*charts.legend(axes[:1]), loc="outside lower center", ncols=3)

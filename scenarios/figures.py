@@ -294,6 +294,7 @@ _DEBT_UNIT: Final = {
     "approval": "seconds",
     "usd": "USD",
 }
+_DEBT_RESOURCE: Final = {"core": "control cores", "usd": "money"}
 
 
 def _debt_paths(results: Results) -> Picture | None:
@@ -309,7 +310,11 @@ def _debt_paths(results: Results) -> Picture | None:
             stock = _mean_path(here[here["regime"] == rung], instant_s)
             colour, dash = charts.LINES[k % 8], charts.DASHES[k % 4]
             axis.plot(instant_s, stock, lw=1.4, label=title, color=colour, ls=dash)
-        axis.set(title=f"{obligation}: {resource}", ylabel=_DEBT_UNIT[resource], ylim=(0, None))
+        axis.set(
+            title=f"{obligation}: {_DEBT_RESOURCE.get(resource, resource)}",
+            ylabel=_DEBT_UNIT[resource],
+            ylim=(0, None),
+        )
         axis.grid()
     axes[-1].set_xlabel("time in the run, seconds")
     figure.legend(*charts.legend(axes[:1]), loc="outside lower center", ncols=3)

@@ -7,7 +7,7 @@ A path on which a level is not passed by the last year is censored; it stays in 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import inf, nan
+from math import ceil, inf, nan
 from time import perf_counter
 from typing import Final
 
@@ -54,6 +54,8 @@ class Passages:
     share_low, share_high : Clopper and Pearson's interval of the share of paths that pass.
     median_year : infinite where fewer than half of the paths pass; so are its bounds, which are
         order statistics and assume no distribution.
+    first_year, quarter_year, three_quarter_year : of the paths' own dates, the earliest and the
+        ends of the middle half; infinite where too few paths pass.
     """
 
     n_paths: int
@@ -63,6 +65,9 @@ class Passages:
     median_year: float
     median_low: float
     median_high: float
+    first_year: float
+    quarter_year: float
+    three_quarter_year: float
     last_year: float
 
     def told(self) -> str:
@@ -70,8 +75,10 @@ class Passages:
         left = self.n_paths - self.n_reached
         if left == self.n_paths:
             return f"not reached by {self.last_year:g} in {left} of {self.n_paths}"
-        words = f"reached in {self.n_reached} of {self.n_paths}, median {_year(self.median_year)}"
-        words += f" ({_year(self.median_low)} to {_year(self.median_high)})"
+        words = (
+            f"reached in {self.n_reached} of {self.n_paths}, median {year_text(self.median_year)}"
+        )
+        words += f" ({year_text(self.median_low)} to {year_text(self.median_high)})"
         if left:
             words += f"; not reached by {self.last_year:g} in {left} of {self.n_paths}"
         return words
@@ -189,6 +196,9 @@ def summarise_passages(year: Floats, *, last_year: float) -> Passages:
             median_year=nan,
             median_low=nan,
             median_high=nan,
+            first_year=nan,
+            quarter_year=nan,
+            three_quarter_year=nan,
             last_year=last_year,
         )
     share = binomtest(n_reached, n).proportion_ci(confidence_level=CONFIDENCE, method="exact")
@@ -202,6 +212,9 @@ def summarise_passages(year: Floats, *, last_year: float) -> Passages:
         median_year=_median(ordered),
         median_low=float(ordered[rank - 1]) if is_bounded else -inf,
         median_high=float(ordered[n - rank]) if is_bounded else inf,
+        first_year=float(ordered[0]),
+        quarter_year=float(ordered[ceil(n / 4) - 1]),
+        three_quarter_year=float(ordered[ceil(3 * n / 4) - 1]),
         last_year=last_year,
     )
 
@@ -246,6 +259,9 @@ def first_passage_table(passages: pd.DataFrame, last_year: float) -> pa.Table:
                 "median_year": found.median_year,
                 "median_low": found.median_low,
                 "median_high": found.median_high,
+                "first_year": found.first_year,
+                "quarter_year": found.quarter_year,
+                "three_quarter_year": found.three_quarter_year,
                 "told": found.told(),
             }
         )
@@ -286,5 +302,8 @@ def _median(ordered: Floats) -> float:
     return float((low + high) / 2.0) if np.isfinite(high) else inf
 
 
-def _year(year: float) -> str:
+def year_text(year: float) -> str:
+    """Write a date, or that it is later than the last one, or earlier than any."""
+    if np.isnan(year):
+        return "none"
     return f"{year:.1f}" if np.isfinite(year) else ("later" if year > 0 else "earlier")

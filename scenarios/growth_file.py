@@ -5,8 +5,8 @@ range from which each path draws its own: geometrically where it multiplies, eve
 """
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,6 +79,12 @@ class Threshold:
     is_above: bool
     family: str = ""
 
+    @property
+    def unit(self) -> str:
+        """Return the unit of its measure."""
+        known = MEASURES if self.family else {**MEASURES, **SHARED_MEASURES}
+        return known[self.measure]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrowthPath:
@@ -118,8 +124,12 @@ def path_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
-def read_growth_path(name_or_file: str | Path) -> GrowthPath:
+def read_growth_path(name_or_file: str | Path, *, scenario: str | None = None) -> GrowthPath:
     """Read a growth path that comes with hanse by its name, or any by its file.
+
+    Parameters
+    ----------
+    scenario : what grows in the place of the scenario that the path names, by name or file.
 
     Raises
     ------
@@ -138,16 +148,18 @@ def read_growth_path(name_or_file: str | Path) -> GrowthPath:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ScenarioError(f"{file.name} cannot be read: {error}") from error
-    return growth_path_of(file.stem, document)
+    return growth_path_of(file.stem, document, scenario=scenario)
 
 
-def growth_path_of(name: str, document: Mapping[str, Any]) -> GrowthPath:
+def growth_path_of(
+    name: str, document: Mapping[str, Any], *, scenario: str | None = None
+) -> GrowthPath:
     """Turn a document with the sections path, constants, growth and thresholds into a path."""
     _check_keys(name, document, _SECTIONS)
     head = document.get("path", {})
     _check_keys(f"{name}: path", head, _PATH_KEYS)
-    scenario = load(head.get("scenario", "baseline"))
-    scenario = scenario.replace(
+    grown = load(scenario or head.get("scenario", "baseline"))
+    grown = grown.replace(
         {
             f"{s}.{k}": v
             for s, rows in document.get("constants", {}).items()
@@ -158,7 +170,7 @@ def growth_path_of(name: str, document: Mapping[str, Any]) -> GrowthPath:
         name=name,
         title=head.get("title", ""),
         question=head.get("question", ""),
-        scenario=scenario,
+        scenario=grown,
         years=_years(name, head),
         n_paths=int(head.get("paths", 30)),
         rungs=tuple(named_rung(one) for one in head.get("regimes", ("central", "market"))),
@@ -166,10 +178,32 @@ def growth_path_of(name: str, document: Mapping[str, Any]) -> GrowthPath:
         thresholds=tuple(_threshold(k, row) for k, row in document.get("thresholds", {}).items()),
     )
     _check_once(whole)
-    for path in range(whole.n_paths):  # what is wrong with a date is bad input
-        for year in whole.years:
-            whole.scenario_at(path, year)
-    return whole
+    return _checked(whole)
+
+
+def adjusted(
+    path: GrowthPath,
+    *,
+    settings: Iterable[str] = (),
+    n_paths: int | None = None,
+    regimes: Sequence[str] | None = None,
+) -> GrowthPath:
+    """Return a path that begins from changed settings, or has other numbers of paths or regimes."""
+    changed = replace(
+        path,
+        scenario=path.scenario.with_settings(settings),
+        n_paths=path.n_paths if n_paths is None else n_paths,
+        rungs=tuple(named_rung(one) for one in regimes) if regimes else path.rungs,
+    )
+    return _checked(changed)
+
+
+def _checked(path: GrowthPath) -> GrowthPath:
+    """Return it if every date of every path is a scenario: what is wrong with one is bad input."""
+    for k in range(path.n_paths):
+        for year in path.years:
+            path.scenario_at(k, year)
+    return path
 
 
 def _years(name: str, head: Mapping[str, Any]) -> tuple[float, ...]:

@@ -215,9 +215,10 @@ def _collapsed_below(of_seed: pd.DataFrame, healthy_min: float) -> pd.DataFrame 
     up = found[found["way"] == Way.UP.value].set_index("level")["done_share"]
     if up.iloc[-1] >= healthy_min or not (up >= healthy_min).any():
         return None
-    carried = up.index[up >= healthy_min].max()
-    down = of_seed["way"] == Way.DOWN.value
-    return of_seed[down & (of_seed["level"] <= carried)]
+    carried = float(up.index[up >= healthy_min].max())
+    is_at_risk = (of_seed["way"] == Way.DOWN.value) & (of_seed["level"] <= carried)
+    at_risk: pd.DataFrame = of_seed[is_at_risk]
+    return at_risk
 
 
 def _time_to_escape(watched: pd.DataFrame, healthy_min: float) -> tuple[float, float]:

@@ -40,6 +40,8 @@ BAD_INPUT = {
     "a swept value out of bounds": ("sweep baseline --set fleet.nodes=5,0", "at least 1"),
     "no result": ("report .", "manifest.json"),
     "here": ("compare baseline -o .", "current directory"),
+    "unknown growth path": ("grow grwth", "did you mean 'growth'"),
+    "no paths": ("grow growth --paths 0", "at least 1"),
     "an edge without an axis": ("boundary baseline --low 1 --high 2", "needs --axis"),
     "an edge and a ramp": ("boundary baseline --ramp 1,2 --axis fleet.nodes", "different things"),
     "a ramp and a pulse": ("boundary baseline --ramp 1,2 --pulse 9", "different things"),

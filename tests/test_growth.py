@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from hanse.market.units import Floats
+from hanse.scenarios.cli import main
 from hanse.scenarios.energy_figures import draw_energy, draw_growth
 from hanse.scenarios.growth import (
     first_passage,
@@ -18,7 +19,7 @@ from hanse.scenarios.growth import (
     summarise_passages,
     with_dates,
 )
-from hanse.scenarios.growth_file import growth_path_of, path_names, read_growth_path
+from hanse.scenarios.growth_file import adjusted, growth_path_of, path_names, read_growth_path
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.payload_laws import first_passage_years, share_after
 from hanse.scenarios.results import Results
@@ -281,3 +282,76 @@ def test_the_figures_draw_what_the_tables_hold(grown: Results) -> None:
     drawn = energy.loc[energy["regime"] == "central", "joules"].sum() / 9 / 1e6
     assert sum(left) == pytest.approx(drawn)
     assert draw_energy(pd.DataFrame(columns=energy.columns), titles, n_worlds=9) is None
+
+
+SMALL_FILE = """
+[path]
+title = "Small"
+first_year = 2026
+last_year = 2028
+step_years = 2
+paths = 3
+regimes = ["central", "market"]
+[constants.fleet]
+nodes = 30
+[constants.load]
+model_calls = 40
+batch_jobs = 6
+[constants.measurement]
+horizon_s = 300
+displacement_instants = 16
+[growth.demand]
+parameters = ["load.model_calls"]
+factor_per_year = 1.5
+grade = "E"
+source = "assumed"
+[thresholds.at_once]
+measure = "jobs"
+above = 1
+[thresholds.never]
+measure = "joules"
+below = 0
+"""
+
+
+def test_one_command_prints_dates_and_writes_table_and_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("small.toml").write_text(SMALL_FILE, encoding="utf-8")
+    line = "grow small.toml --paths 2 --regime central -p 1 --no-progress -o out"
+    assert main(line.split()) == 0
+    said = capsys.readouterr().out
+    assert "baseline from 2026 to 2028, 2 paths" in said
+    rows = {row.split()[0]: row.split() for row in said.splitlines() if row and "  " in row}
+    assert rows["at_once"][1:5] == ["central", "2", "of", "2"]
+    assert rows["never"][1:5] == ["central", "0", "of", "2"]
+    assert "2026.0" in rows["at_once"]
+    assert "later" in rows["never"]
+    dates = pd.read_csv("out/first_passage.csv").set_index("threshold")
+    assert dates.loc["at_once", "quarter_year"] == dates.loc["at_once", "first_year"] == 2026.0
+    assert np.isinf(dates.loc["never", "three_quarter_year"])
+    assert "energy" in Results.load(Path("out")).tables
+    figure = Path("out/growth.svg").read_text(encoding="utf-8")
+    assert "joules (threshold: below 0)" in figure
+    assert ">J<" in figure  # the unit, not "share"
+
+
+def test_another_scenario_grows_along_the_same_path(tmp_path: Path) -> None:
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL_FILE, encoding="utf-8")
+    path = read_growth_path(file, scenario="agentic")
+    assert path.scenario.name == "agentic"
+    assert path.scenario.count("fleet.nodes") == 30
+    fewer = adjusted(path, settings=["fleet.nodes=20"], n_paths=1, regimes=["federation"])
+    assert fewer.scenario.count("fleet.nodes") == 20
+    assert (fewer.n_paths, [rung.name for rung in fewer.rungs]) == (1, ["federation"])
+    with pytest.raises(ScenarioError, match=r"load\.model_calls must be at most"):
+        adjusted(path, settings=["load.model_calls=90000000"])
+
+
+def test_the_middle_half_of_the_dates_is_that_of_the_paths() -> None:
+    found = summarise_passages(
+        np.array([2030.0, 2031, 2032, 2033, 2034, inf, inf, inf]), last_year=2040
+    )
+    assert (found.first_year, found.quarter_year, found.three_quarter_year) == (2030, 2031, inf)
