@@ -21,7 +21,9 @@ class CrossingDraws:
     stage_is_modal : whether it is of another modality than its inputs.
     stage_skips_policy : whether the policy check of its crossings is left out.
     stage_is_inadmissible : whether that check would have refused it.
-    buyer_has_capability : whether the buyer carries a capability that every jurisdiction knows.
+    buyer_has_capability : whether the buyer carries a capability.
+    buyer_scope : shape (n_buyers, n_jurisdictions), which jurisdictions it names beside that of the
+        buyer, or (0, 0) where it names all.
     revocation_buyer, revocation_us : sorted by buyer, then by instant; what the buyer holds ends.
     attempt_approval : shape (n_attempts, n_stages), factors of mean 1, or (0, 0).
     """
@@ -35,6 +37,7 @@ class CrossingDraws:
     stage_skips_policy: Flags
     stage_is_inadmissible: Flags
     buyer_has_capability: Flags
+    buyer_scope: Flags
     revocation_buyer: Integers
     revocation_us: Integers
     attempt_approval: Floats
@@ -53,6 +56,7 @@ NO_DRAWS: Final = CrossingDraws(
     stage_skips_policy=_NO_FLAGS,
     stage_is_inadmissible=_NO_FLAGS,
     buyer_has_capability=_NO_FLAGS,
+    buyer_scope=np.zeros((0, 0), bool),
     revocation_buyer=_NO_NUMBERS,
     revocation_us=_NO_NUMBERS,
     attempt_approval=np.ones((0, 0)),

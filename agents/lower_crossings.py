@@ -60,11 +60,10 @@ def crossing_facts(world: World) -> CrossingFacts:
     """Pack what the world says of crossings; what is not drawn is as if it were not there."""
     drawn, costs = world.crossing_draws, world.crossing
     n_buyers = len(world.workload.buyer_region)
-    capability = _or_nothing(drawn.buyer_has_capability, n_buyers).astype(np.int64)
     return CrossingFacts(
         stage=_stage_facts(world),
         attempt_approval=drawn.attempt_approval,
-        has_capability=capability,
+        has_capability=capability_scope(world).astype(np.int64),
         first_revocation=np.searchsorted(drawn.revocation_buyer, np.arange(n_buyers + 1)),
         revocation_us=drawn.revocation_us,
         overlap=_overlap(world),
@@ -78,6 +77,25 @@ def crossing_facts(world: World) -> CrossingFacts:
         policy_base_us=round(costs.policy_base_us),
         pool_cores=float(costs.pool_cores),
     )
+
+
+def capability_scope(world: World) -> Flags:
+    """Say of each buyer and jurisdiction whether the buyer carries a capability that names it.
+
+    A capability is issued where its holder is at home, and holds there, whatever else it names.
+    """
+    drawn, geography, buyer_region = (
+        world.crossing_draws,
+        world.geography,
+        world.workload.buyer_region,
+    )
+    n_buyers, n_jurisdictions = len(buyer_region), int(geography.region_jurisdiction.max()) + 1
+    names = np.ones((n_buyers, n_jurisdictions), bool)
+    if len(drawn.buyer_scope) > 0:
+        names = drawn.buyer_scope[:, :n_jurisdictions].copy()
+        names[np.arange(n_buyers), geography.region_jurisdiction[buyer_region]] = True
+    scope: Flags = names & _or_nothing(drawn.buyer_has_capability, n_buyers)[:, None]
+    return scope
 
 
 def _overlap(world: World) -> int:

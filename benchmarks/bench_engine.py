@@ -33,6 +33,7 @@ class Timed:
 
     seconds: dict[str, float]
     n_jobs: int
+    n_stages: int
     n_events: int
     busy_share: float
 
@@ -151,6 +152,7 @@ def timed(scenario: Scenario, regime: Regime, seed: int) -> Timed:
     return Timed(
         seconds=seconds,
         n_jobs=world.workload.n_jobs,
+        n_stages=world.workload.n_stages,
         n_events=ledger.n_events,
         busy_share=float(busy_us.sum()) / len(ledger.unit) / ledger.horizon_us,
     )

@@ -34,9 +34,13 @@ NODES: Final = (200, 10_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """Jobs per second of runs of one family at one size, in the order of the rounds."""
+    """Jobs per second of runs of one family at one size, in the order of the rounds.
+
+    `stages` is how many stages a job of each round's world has on average.
+    """
 
     n_jobs: int
+    stages: Floats
     per_s: Floats
 
 
@@ -65,7 +69,9 @@ def measured(regime: str, sizes: Sequence[int], repetitions: int) -> dict[tuple[
                 found.setdefault((name, nodes), []).append(run)
     return {
         key: Rates(
-            n_jobs=runs[-1].n_jobs, per_s=np.array([run.n_jobs / run.run_s for run in runs[1:]])
+            n_jobs=runs[-1].n_jobs,
+            stages=np.array([run.n_stages / run.n_jobs for run in runs[1:]]),
+            per_s=np.array([run.n_jobs / run.run_s for run in runs[1:]]),
         )
         for key, runs in found.items()
     }
@@ -87,7 +93,8 @@ def told(name: str, sizes: Sequence[tuple[int, Rates]]) -> None:
     """Print one family at each size, and how much more a job costs at each than at the first."""
     first = sizes[0][1]
     for nodes, rates in sizes:
-        line = f"  {name:10s} {nodes:7,} nodes, {rates.n_jobs:8,} jobs: {spread(rates.per_s)} a s"
+        line = f"  {name:10s} {nodes:7,} nodes, {rates.n_jobs:8,} jobs of "
+        line += f"{spread(rates.stages, decimals=1)} stages: {spread(rates.per_s)} jobs a s"
         if rates is not first:
             line += f"; a job costs {spread(first.per_s / rates.per_s, decimals=2)} times as much"
         print(line)

@@ -54,8 +54,10 @@ class CrossingFacts(NamedTuple):
     """What the world says of crossings, and no decision can change.
 
     `attempt_approval` are factors on the time of an approval, shape (n_attempts, n_stages) or
-    (0, 0) where none varies. The revocations of a buyer stand from `first_revocation` of the
-    buyer to that of the next. Intervals, lifetimes and cores of 0 switch their mechanism off.
+    (0, 0) where none varies. `has_capability`, by (buyer, jurisdiction), says whether the buyer
+    carries a capability that names the jurisdiction. The revocations of a buyer stand from
+    `first_revocation` of the buyer to that of the next. Intervals, lifetimes and cores of 0 switch
+    their mechanism off.
     """
 
     stage: Rows

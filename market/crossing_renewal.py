@@ -33,7 +33,8 @@ def cross(
         _join_batch(facts, state, region, way.policy_core_us, at_us)
     if holds >> _AUTHORITY & 1 == is_landed:
         core_us += way.authority_core_us
-        _tally_authority(facts, state, stage, ready, at_us)
+        jurisdiction = facts.region_jurisdiction[region]
+        _tally_authority(facts, state, stage, jurisdiction, ready, at_us)
     if holds >> _TRANSFER & 1 == is_landed:
         row["egress_usd"] += way.egress_usd
         row["moved_bytes"] += way.moved_bytes
@@ -57,15 +58,18 @@ def _join_batch(facts: Facts, state: State, region: int, core_us: int, at_us: in
 
 @kernel
 def _tally_authority(
-    facts: Facts, state: State, stage: int, ready: Preparation, at_us: int
+    facts: Facts, state: State, stage: int, jurisdiction: int, ready: Preparation, at_us: int
 ) -> None:
-    """Count how authority was reconciled; a capability that is refused is issued anew."""
+    """Count how authority was reconciled; a capability that is refused is issued anew.
+
+    What it does not name is reconciled beside it, and leaves it as it was.
+    """
     tally, way = state.crossing.tally[stage], ready.way
     tally["approvals"] += way.approvals
     tally["capability_uses"] += way.capability_uses
     tally["invalid_uses"] += way.invalid_uses
     buyer = facts.stage[stage]["buyer"]
-    if way.approvals > 0 and facts.crossing.has_capability[buyer] == 1:
+    if way.approvals > 0 and facts.crossing.has_capability[buyer, jurisdiction] == 1:
         state.crossing.capability_since_us[buyer] = at_us
         state.clock[GENERATION] += 1
 

@@ -90,12 +90,12 @@ def state_us(facts: Facts, stage: int, source: int, region: int, commit: float) 
 
 
 @kernel
-def authority_state(facts: Facts, state: State, buyer: int, now_us: int) -> int:
-    """Say what a buyer's capability is good for now, if it has one that has not expired.
+def authority_state(facts: Facts, state: State, buyer: int, jurisdiction: int, now_us: int) -> int:
+    """Say what a buyer's capability is good for now, if one names the place and has not expired.
 
     Places learn of a revocation only after a lag; until then an invalid use is let through.
     """
-    if facts.crossing.has_capability[buyer] == 0:
+    if facts.crossing.has_capability[buyer, jurisdiction] == 0:
         return RECONCILED
     since_us = state.crossing.capability_since_us[buyer]
     revoked_us = next_revocation_us(facts, buyer, since_us)
@@ -112,18 +112,19 @@ def authority_step(
 ) -> tuple[int, int, int]:
     """Have another jurisdiction recognise the buyer; return latency, work, and how it was done.
 
-    Who carries a capability shows it at each crossing; the others have a token for each
-    jurisdiction. An approval takes its own time if the crossing `is_real`, else the mean.
+    Who carries a capability that names the jurisdiction shows it at each crossing; all others have
+    a token for each jurisdiction. An approval takes its own time if the crossing `is_real`, else
+    the mean.
     """
     buyer, link = facts.stage[stage]["buyer"], facts.link[source, region]
     if link["is_foreign"] == 0:
         return 0, 0, NO_AUTHORITY
-    how = authority_state(facts, state, buyer, now_us)
+    jurisdiction = facts.region_jurisdiction[region]
+    how = authority_state(facts, state, buyer, jurisdiction, now_us)
     if how != RECONCILED:
         return link["capability_us"], link["capability_us"], how
-    jurisdiction = facts.region_jurisdiction[region]
     holds_token = state.authority_until_us[buyer, jurisdiction] > now_us
-    if holds_token and facts.crossing.has_capability[buyer] == 0:
+    if holds_token and facts.crossing.has_capability[buyer, jurisdiction] == 0:
         return 0, 0, NO_AUTHORITY
     approval_us = link["approval_us"]
     if is_real == 1 and len(facts.crossing.attempt_approval) > 0:

@@ -239,7 +239,24 @@ def _add_analyses(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 
 def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    """Describe what asks about one axis or mechanism; all need the extra `analysis`."""
+    """Describe what asks about one axis, path or mechanism."""
+    _add_boundary(commands)
+    _add_growth(commands)
+
+    figure = commands.add_parser("figure", help="draw the mechanism of a scenario of the library")
+    figure.add_argument("name", help="scenario of the library that has a figure")
+    add_settings(figure)
+    figure.add_argument("--seeds", type=parse_seeds, help="default: a few, as each figure needs")
+    figure.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="a .png or .svg; its manifest lies beside it; default: results/NAME.png",
+    )
+
+
+def _add_boundary(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Describe what looks for an edge, or leads a run up a load and down again."""
     boundary = commands.add_parser(
         "boundary",
         help="find where a scenario ceases to be executable, or whether it finds back from there",
@@ -272,6 +289,9 @@ def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
         "-o", "--output", type=Path, help="draw the ramp in this .png or .svg, manifest beside it"
     )
 
+
+def _add_growth(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Describe what takes a scenario along a path, and what says how a measure grows."""
     grow = commands.add_parser(
         "grow", help="take a scenario along a growth path, and say when levels are first passed"
     )
@@ -289,17 +309,6 @@ def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
     growth.add_argument("--measure", default="sync_cost_per_job_gpu_s", help="default: %(default)s")
     growth.add_argument("--family", default="model_call", help="default: %(default)s")
     growth.add_argument("--regime", help="default: every one in the sweep")
-
-    figure = commands.add_parser("figure", help="draw the mechanism of a scenario of the library")
-    figure.add_argument("name", help="scenario of the library that has a figure")
-    add_settings(figure)
-    figure.add_argument("--seeds", type=parse_seeds, help="default: a few, as each figure needs")
-    figure.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        help="a .png or .svg; its manifest lies beside it; default: results/NAME.png",
-    )
 
 
 def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:

@@ -73,6 +73,7 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
             scenario,
             seed,
             n_regions=geography.n_regions,
+            n_jurisdictions=len(geography.jurisdiction),
             n_stages=workload.n_stages,
             n_buyers=len(workload.buyer_region),
         ),

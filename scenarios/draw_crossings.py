@@ -54,7 +54,13 @@ def crossing_of(scenario: Scenario) -> CrossingCosts:
 
 
 def draw_crossings(
-    scenario: Scenario, seed: int, *, n_regions: int, n_stages: int, n_buyers: int
+    scenario: Scenario,
+    seed: int,
+    *,
+    n_regions: int,
+    n_jurisdictions: int,
+    n_stages: int,
+    n_buyers: int,
 ) -> CrossingDraws:
     """Draw what the scenario asks for, each from its own stream; by default nothing."""
     revocation_buyer, revocation_us = _draw_revocations(scenario, seed, n_buyers)
@@ -80,6 +86,7 @@ def draw_crossings(
         stage_skips_policy=flags("stage.skips_policy", "skip_share", n_stages),
         stage_is_inadmissible=flags("stage.inadmissible", "inadmissible_share", n_stages),
         buyer_has_capability=flags("buyer.capability", "authority_continuity", n_buyers),
+        buyer_scope=_draw_scope(scenario, seed, (n_buyers, n_jurisdictions)),
         revocation_buyer=revocation_buyer,
         revocation_us=revocation_us,
         attempt_approval=draw_approval_factors(scenario, seed, n_stages),
@@ -97,6 +104,15 @@ def _draw_domains(scenario: Scenario, seed: int, *, name: str, n_regions: int) -
         return np.zeros(0, np.int64)
     chance = stream(seed, f"region.{name}").random(n_regions)
     return np.floor(chance * n_domains).astype(np.int64)
+
+
+def _draw_scope(scenario: Scenario, seed: int, shape: tuple[int, int]) -> Flags:
+    """Draw which jurisdictions each capability names; unset where it names all."""
+    share = scenario.number("crossing.capability_scope")
+    if share == 1.0:
+        return np.zeros((0, 0), bool)
+    drawn: Flags = stream(seed, "buyer.scope").random(shape) < share
+    return drawn
 
 
 def _draw_held_steps(scenario: Scenario, seed: int, n_stages: int) -> Integers:

@@ -5,6 +5,7 @@ from time import perf_counter
 
 import numpy as np
 
+from hanse.agents.lower_crossings import capability_scope
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
@@ -146,22 +147,30 @@ def sign_receipts(world: World, ledger: Ledger) -> Table:
 
 
 def _show_capabilities(world: World, ledger: Ledger) -> dict[str, int]:
-    """Really show the capabilities of sampled stages at the last border that each has crossed."""
+    """Really show the capabilities of sampled stages at the last border that each has crossed.
+
+    What has crossed again since, into a place that its capability does not name, is left out.
+    """
+    jurisdiction = world.geography.region_jurisdiction
+    names = capability_scope(world)[:, jurisdiction]
     is_shown = world.workload.stage_is_sampled & (ledger.tally["capability_uses"] > 0)
     stage = np.flatnonzero(is_shown & (ledger.stage["record"] >= 0))
+    region = world.fleet.node_region[ledger.record[ledger.stage["record"][stage]]["unit"]]
+    is_named = names[ledger.stage_fact["buyer"][stage], region]
+    stage = stage[is_named | (ledger.stage["attempt"][stage] == 0)]
     record = ledger.record[ledger.stage["record"][stage]]
-    fact, home = ledger.stage_fact[stage], world.geography.region_jurisdiction
+    fact = ledger.stage_fact[stage]
     tally = show_and_admit(
         world.seed,
         Uses(
             task=stage,
             buyer=fact["buyer"].astype(np.int64),
-            home=home[world.workload.buyer_region[fact["buyer"]]],
+            home=jurisdiction[world.workload.buyer_region[fact["buyer"]]],
             region=world.fleet.node_region[record["unit"]],
             used_us=record["accepted_us"].astype(np.int64),
             is_invalid=ledger.tally["invalid_uses"][stage] > 0,
         ),
-        n_regions=world.geography.n_regions,
+        scope=[np.flatnonzero(row).tolist() for row in names[fact["buyer"]]],
     )
     return {
         "n_uses_shown": tally.n_shown,

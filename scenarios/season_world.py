@@ -35,6 +35,7 @@ _LASTING: Final = (
     "region_policy_domain",
     "region_transport",
     "buyer_has_capability",
+    "buyer_scope",
 )
 """What crossings know of places and buyers; all else that is drawn of them is luck."""
 _COUNTS: Final = ("load.model_calls", *(f"load.{name}_jobs" for name in FAMILIES[1:]))

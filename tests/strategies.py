@@ -378,6 +378,7 @@ def _draw_crossings(size: Size, n_stages: int) -> CrossingDraws:
         stage_skips_policy=coin[:, 2],
         stage_is_inadmissible=coin[:, 3],
         buyer_has_capability=has_capability,
+        buyer_scope=rng.random((4, 2)) < 0.7,
         revocation_buyer=np.repeat(np.arange(4), 3),
         revocation_us=revocation_us.reshape(-1),
         attempt_approval=np.ones((0, 0)),

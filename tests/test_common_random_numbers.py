@@ -150,6 +150,7 @@ ERRORS = RETRIES | {"mishaps.attempt_error", "terms.failures.call_error_share"}
         ("crossing.approval_sigma", 0.9, {"crossing_draws.attempt_approval"}),
         ("crossing.monotone_share", 0.9, {"crossing_draws.stage_is_monotone"}),
         ("crossing.authority_continuity", 0.5, {"crossing_draws.buyer_has_capability"}),
+        ("crossing.capability_scope", 0.5, {"crossing_draws.buyer_scope"}),
         ("crossing.trust_domains", 4, {"crossing_draws.region_trust_domain"}),
         ("load.state_hold_factor", 0.5, {"crossing_draws.stage_held_steps"}),
         (

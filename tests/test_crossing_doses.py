@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import pytest
 
+from hanse.agents.lower_crossings import capability_scope
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
@@ -26,10 +27,12 @@ from hanse.market.states import (
     STATE,
     TRANSFERRING,
 )
+from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.measures import welfare_of
 from hanse.scenarios.run import sign_receipts
 from hanse.scenarios.scenario import Value, load
+from hanse.scenarios.selftest_checks import run_ledger
 from tests.strategies import with_fleet
 
 SMALL: Final[dict[str, Value]] = {
@@ -199,6 +202,20 @@ DOSES: Final[dict[str, tuple[str, tuple[Value, ...], dict[str, Value], Outcome, 
         counted("approvals"),
         -1,
     ),
+    "scope": (
+        "crossing.capability_scope",
+        SHARES,
+        CARRIED,
+        counted("capability_uses"),
+        1,
+    ),
+    "scope, waits": (
+        "crossing.capability_scope",
+        SHARES,
+        CARRIED,
+        waits(ON_AUTHORITY),
+        -1,
+    ),
     "skipping": (
         "crossing.skip_share",
         SHARES,
@@ -262,6 +279,7 @@ UNSEEN: Final[dict[str, Value]] = {
     "crossing.modality_conditions": 9,
     "crossing.capability_verify_us": 5.0,
     "crossing.capability_ttl_s": 1.0,
+    "crossing.capability_scope": 0.3,
     "crossing.revocation_lag_s": 50.0,
     "crossing.overlap_with": "execution",
     "crossing.inadmissible_share": 1.0,
@@ -304,6 +322,39 @@ def test_capabilities_of_sampled_stages_are_really_shown_and_revoked_ones_found_
     invalid = shown & (ledger.tally["invalid_uses"] > 0)
     assert counts["n_uses_shown"] == counts["n_uses_admitted"] == shown.sum() > 0
     assert counts["n_uses_found_later"] == invalid.sum() > 0
+
+
+@pytest.mark.parametrize("regime", REGIMES, ids=["central", "market"])
+def test_a_capability_is_honoured_where_it_names_the_place_and_wrongly_only_within_the_lag(
+    regime: Regime,
+) -> None:
+    lag_s = 600.0
+    asked: dict[str, Value] = {
+        "crossing.capability_scope": 0.5,
+        "crossing.revocation_lag_s": lag_s,
+        "load.model_calls": 1_500,
+        "load.hold_share": 1.0,
+        "verification.signed_receipts": 200,
+    }
+    world = draw_world(load("baseline").replace(SMALL | CARRIED | asked), 3)
+    ledger = run_ledger(world, regime)
+    once = np.flatnonzero((ledger.stage["attempt"] == 0) & (ledger.stage["record"] >= 0))
+    record = ledger.record[ledger.stage["record"][once]]
+    region = world.fleet.node_region[record["unit"]]
+    buyer = ledger.stage_fact["buyer"][once]
+    is_named = capability_scope(world)[buyer, world.geography.region_jurisdiction[region]]
+    used, invalid = (ledger.tally[name][once] > 0 for name in ("capability_uses", "invalid_uses"))
+    assert used.sum() > 50
+    assert is_named[used].all()
+    assert (~is_named & (ledger.tally["approvals"][once] > 0)).sum() > 10
+    # A unit that is held crosses as its command lands.
+    draws, landed_us = world.crossing_draws, record["accepted_us"].astype(np.int64)
+    assert invalid.sum() > 5
+    for who, at_us in zip(buyer[invalid], landed_us[invalid], strict=True):
+        since_us = at_us - draws.revocation_us[draws.revocation_buyer == who]
+        assert ((since_us >= 0) & (since_us < lag_s * US_PER_S)).any()
+    counts = {name: int(column[0]) for name, column in sign_receipts(world, ledger).items()}
+    assert counts["n_uses_shown"] == counts["n_uses_admitted"] > 0
 
 
 def test_no_operation_but_the_held_one_is_booked_where_one_alone_holds() -> None:

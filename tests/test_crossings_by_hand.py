@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hanse.market.crossings import EXECUTION_COVERS, STEPS, CrossingCosts
+from hanse.market.ledger import Ledger
 from hanse.market.occupancy import B, C, F, U, label_time
 from hanse.market.regime import AUDITED_MARKET
 from hanse.market.states import (
@@ -214,6 +215,28 @@ def test_a_capability_is_shown_until_it_expires_and_word_of_its_revocation_sprea
     others = crossed(revoked_at(world, 3.0))
     assert in_state_ms(others, ON_AUTHORITY) == [40.0, 0.0, 40.0, 0.0, 0.0, 0.0, 0.0]
     assert sum(tally(others, "invalid_uses")) == 0
+
+
+def test_a_capability_is_good_in_the_places_that_it_names_and_nowhere_else() -> None:
+    costs = replace(COSTS, capability_ttl_us=12 * US_PER_S, revocation_lag_us=3 * US_PER_S)
+    world = border([1.0, 2.0, 4.0, 5.0, 8.0], costs, authority_ttl_us=FOREVER)
+    carried = {"buyer_has_capability": np.array([True])}
+
+    def with_scope(*names: bool) -> Ledger:
+        return crossed(drawn(revoked_at(world, 3.0), buyer_scope=np.array([names]), **carried))
+
+    named = with_scope(False, True)
+    assert tally(named, "capability_uses") == [1, 1, 1, 1, 0]
+    assert tally(named, "invalid_uses") == [0, 0, 1, 1, 0]
+    # Not named, it is asked for and kept as a token, like anybody's; a revocation is known at once.
+    outside = with_scope(True, False)
+    assert in_state_ms(outside, ON_AUTHORITY) == [40.0, 0.0, 40.0, 0.0, 0.0]
+    assert tally(outside, "approvals") == [1, 0, 1, 0, 0]
+    assert sum(tally(outside, "capability_uses")) == sum(tally(outside, "invalid_uses")) == 0
+    # At home it needs no name: home granted it.
+    assert in_state_ms(with_scope(False, True), ON_AUTHORITY) == in_state_ms(
+        with_scope(True, True), ON_AUTHORITY
+    )
 
 
 def test_a_check_that_is_left_out_lets_inadmissible_work_through_and_no_audit_finds_it() -> None:

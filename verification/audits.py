@@ -1,11 +1,10 @@
 """The one place where a sample of a run's receipts is really signed, sent, read and checked."""
 
 from collections import defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hanse.verification.receipts import (
     NO_RECEIPT,
@@ -20,9 +19,7 @@ from hanse.verification.receipts import (
     read_signed_receipt,
     sign,
 )
-
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+from hanse.verification.samples import Flags, Integers, check_rows
 
 MODELLED: Final = "modelled"
 
@@ -49,10 +46,7 @@ class Claims:
     is_disputed: Flags
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            shape = getattr(self, field.name).shape
-            if shape != (len(self.task),):
-                raise ValueError(f"{field.name} must have shape ({len(self.task)},), got {shape}")
+        check_rows(self, len(self.task))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,13 @@
 """The one place where a sample of a run's uses of capabilities is really signed and checked."""
 
-from dataclasses import dataclass, fields
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hanse.verification.audits import ModelledTask
 from hanse.verification.capabilities import Admission, admit, issue, revoke, use
 from hanse.verification.framing import big_endian, canonical_bytes, digest_of
 from hanse.verification.keys import Signer
-
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+from hanse.verification.samples import Flags, Integers, check_rows
 
 _ISSUERS_FROM = 1 << 40
 _BUYERS_FROM = 1 << 41
@@ -36,10 +32,7 @@ class Uses:
     is_invalid: Flags
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            shape = getattr(self, field.name).shape
-            if shape != (len(self.task),):
-                raise ValueError(f"{field.name} must have shape ({len(self.task)},), got {shape}")
+        check_rows(self, len(self.task))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +50,16 @@ class BorderTally:
     n_found_later: int
 
 
-def show_and_admit(seed: int, uses: Uses, *, n_regions: int) -> BorderTally:
+def show_and_admit(seed: int, uses: Uses, *, scope: Sequence[Sequence[int]]) -> BorderTally:
     """Really issue, show and check the capabilities of a sample of uses.
 
     Real are the bytes, the signatures of issuer, holder and revocation, and the checks. That a use
     is invalid is what the run says; the checks say that a border without the list admits it, and
     that one with the list does not.
+
+    Parameters
+    ----------
+    scope : which regions the capability of each use names, ascending.
     """
     found = [
         _show(
@@ -73,7 +70,7 @@ def show_and_admit(seed: int, uses: Uses, *, n_regions: int) -> BorderTally:
             region=int(uses.region[k]),
             used_us=int(uses.used_us[k]),
             is_invalid=bool(uses.is_invalid[k]),
-            n_regions=n_regions,
+            scope=tuple(scope[k]),
         )
         for k in range(len(uses.task))
     ]
@@ -99,14 +96,14 @@ def _show(
     region: int,
     used_us: int,
     is_invalid: bool,
-    n_regions: int,
+    scope: tuple[int, ...],
 ) -> _Found:
     """Show one use twice: to a border that knows no revocation, and to one that knows them all."""
     name = canonical_bytes(b"grant", big_endian("seed", seed), holder.public_key)
     grant = issue(
         issuer,
         holder.public_key,
-        regions=tuple(range(n_regions)),
+        regions=scope,
         valid_from_us=0,
         valid_until_us=1 << 62,
         nonce=digest_of(name, person=b"hanse.grant.v1"),
