@@ -93,7 +93,7 @@ def apart(scenario: Scenario, n_worlds: int) -> float:
 def run_alone(tasks: list[Task]) -> None:
     """Run tasks and keep nothing."""
     for task in tasks:
-        run_task(task, regimes=RUNGS)
+        list(run_task(task, RUNGS))
 
 
 def run_many(n_runs: int) -> None:
@@ -156,7 +156,7 @@ def timed(scenario: Scenario, n_worlds: int, workers: object) -> tuple[float, Ou
 
 def in_runs(outcomes: Outcomes) -> float:
     """Sum the seconds within draws, references and runs."""
-    return sum(sum(mark.seconds.values()) for mark in outcomes.marks())
+    return sum(outcomes.seconds.values())
 
 
 def print_spread(what: str, values: Floats) -> None:

@@ -1,9 +1,10 @@
 """Batches: the one place that hands tasks out, by how long they take, and sees to what is lost.
 
 A batch is as many tasks as fill a fraction of a second, by what finished ones took, and fewer
-towards the end, so that nobody waits long for the last. A batch whose worker died is handed out
-again task by task; a task that was there twice runs alone, and if its worker dies then, too, it is
-given up.
+towards the end, so that nobody waits long for the last. Tasks that share something are handed out
+together. A worker may come back with the beginning of its batch: the rest goes to whoever is next.
+A batch whose worker died is handed out again task by task; a task that was there twice runs alone,
+and if its worker dies then, too, it is given up.
 """
 
 from collections import Counter, deque
@@ -24,24 +25,32 @@ class ExecutorBroken(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """What a worker sends back: the bytes of a part, and the time it took to make them."""
+    """What a worker sends back: the bytes of a part, of which tasks, and the time it took."""
 
     part: bytes
+    done: tuple[int, ...]
     seconds: float
 
 
 def run_batches(
-    crew: Crew, numbers: Iterable[int], *, give_up: Callable[[int, int], Packed]
+    crew: Crew,
+    numbers: Iterable[int],
+    *,
+    give_up: Callable[[int, int], Packed],
+    n_together: int = 1,
+    known: Callable[[Sequence[int]], object] = lambda _: None,
 ) -> Iterator[Packed]:
     """Yield the answers to batches of tasks as they come, in whatever order.
 
     Parameters
     ----------
     give_up : makes the answer of a task whose worker died each time, from its number and how often.
+    n_together : so many tasks share something, from 0 on: no batch ends between them by itself.
+    known : what a worker must be told with these tasks that it was not born with.
     """
     is_done = False
     try:
-        yield from _Round(crew, numbers).answers(give_up)
+        yield from _Round(crew, numbers, n_together=n_together, known=known).answers(give_up)
         is_done = True
     finally:
         crew.stop(is_done=is_done)
@@ -50,8 +59,15 @@ def run_batches(
 class _Round:
     """Who is at what, and how long a task takes."""
 
-    def __init__(self, crew: Crew, numbers: Iterable[int]) -> None:
-        self._crew = crew
+    def __init__(
+        self,
+        crew: Crew,
+        numbers: Iterable[int],
+        *,
+        n_together: int,
+        known: Callable[[Sequence[int]], object],
+    ) -> None:
+        self._crew, self._n_together, self._known = crew, n_together, known
         self._waiting = deque(numbers)
         self._again: deque[int] = deque()
         self._deaths: Counter[int] = Counter()
@@ -68,12 +84,18 @@ class _Round:
                 if error is not None and _is_death(error):
                     lost += batch
                     continue
-                answer: Packed = future.result()
-                self._n_timed += len(batch)
-                self._seconds += answer.seconds
-                yield answer
+                yield self._taken_in(batch, future.result())
             if lost:
                 yield from self._bury(lost, give_up)
+
+    def _taken_in(self, batch: Sequence[int], answer: Packed) -> Packed:
+        """Note how long tasks take; what the worker did not come to is next."""
+        assert answer.done
+        self._n_timed += len(answer.done)
+        self._seconds += answer.seconds
+        done = set(answer.done)
+        self._waiting.extendleft(number for number in reversed(batch) if number not in done)
+        return answer
 
     def _hand_out(self) -> list[int]:
         """Fill the crew's hands; return the tasks that it would not take."""
@@ -82,7 +104,7 @@ class _Round:
             if not batch:
                 break
             try:
-                self._at_work[self._crew.submit(batch)] = batch
+                self._at_work[self._crew.submit(batch, self._known(batch))] = batch
             except BrokenExecutor:
                 return list(batch)
         return []
@@ -93,7 +115,13 @@ class _Round:
             return [] if self._at_work else [self._again.popleft()]
         if self._again:
             return [self._again.popleft()]
-        return [self._waiting.popleft() for _ in range(self._batch_size())]
+        batch = [self._waiting.popleft() for _ in range(self._batch_size())]
+        while batch and self._waiting and self._goes_with(batch[-1], self._waiting[0]):
+            batch.append(self._waiting.popleft())
+        return batch
+
+    def _goes_with(self, one: int, other: int) -> bool:
+        return one // self._n_together == other // self._n_together
 
     def _batch_size(self) -> int:
         if not self._n_timed:
@@ -110,7 +138,7 @@ class _Round:
             for future in wait(self._at_work).done:
                 batch = self._at_work.pop(future)
                 if future.exception() is None:
-                    yield future.result()
+                    yield self._taken_in(batch, future.result())
                 else:
                     lost += batch
             self._crew.renew()
@@ -125,7 +153,7 @@ class _Round:
     def _check_hired(self, lost: list[int]) -> None:
         """Raise `ExecutorBroken` if the caller's executor itself is at its end."""
         try:
-            self._crew.submit([]).result()
+            self._crew.submit([], None).result()
         except BrokenExecutor as error:
             raise ExecutorBroken(
                 f"the executor lost its workers at tasks {min(lost)} to {max(lost)} ({error}); "

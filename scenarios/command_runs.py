@@ -53,13 +53,13 @@ def kept_in(output: Path, arguments: Namespace) -> Iterator[Store]:
         try:
             yield store
         except KeyboardInterrupt:
-            n_kept = store.n_tasks
+            n_kept = store.n_runs
             if not n_kept:
                 store.discard()
                 raise
             shown = output.with_name(path.name)
             raise KeyboardInterrupt(
-                f"interrupted; {n_kept} worlds are kept in {shown}, and the same command goes on"
+                f"interrupted; {n_kept} runs are kept in {shown}, and the same command goes on"
             ) from None
 
 

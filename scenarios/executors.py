@@ -69,7 +69,7 @@ class Crew(Protocol):
     n_hands: int
     batch_s: float
 
-    def submit(self, numbers: Sequence[int]) -> "Future[Any]": ...
+    def submit(self, numbers: Sequence[int], known: object) -> "Future[Any]": ...
 
     def renew(self) -> None:
         """Take new workers for those that died."""
@@ -85,7 +85,7 @@ class ForkedCrew:
 
     def __init__(
         self,
-        work: Callable[[Sequence[tuple[int, Task]]], Answer],
+        work: Callable[[Sequence[tuple[int, Task]], Any], Answer],
         tasks: Sequence[Task],
         *,
         workers: int,
@@ -94,12 +94,12 @@ class ForkedCrew:
         self._born_with = (work, tasks, os.getpid())
         self._open()
 
-    def submit(self, numbers: Sequence[int]) -> "Future[Any]":
+    def submit(self, numbers: Sequence[int], known: object) -> "Future[Any]":
         with warnings.catch_warnings():
             # Python warns since 3.12 that other threads exist. They are those of BLAS and of the
             # bar, which hold no lock that a worker takes.
             warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
-            return self._pool.submit(_work_on_batch, numbers)
+            return self._pool.submit(_work_on_batch, numbers, known)
 
     def renew(self) -> None:
         self.stop(is_done=False)
@@ -136,7 +136,7 @@ class HiredCrew:
     def __init__(
         self,
         executor: Any,  # noqa: ANN401 - by what it can do; Dask need not be installed
-        work: Callable[[Sequence[tuple[int, Task]]], Answer],
+        work: Callable[[Sequence[tuple[int, Task]], Any], Answer],
         tasks: Sequence[Task],
     ) -> None:
         is_client = hasattr(executor, "get_executor")
@@ -147,9 +147,9 @@ class HiredCrew:
         self._work, self._tasks = work, tasks
         self._handed: set[Future[Any]] = set()
 
-    def submit(self, numbers: Sequence[int]) -> "Future[Any]":
+    def submit(self, numbers: Sequence[int], known: object) -> "Future[Any]":
         batch = [(number, self._tasks[number]) for number in numbers]
-        future = self._executor.submit(self._work, batch)
+        future = self._executor.submit(self._work, batch, known)
         self._handed.add(future)
         future.add_done_callback(self._handed.discard)
         return future
@@ -179,13 +179,13 @@ class SerialCrew:
     batch_s = 0.25
 
     def __init__(
-        self, work: Callable[[Sequence[tuple[int, Task]]], Answer], tasks: Sequence[Task]
+        self, work: Callable[[Sequence[tuple[int, Task]], Any], Answer], tasks: Sequence[Task]
     ) -> None:
         self._work, self._tasks = work, tasks
 
-    def submit(self, numbers: Sequence[int]) -> "Future[Any]":
+    def submit(self, numbers: Sequence[int], known: object) -> "Future[Any]":
         future: Future[Any] = Future()
-        future.set_result(self._work([(number, self._tasks[number]) for number in numbers]))
+        future.set_result(self._work([(n, self._tasks[n]) for n in numbers], known))
         return future
 
     def renew(self) -> None:
@@ -196,7 +196,7 @@ class SerialCrew:
 
 
 def crew_for(
-    work: Callable[[Sequence[tuple[int, Task]]], Answer],
+    work: Callable[[Sequence[tuple[int, Task]], Any], Answer],
     tasks: Sequence[Task],
     *,
     workers: object | None,
@@ -287,9 +287,9 @@ def _work_on(number: int) -> object:
     return work(tasks[number])
 
 
-def _work_on_batch(numbers: Sequence[int]) -> object:
+def _work_on_batch(numbers: Sequence[int], known: object) -> object:
     work, tasks = _inherited
-    return work([(number, tasks[number]) for number in numbers])
+    return work([(number, tasks[number]) for number in numbers], known)
 
 
 def _collect(

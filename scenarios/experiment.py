@@ -20,20 +20,20 @@ from hanse.scenarios.draw import draw_world
 from hanse.scenarios.executors import crew_for, told_workers
 from hanse.scenarios.integrity import Replications
 from hanse.scenarios.paired import INTERVAL, paired_cube, skipped_rungs
-from hanse.scenarios.parts import Collection, InMemory, Mark, names_of, pack, stacked
+from hanse.scenarios.parts import Collection, InMemory, Part, pack
 from hanse.scenarios.plans import plan_of, trace_digest
 from hanse.scenarios.premiums import premium_table
 from hanse.scenarios.progress import Progress
 from hanse.scenarios.results import Results, Shelf, provenance
 from hanse.scenarios.scenario import Scenario, describe_parameters
+from hanse.scenarios.stacking import names_of, stacked
 from hanse.scenarios.store import Store
-from hanse.scenarios.tasks import Cell, Outcome, Task, lost_outcome, run_keys, run_task
+from hanse.scenarios.tasks import Cell, Task, lost, run_task
 from hanse.scenarios.traces import Trace
 from hanse.scenarios.worker import run_batch
 
 __all__ = [
     "Comparison",
-    "Outcome",
     "Outcomes",
     "Task",
     "account",
@@ -55,19 +55,34 @@ IN_MEMORY_BYTES: Final = 16_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
-    """What became of the tasks of an experiment: parts in whatever order, and their schema."""
+    """What became of the tasks of an experiment: parts, in whatever order.
 
-    keys: Mapping[str, Cell]
+    Runs are numbered task by task, and in each in the order of the regimes.
+    """
+
+    n_regimes: int
     collection: Collection
 
-    def table(self, name: str, numbers: Iterable[int] | None = None) -> pa.Table | None:
-        """Put one table together in the order of the tasks, of all or of those numbered."""
-        return stacked(self.collection.parts(), name, numbers)
+    def table(self, name: str, tasks: Sequence[int] | None = None) -> pa.Table | None:
+        """Put one table together in the order of the runs, of all tasks or of those numbered."""
+        runs = None
+        if tasks is not None:
+            first = np.array(tasks)[:, None] * self.n_regimes
+            runs = (first + np.arange(self.n_regimes)).ravel().tolist()
+        return stacked(self.collection.parts(), name, runs)
 
-    def marks(self) -> list[Mark]:
-        """Return what is known of each task, in the order of the tasks."""
-        marks = [mark for part in self.collection.parts() for mark in part.marks]
-        return sorted(marks, key=lambda mark: mark.number)
+    @property
+    def n_runs(self) -> int:
+        """Count the runs that ended, well or not."""
+        return sum(len(part.runs) for part in self.collection.parts())
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Add up measured time by phase, over all runs and workers."""
+        total: Counter[str] = Counter()
+        for part in self.collection.parts():
+            total.update(part.seconds)  # type: ignore[arg-type]
+        return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,37 +196,34 @@ def run_tasks(
     StoreError
         If the store was begun for something else, is damaged, or has no room.
     """
-    replications = Replications(tasks)
+    n_regimes = len(regimes)
+    course = _Course(tasks, regimes)
     collection: Collection = InMemory()
     if store is not None:
         store.begin(plan_of(tasks, regimes, trace))
         collection = store
-    outcomes = Outcomes(keys=run_keys(tasks[0], regimes[0]), collection=collection)
-    done = outcomes.marks()
-    for mark in done:
-        replications.check(mark)
-    left = sorted(set(range(len(tasks))) - {mark.number for mark in done})
-    work = partial(run_batch, regimes=regimes, trace=trace, watch=OUTCOME_OF_INTEREST)
-
-    def give_up(number: int, times: int) -> Packed:
-        outcome = lost_outcome(tasks[number], regimes=regimes, times=times)
-        part = pack([(number, outcome)], keys=outcomes.keys, watch=OUTCOME_OF_INTEREST)
-        return Packed(part=part, seconds=0.0)
-
-    crew = crew_for(work, tasks, workers=workers, n_waiting=len(left))
     with Progress(len(tasks), regimes, is_shown=progress) as bar:
-        bar.take(done)
-        for answer in run_batches(crew, left, give_up=give_up):
+        for part in collection.parts():
+            course.take(part)
+            bar.take(part)
+        work = partial(run_batch, regimes=regimes, trace=trace, watch=OUTCOME_OF_INTEREST)
+        crew = crew_for(work, _ByRun(tasks, n_regimes), workers=workers, n_waiting=course.n_left)
+        for answer in run_batches(
+            crew,
+            course.left(),
+            give_up=course.give_up,
+            n_together=n_regimes,
+            known=course.known,
+        ):
             part = collection.add(answer.part)
-            for mark in part.marks:
-                replications.check(mark)
-            bar.take(part.marks)
-    return outcomes
+            course.take(part)
+            bar.take(part)
+    return Outcomes(n_regimes=n_regimes, collection=collection)
 
 
 def kept(tasks: Sequence[Task], regimes: Sequence[Rung], outcomes: Outcomes) -> Shelf:
     """Stack the tables of all runs, and add what ran, what failed, and the rungs in order."""
-    assert len(outcomes.marks()) == len(tasks)
+    assert outcomes.n_runs == len(tasks) * len(regimes)
     rungs = [
         {"rung": rung.name, "title": rung.title, "change": rung.change, **rung.regime.parts()}
         for rung in regimes
@@ -219,7 +231,7 @@ def kept(tasks: Sequence[Task], regimes: Sequence[Rung], outcomes: Outcomes) -> 
     more = {"rungs": pa.Table.from_pylist(rungs)}
     collection = outcomes.collection
     if isinstance(collection, Store):
-        files = collection.compact({})
+        files = collection.compact()
         if sum(file.stat().st_size for file in files.values()) <= IN_MEMORY_BYTES:
             more |= {name: pq.read_table(file) for name, file in files.items()}
         return Shelf(tables=more, files=files)
@@ -235,10 +247,6 @@ def account(
 
     Under `phase_s` stands measured time, the sum over all workers.
     """
-    phase_s: dict[str, float] = {}
-    for mark in outcomes.marks():
-        for phase, seconds in mark.seconds.items():
-            phase_s[phase] = phase_s.get(phase, 0.0) + seconds
     runs = outcomes.table("runs")
     assert runs is not None
     worlds = {_world_name(row): row["world_digest"] for row in runs.to_pylist()}
@@ -253,10 +261,60 @@ def account(
         "seeds": sorted({task.seed for task in tasks}),
         "regimes": {rung.name: dict(rung.regime.parts()) for rung in regimes},
         "runs": runs.num_rows,
-        "failures": sum(mark.rows["failures"] for mark in outcomes.marks()),
+        "failures": outcomes.n_runs - runs.num_rows,
         "worlds": worlds,
-        "phase_s": {phase: round(seconds, 3) for phase, seconds in phase_s.items()},
+        "phase_s": {phase: round(seconds, 3) for phase, seconds in outcomes.seconds.items()},
     }
+
+
+class _ByRun(Sequence[Task]):
+    """The task of each run, by the number of the run."""
+
+    def __init__(self, tasks: Sequence[Task], n_regimes: int) -> None:
+        self._tasks, self._n_regimes = tasks, n_regimes
+
+    def __len__(self) -> int:
+        return len(self._tasks) * self._n_regimes
+
+    def __getitem__(self, number: int) -> Task:  # type: ignore[override]
+        return self._tasks[number // self._n_regimes]
+
+
+class _Course:
+    """Which runs are left, that worlds differ, and the references of those that were begun."""
+
+    def __init__(self, tasks: Sequence[Task], regimes: Sequence[Rung]) -> None:
+        self._tasks, self._regimes, self._n_regimes = tasks, regimes, len(regimes)
+        self._replications = Replications(tasks)
+        self._left = dict.fromkeys(range(len(tasks) * len(regimes)))
+        self._references: dict[int, Sequence[float]] = {}
+
+    def take(self, part: Part) -> None:
+        """Take in what a batch left; raise `ReplicationsRepeat` where two seeds are one."""
+        self._references.update(part.references)
+        for number, luck in zip(part.runs.tolist(), part.luck, strict=True):
+            self._replications.check(number // self._n_regimes, luck)
+            del self._left[number]
+
+    def left(self) -> list[int]:
+        """List the runs that have not ended."""
+        return list(self._left)
+
+    @property
+    def n_left(self) -> int:
+        """Count the worlds of these."""
+        return len({number // self._n_regimes for number in self._left})
+
+    def known(self, runs: Sequence[int]) -> dict[int, Sequence[float]]:
+        """Return the references of the worlds of these runs, as far as they were worked out."""
+        worlds = dict.fromkeys(number // self._n_regimes for number in runs)
+        return {w: self._references[w] for w in worlds if w in self._references}
+
+    def give_up(self, number: int, times: int) -> Packed:
+        """Answer for a run whose process died so many times."""
+        world, rung = divmod(number, self._n_regimes)
+        part = pack([(number, lost(self._tasks[world], self._regimes[rung], times=times))])
+        return Packed(part=part, done=(number,), seconds=0.0)
 
 
 def regions_table(geography: Geography) -> pa.Table:

@@ -8,7 +8,6 @@ its seed left out; two seeds of one point with the same digest end the experimen
 import json
 from collections.abc import Mapping, Sequence
 
-from hanse.scenarios.parts import Mark
 from hanse.scenarios.tasks import Task
 
 
@@ -26,21 +25,27 @@ class Replications:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks = tasks
+        self._points = [_point(task.keys) for task in tasks]
         self._drawn: dict[tuple[str, str], int] = {}
         seen: set[tuple[str, int]] = set()
-        for task in tasks:
-            place = (_point(task.keys), task.seed)
+        for task, point in zip(tasks, self._points, strict=True):
+            place = (point, task.seed)
             if place in seen:
                 raise ReplicationsRepeat(f"seed {task.seed} comes twice at {_told(task.keys)}")
             seen.add(place)
 
-    def check(self, mark: Mark) -> None:
-        """Take in one world; raise `ReplicationsRepeat` if another seed of its point drew it."""
-        if not mark.luck:
+    def check(self, number: int, luck: str) -> None:
+        """Take in one world; raise `ReplicationsRepeat` if another seed of its point drew it.
+
+        Parameters
+        ----------
+        luck : digest of what was drawn; empty where no world was.
+        """
+        if not luck:
             return
-        task = self._tasks[mark.number]
-        before = self._drawn.setdefault((_point(task.keys), mark.luck), mark.number)
-        if before != mark.number:
+        task = self._tasks[number]
+        before = self._drawn.setdefault((self._points[number], luck), number)
+        if before != number:
             raise ReplicationsRepeat(
                 f"seeds {self._tasks[before].seed} and {task.seed} drew the same world at "
                 f"{_told(task.keys)}: they are one replication, and an interval over both is false"

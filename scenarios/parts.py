@@ -1,30 +1,34 @@
-"""Parts: the one place for the bytes that a batch of tasks leaves, and for putting them in order.
+"""Parts: the one place for the bytes that a batch of runs leaves.
 
-A worker packs what it has run; whoever keeps it writes the bytes as they are. Each part says
-which tasks it holds and carries a digest of itself. Tables are put together in the order of the
-tasks, whatever the order in which parts arrived.
+A worker packs what it has run; whoever keeps it writes the bytes as they are. A part says which
+runs it holds and carries a digest of itself. Its rows lie column by column, those of all its runs
+together; words are written once, and stand in the rows as numbers.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
-from hanse.scenarios.tasks import Cell, Outcome
+from hanse.market.units import Integers
+from hanse.scenarios.tasks import Cell, Columns, Ended
 
-MAGIC: Final = b"HANSEPT1"
+MAGIC: Final = b"HANSEPT2"
 _DIGEST_BYTES: Final = 16
 _LENGTH_BYTES: Final = 8
 _HEAD_BYTES: Final = len(MAGIC) + _DIGEST_BYTES + _LENGTH_BYTES
-_TEXT: Final = pa.string()
+_ALIGNED_BYTES: Final = 8
+_CODEC: Final = "lz4"
+# How numbers lie in a part, by kind of numpy's; any other kind is words.
+_STORED: Final = {"f": "<f8", "i": "<i8", "u": "<i8", "b": "|b1"}
 
-_Values = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
-Columns = Mapping[str, _Values]
+Values = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
 
 class PartDamaged(ValueError):
@@ -32,41 +36,76 @@ class PartDamaged(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """What is known of one task without reading its rows.
+class Column:
+    """The rows of a column: numbers, or codes into its words.
 
     Attributes
     ----------
-    number : place of the task in the design, from 0.
-    luck : digest of what was drawn, the seed left out; empty where no world was.
-    rows : rows of each table that belong to the task.
-    seconds : time by phase; measured, and in no table.
-    watched : the outcome of interest by regime.
+    words : each once; None where the values are numbers themselves.
     """
 
-    number: int
-    luck: str
-    rows: Mapping[str, int]
-    seconds: Mapping[str, float]
-    watched: Mapping[str, float]
+    values: Values
+    words: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where the rows of one table lie.
+
+    Attributes
+    ----------
+    rows : shape (n_runs,), how many rows are whose.
+    columns : name, type as numpy writes it, and words if it has any.
+    """
+
+    rows: Integers
+    columns: tuple[tuple[str, str, tuple[str, ...] | None], ...]
+    first_byte: int
+    n_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """The marks of a batch, and where the bytes of its tables lie."""
+    """What is known of a batch of runs without reading its rows, and where these are.
 
-    marks: tuple[Mark, ...]
-    blobs: Mapping[str, tuple[int, int]]
-    source: "bytes | Path"
+    Attributes
+    ----------
+    runs : shape (n_runs,), the number of each in the experiment, rising.
+    keys : what leads the rows of each run.
+    luck : of each run, the digest of what was drawn, the seed left out; empty where no world was.
+    watched : the outcome of interest of each run; NaN where it failed.
+    seconds : time by phase, of all together; measured, and in no table.
+    references : welfare of the reference by family, of worlds of which later runs are not here.
+    """
 
-    def table(self, name: str) -> pa.Table:
-        """Return the rows of one table, in the order of the marks."""
-        first, length = self.blobs[name]
+    runs: Integers
+    keys: Mapping[str, Sequence[Cell]]
+    luck: Sequence[str]
+    watched: Sequence[float]
+    seconds: Mapping[str, float]
+    references: Mapping[int, Sequence[float]]
+    tables: Mapping[str, Layout]
+    source: bytes | Path
+
+    def columns(self, name: str) -> dict[str, Column]:
+        """Read the rows of one table, in the order of the runs."""
+        layout = self.tables[name]
+        n_rows = int(layout.rows.sum())
+        sizes = [_padded(n_rows * np.dtype(kind).itemsize) for _, kind, _ in layout.columns]
+        body = pa.decompress(self._read(layout), sum(sizes), codec=_CODEC) if n_rows else b""
+        columns, offset = {}, 0
+        for (column, kind, words), size in zip(layout.columns, sizes, strict=True):
+            values = np.frombuffer(body, kind, n_rows, offset)
+            columns[column] = Column(values=values, words=words)
+            offset += size
+        return columns
+
+    def _read(self, layout: Layout) -> pa.Buffer:
         if isinstance(self.source, bytes):
-            return _read_table(pa.py_buffer(self.source).slice(first, length))
-        with pa.memory_map(str(self.source)) as file:
-            file.seek(first)
-            return _read_table(file.read_buffer(length))
+            return pa.py_buffer(self.source).slice(layout.first_byte, layout.n_bytes)
+        with self.source.open("rb") as file:
+            file.seek(layout.first_byte)
+            return pa.py_buffer(file.read(layout.n_bytes))
 
 
 class Collection(Protocol):
@@ -91,201 +130,111 @@ class InMemory:
         return self._parts[-1]
 
 
-def pack(outcomes: Sequence[tuple[int, Outcome]], *, keys: Mapping[str, Cell], watch: str) -> bytes:
-    """Pack the outcomes of a batch of numbered tasks.
+def pack(
+    ended: Sequence[tuple[int, Ended]],
+    *,
+    watch: str = "",
+    references: Mapping[int, Sequence[float]] | None = None,
+) -> bytes:
+    """Pack numbered runs, whose numbers rise.
 
     Parameters
     ----------
-    keys : of any one run, for the types of the columns that lead the rows.
     watch : measure whose sum over families is noted for each run.
+    references : of worlds that somebody else goes on with, by number.
     """
-    tables = _tables(outcomes, keys)
-    marks = [_told(_mark(number, outcome, watch)) for number, outcome in outcomes]
-    blobs = [(name, _bytes_of(table)) for name, table in tables.items()]
-    header = {"marks": marks, "blobs": [(name, len(blob)) for name, blob in blobs]}
+    ends = [end for _, end in ended]
+    names = dict.fromkeys(name for end in ends for name in end.tables)
+    packed = {name: _packed_table([end.tables.get(name) for end in ends]) for name in names}
+    header = {
+        "runs": [number for number, _ in ended],
+        "keys": {key: [end.keys[key] for end in ends] for key in ends[0].keys},
+        "luck": [end.luck for end in ends],
+        "watched": [end.measure(watch) for end in ends],
+        "seconds": _total([end.seconds for end in ends]),
+        "references": {world: list(usd) for world, usd in (references or {}).items()},
+        "tables": {name: (*told, len(blob)) for name, (told, blob) in packed.items()},
+    }
     text = json.dumps(header).encode()
-    body = [len(text).to_bytes(_LENGTH_BYTES, "little"), text, *(blob for _, blob in blobs)]
-    state = blake2b(digest_size=_DIGEST_BYTES)
-    for piece in body:
-        state.update(piece)
-    return b"".join([MAGIC, state.digest(), *body])
+    length = len(text).to_bytes(_LENGTH_BYTES, "little")
+    body = b"".join([length, text, *(blob for _, blob in packed.values())])
+    return b"".join([MAGIC, _digest(body), body])
 
 
 def checked(packed: bytes) -> bytes:
     """Return the bytes of a part; raise `PartDamaged` if they are not those that were packed."""
     digest = packed[len(MAGIC) : len(MAGIC) + _DIGEST_BYTES]
     body = memoryview(packed)[len(MAGIC) + _DIGEST_BYTES :]
-    if packed[: len(MAGIC)] != MAGIC or blake2b(body, digest_size=_DIGEST_BYTES).digest() != digest:
+    if packed[: len(MAGIC)] != MAGIC or _digest(body) != digest:
         raise PartDamaged("its digest is not that of its bytes")
     return packed
 
 
 def unpack(packed: bytes) -> Part:
-    """Read the header of a part whose tables stay in memory."""
+    """Read the header of a part whose rows stay in memory."""
     length = int.from_bytes(packed[_HEAD_BYTES - _LENGTH_BYTES : _HEAD_BYTES], "little")
     header = json.loads(packed[_HEAD_BYTES : _HEAD_BYTES + length])
-    blobs, first = {}, _HEAD_BYTES + length
-    for name, size in header["blobs"]:
-        blobs[name] = (first, size)
-        first += size
-    marks = tuple(Mark(**mark) for mark in header["marks"])
-    return Part(marks=marks, blobs=blobs, source=packed)
+    tables, first = {}, _HEAD_BYTES + length
+    for name, (rows, columns, n_bytes) in header["tables"].items():
+        tables[name] = Layout(
+            rows=np.array(rows, np.int64),
+            columns=tuple((c, kind, None if w is None else tuple(w)) for c, kind, w in columns),
+            first_byte=first,
+            n_bytes=n_bytes,
+        )
+        first += n_bytes
+    named = {name: header[name] for name in ("keys", "luck", "watched", "seconds")}
+    return Part(
+        runs=np.array(header["runs"], np.int64),
+        references={int(world): usd for world, usd in header["references"].items()},
+        tables=tables,
+        source=packed,
+        **named,
+    )
 
 
-def names_of(parts: Iterable[Part]) -> list[str]:
-    """List the tables of which any part holds rows, in a fixed order."""
-    return sorted({name for part in parts for name in part.blobs})
+def _digest(body: bytes | memoryview) -> bytes:
+    return blake2b(body, digest_size=_DIGEST_BYTES).digest()
 
 
-def rows_in_order(
-    parts: Sequence[Part], name: str, numbers: Iterable[int] | None = None
-) -> Iterator[pa.Table]:
-    """Yield the rows of a table in the order of the tasks, in as few pieces as may be.
-
-    Parameters
-    ----------
-    numbers : of the tasks wanted; where None, all.
-    """
-    wanted = None if numbers is None else set(numbers)
-    places = sorted(_places(parts, name, wanted))
-    last_use = {place[1]: k for k, place in enumerate(places)}
-    opened: dict[int, pa.Table] = {}
-    k = 0
-    while k < len(places):
-        _, index, first, n_rows = places[k]
-        while k + 1 < len(places) and places[k + 1][1:3] == (index, first + n_rows):
-            k += 1
-            n_rows += places[k][3]
-        if index not in opened:
-            opened[index] = parts[index].table(name)
-        yield opened[index].slice(first, n_rows)
-        if last_use[index] <= k:
-            del opened[index]
-        k += 1
+def _packed_table(tables: Sequence[Columns | None]) -> tuple[tuple[list[int], list[Any]], bytes]:
+    """Join the rows of one table; return how many are whose, the columns, and their bytes."""
+    there = [table for table in tables if table is not None]
+    rows = [0 if table is None else len(next(iter(table.values()))) for table in tables]
+    told, pieces = [], []
+    for name in there[0]:
+        column = _joined([table[name] for table in there])
+        told.append((name, column.values.dtype.str, column.words))
+        content = column.values.tobytes()
+        pieces += [content, bytes(_padded(len(content)) - len(content))]
+    body = b"".join(pieces)
+    return (rows, told), pa.compress(body, codec=_CODEC, asbytes=True) if body else b""
 
 
-def stacked(
-    parts: Sequence[Part], name: str, numbers: Iterable[int] | None = None
-) -> pa.Table | None:
-    """Put a table together in the order of the tasks; None where no part has it."""
-    pieces = list(rows_in_order(parts, name, numbers))
-    return pa.concat_tables(pieces).combine_chunks() if pieces else None
-
-
-def stack_runs(
-    runs: Iterable[tuple[Mapping[str, Cell], Mapping[str, Columns]]],
-) -> dict[str, pa.Table]:
-    """Stack the tables of many runs by name, each row led by the keys of its run."""
-    by_name: dict[str, list[tuple[Mapping[str, Cell], Columns]]] = {}
-    for keys, tables in runs:
-        for name, columns in tables.items():
-            by_name.setdefault(name, []).append((keys, columns))
-    return {name: _stack(pieces) for name, pieces in by_name.items()}
-
-
-def rows_schema(keys: Mapping[str, Cell], **columns: pa.DataType) -> pa.Schema:
-    """Return the schema of rows that these keys lead."""
-    types = {k: pa.int64() if isinstance(v, int) else _TEXT for k, v in keys.items()}
-    return pa.schema(list((types | columns).items()))
-
-
-def _stack(pieces: Sequence[tuple[Mapping[str, Cell], Columns]]) -> pa.Table:
-    counts = [len(next(iter(columns.values()))) for _, columns in pieces]
-    arrays = {key: _repeated([keys[key] for keys, _ in pieces], counts) for key in pieces[0][0]}
-    for name in pieces[0][1]:
-        arrays[name] = _column([columns[name] for _, columns in pieces])
-    return pa.table(arrays)
-
-
-def _column(pieces: Sequence[_Values]) -> pa.Array:
-    """Join the pieces of a column; one that many runs share is converted once."""
+def _joined(pieces: Sequence[Values]) -> Column:
+    """Join the pieces of a column; one without rows says nothing of the type, if others have."""
+    pieces = [piece for piece in pieces if len(piece)] or pieces[:1]
+    kind = pieces[0].dtype.kind
+    if kind in _STORED:
+        return Column(values=np.concatenate(pieces).astype(_STORED[kind], copy=False), words=None)
+    # Runs share columns that are the same in all of them: each is looked through once.
     different = {id(piece): piece for piece in pieces}
-    if pieces[0].dtype != object or len(different) == len(pieces):
-        return _array(np.concatenate(pieces))
-    made = {key: _array(piece) for key, piece in different.items()}
-    return pa.concat_arrays([made[id(piece)] for piece in pieces])
+    found, words = pd.factorize(np.concatenate(list(different.values())))
+    codes = found.astype(np.min_scalar_type(len(words)))
+    if len(different) < len(pieces):
+        ends = np.cumsum([len(piece) for piece in different.values()])[:-1]
+        by_piece = dict(zip(different, np.split(codes, ends), strict=True))
+        codes = np.concatenate([by_piece[id(piece)] for piece in pieces])
+    return Column(values=codes, words=tuple(words.tolist()))
 
 
-def _repeated(cells: Sequence[Cell], counts: Sequence[int]) -> pa.Array:
-    """Repeat each cell as often as its count says; text goes straight to Arrow's own layout."""
-    if not isinstance(cells[0], str):
-        return pa.array(np.repeat(cells, counts))
-    texts = [str(cell).encode() for cell in cells]
-    ends = np.zeros(sum(counts) + 1, np.int32)
-    np.cumsum(np.repeat([len(text) for text in texts], counts), out=ends[1:])
-    content = b"".join([text * n for text, n in zip(texts, counts, strict=True)])
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(content)]
-    return pa.Array.from_buffers(_TEXT, sum(counts), buffers)
+def _padded(n_bytes: int) -> int:
+    return -(-n_bytes // _ALIGNED_BYTES) * _ALIGNED_BYTES
 
 
-def _array(values: _Values) -> pa.Array:
-    match values.dtype.kind:
-        case "f":
-            return pa.array(values, pa.float64())
-        case "i" | "u":
-            return pa.array(values, pa.int64())
-        case "b":
-            return pa.array(values, pa.bool_())
-        case _:
-            return pa.array(values, _TEXT)
-
-
-def _tables(
-    outcomes: Sequence[tuple[int, Outcome]], keys: Mapping[str, Cell]
-) -> dict[str, pa.Table]:
-    runs = [run for _, outcome in outcomes for run in outcome.runs]
-    failures = [dict(row) for _, outcome in outcomes for row in outcome.failures]
-    digests = [{**k, "world_digest": result.world_digest} for k, result in runs]
-    told = dict.fromkeys(("error", "parameters", "traceback"), _TEXT)
-    return stack_runs([(k, result.tables) for k, result in runs]) | {
-        "runs": pa.Table.from_pylist(digests, schema=rows_schema(keys, world_digest=_TEXT)),
-        "failures": pa.Table.from_pylist(failures, schema=rows_schema(keys, **told)),
-    }
-
-
-def _mark(number: int, outcome: Outcome, watch: str) -> Mark:
-    rows = {"runs": len(outcome.runs), "failures": len(outcome.failures)}
-    seconds = {"draw": outcome.draw_s, "reference": outcome.reference_s}
-    watched = {}
-    for _, result in outcome.runs:
-        for name, columns in result.tables.items():
-            rows[name] = rows.get(name, 0) + len(next(iter(columns.values())))
-        for phase, spent in result.seconds.items():
-            seconds[phase] = seconds.get(phase, 0.0) + spent
-        measures = result.tables["measures"]
-        watched[result.regime] = float(measures["value"][measures["measure"] == watch].sum())
-    return Mark(number=number, luck=outcome.luck, rows=rows, seconds=seconds, watched=watched)
-
-
-def _told(mark: Mark) -> dict[str, object]:
-    return {field.name: getattr(mark, field.name) for field in fields(mark)}
-
-
-def _places(
-    parts: Sequence[Part], name: str, wanted: set[int] | None
-) -> Iterator[tuple[int, int, int, int]]:
-    """Yield number of the task, index of the part, first row there, and how many."""
-    for index, part in enumerate(parts):
-        if name not in part.blobs:
-            continue
-        first = 0
-        for mark in part.marks:
-            n_rows = mark.rows.get(name, 0)
-            if wanted is None or mark.number in wanted:
-                yield mark.number, index, first, n_rows
-            first += n_rows
-
-
-def _bytes_of(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    # Without threads: Arrow's own do not live on in a forked worker.
-    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
-        writer.write_table(table)
-    packed: bytes = sink.getvalue().to_pybytes()
-    return packed
-
-
-def _read_table(buffer: pa.Buffer) -> pa.Table:
-    with pa.ipc.open_stream(buffer) as reader:
-        return reader.read_all()
+def _total(seconds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for one in seconds:
+        for phase, spent in one.items():
+            total[phase] = total.get(phase, 0.0) + spent
+    return total

@@ -1,6 +1,6 @@
 """Progress: the one place for the bar, the time left, and the interval of what one waits for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import isnan, sqrt
 from types import TracebackType
 
@@ -8,7 +8,7 @@ from scipy.special import stdtrit
 from tqdm import tqdm
 
 from hanse.market.regime import Rung
-from hanse.scenarios.parts import Mark
+from hanse.scenarios.parts import Part
 
 
 class Progress:
@@ -18,9 +18,10 @@ class Progress:
     run so far, whatever their point: it says how settled the number is, not what will come out.
     """
 
-    def __init__(self, n_tasks: int, regimes: Sequence[Rung], *, is_shown: bool) -> None:
-        self._bar = tqdm(total=n_tasks, unit="world", disable=not is_shown)
-        self._first, self._last = regimes[0].name, regimes[-1].name
+    def __init__(self, n_worlds: int, regimes: Sequence[Rung], *, is_shown: bool) -> None:
+        self._bar = tqdm(total=n_worlds * len(regimes), unit="run", disable=not is_shown)
+        self._names = [rung.name for rung in regimes]
+        self._halves: dict[int, float] = {}
         self._n, self._mean, self._squares = 0, 0.0, 0.0
 
     def __enter__(self) -> "Progress":
@@ -34,19 +35,20 @@ class Progress:
     ) -> None:
         self._bar.close()
 
-    def take(self, marks: Iterable[Mark]) -> None:
-        """Count worlds that are done."""
-        for mark in marks:
-            self._bar.update()
-            value = mark.watched.get(self._last, float("nan"))
-            if self._first != self._last:
-                value -= mark.watched.get(self._first, float("nan"))
-            if isnan(value):
-                continue
-            self._n += 1
-            step = value - self._mean
-            self._mean += step / self._n
-            self._squares += step * (value - self._mean)
+    def take(self, part: Part) -> None:
+        """Count runs that have ended."""
+        self._bar.update(len(part.runs))
+        last = len(self._names) - 1
+        for number, value in zip(part.runs.tolist(), part.watched, strict=True):
+            world, rung = divmod(number, last + 1)
+            if last == 0:
+                self._count(value)
+            elif rung in (0, last):
+                signed = value if rung else -value
+                if world in self._halves:
+                    self._count(signed + self._halves.pop(world))
+                else:
+                    self._halves[world] = signed
         self._bar.set_postfix_str(self.text(), refresh=False)
 
     def text(self) -> str:
@@ -54,5 +56,14 @@ class Progress:
         if self._n < 2:
             return ""
         half = stdtrit(self._n - 1, 0.975) * sqrt(self._squares / (self._n - 1) / self._n)
-        what = self._last if self._first == self._last else f"{self._last} - {self._first}"
+        first, last = self._names[0], self._names[-1]
+        what = last if first == last else f"{last} - {first}"
         return f"welfare_usd, {what}: {self._mean:.4g} +- {half:.2g}"
+
+    def _count(self, value: float) -> None:
+        if isnan(value):
+            return
+        self._n += 1
+        step = value - self._mean
+        self._mean += step / self._n
+        self._squares += step * (value - self._mean)

@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hanse.scenarios.parameters import near_miss
@@ -147,35 +149,47 @@ def check_target(path: Path, *, force: bool = False) -> Path:
     return target
 
 
-def write_in_groups(
-    pieces: Iterable[pa.Table], file: Path, schema: pa.Schema | None = None
-) -> None:
-    """Write a table that comes in pieces, a fixed number of rows at a time.
+def write_in_groups(pieces: Iterable[pa.Table], file: Path) -> None:
+    """Write a table that comes in pieces, at least one, a fixed number of rows at a time.
 
-    Parameters
-    ----------
-    schema : for a table of which no piece comes.
+    Words that come as codes are read back as text.
     """
-    writer: pq.ParquetWriter | None = None
-    held: list[pa.Table] = []
-    try:
-        for piece in pieces:
-            writer = writer or pq.ParquetWriter(file, piece.schema, compression="zstd")
+    waiting = iter(pieces)
+    first = next(waiting)
+    with pq.ParquetWriter(
+        file,
+        first.schema,
+        compression="zstd",
+        use_dictionary=[field.name for field in first.schema if _is_coded(field.type)],
+        store_schema=False,
+    ) as writer:
+        held: list[pa.Table] = []
+        for piece in chain([first], waiting):
             held.append(piece)
             while sum(table.num_rows for table in held) >= GROUP_ROWS:
                 table = pa.concat_tables(held)
                 writer.write_table(table.slice(0, GROUP_ROWS).combine_chunks())
                 held = [table.slice(GROUP_ROWS)]
-        if writer is None:
-            assert schema is not None, file
-            writer = pq.ParquetWriter(file, schema, compression="zstd")
-            held = [schema.empty_table()]
-        table = pa.concat_tables(held)
-        if table.num_rows or writer.schema is schema:
-            writer.write_table(table.combine_chunks())
-    finally:
-        if writer is not None:
-            writer.close()
+        if sum(table.num_rows for table in held):
+            writer.write_table(pa.concat_tables(held).combine_chunks())
+
+
+def coded(table: pa.Table) -> pa.Table:
+    """Return a table whose words are codes into the sorted words of their column."""
+    for k, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            found = pa.array(table[k].combine_chunks()).dictionary_encode()
+            order = pc.array_sort_indices(found.dictionary)
+            rank = np.empty(len(order), np.int32)
+            rank[order.to_numpy()] = np.arange(len(order))
+            codes = pc.take(pa.array(rank), found.indices)
+            words = pa.DictionaryArray.from_arrays(codes, found.dictionary.take(order))
+            table = table.set_column(k, field.name, words)
+    return table
+
+
+def _is_coded(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_dictionary(kind))
 
 
 def provenance() -> dict[str, object]:
@@ -196,7 +210,7 @@ def _write(results: Results, directory: Path) -> None:
         target = directory / "tables" / f"{name}.parquet"
         file = results.tables.files.get(name) if isinstance(results.tables, Shelf) else None
         if file is None:
-            write_in_groups([results.tables[name]], target)
+            write_in_groups([coded(results.tables[name])], target)
         else:
             shutil.copyfile(file, target)
         if name in ALSO_AS_CSV:

@@ -2,12 +2,12 @@
 
     plan.json           what was asked, of which code; a later call must ask the same
     lock                held by the process that writes; the system lets go of it if that dies
-    parts/*.part        what each batch of worlds left, written whole or not at all
+    parts/*.part        what each batch of runs left, written whole or not at all
     tables/*.parquet    the parts put in order, once all are there
 
 A part is written beside its place, flushed to the disk and renamed, so that whatever the instant of
 a kill, what is there is whole. Names are flushed once a second at most: a machine that loses its
-power may forget parts that came within a second after another, and runs those worlds again. Nothing
+power may forget parts that came within a second after another, and makes those runs again. Nothing
 here depends on how often a sweep was killed or in which order its parts came: the tables are the
 same bytes.
 """
@@ -25,10 +25,9 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import IO, Final
 
-import pyarrow as pa
-
-from hanse.scenarios.parts import Part, PartDamaged, checked, names_of, rows_in_order, unpack
+from hanse.scenarios.parts import Part, PartDamaged, checked, unpack
 from hanse.scenarios.results import ResultsError, write_in_groups
+from hanse.scenarios.stacking import names_of, rows_in_order
 
 if sys.platform == "win32":
     import msvcrt
@@ -113,27 +112,22 @@ class Store:
         return self._parts
 
     @property
-    def n_tasks(self) -> int:
-        """Count the worlds that are kept."""
+    def n_runs(self) -> int:
+        """Count the runs that are kept."""
         return len(self._numbers)
 
     def add(self, packed: bytes) -> Part:
         """Keep a part for good; when this returns, its bytes are on the disk."""
         read = unpack(packed)
-        file = self.path / "parts" / f"{read.marks[0].number:09d}-{len(read.marks)}.part"
+        file = self.path / "parts" / f"{read.runs[0]:09d}-{len(read.runs)}.part"
         part = replace(read, source=file)
         self._enter(part)
         self._write(file, packed)
         self._parts.append(part)
         return part
 
-    def compact(self, schemas: Mapping[str, pa.Schema]) -> dict[str, Path]:
-        """Write every table in the order of the tasks, piece by piece; return the files by name.
-
-        Parameters
-        ----------
-        schemas : of tables that are there even without a row.
-        """
+    def compact(self) -> dict[str, Path]:
+        """Write every table in the order of the runs, piece by piece; return the files by name."""
         for part in self._parts:
             assert isinstance(part.source, Path)
             self._load(part.source)
@@ -142,9 +136,9 @@ class Store:
         with naming_full_disks(self.path):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            for name in sorted({*names_of(self._parts), *schemas}):
+            for name in names_of(self._parts):
                 files[name] = folder / f"{name}.parquet"
-                write_in_groups(rows_in_order(self._parts, name), files[name], schemas.get(name))
+                write_in_groups(rows_in_order(self._parts, name), files[name])
         return files
 
     def discard(self) -> None:
@@ -155,9 +149,9 @@ class Store:
         shutil.rmtree(gone, ignore_errors=True)
 
     def _enter(self, part: Part) -> None:
-        numbers = {mark.number for mark in part.marks}
+        numbers = set(part.runs.tolist())
         if twice := numbers & self._numbers:
-            raise StoreDamaged(f"{self.path} holds task {min(twice)} twice")
+            raise StoreDamaged(f"{self.path} holds run {min(twice)} twice")
         self._numbers |= numbers
 
     def _load(self, file: Path) -> Part:

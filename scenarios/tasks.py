@@ -6,11 +6,13 @@ A worker imports this module and what a run needs, and nothing that draws, print
 import json
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from traceback import FrameSummary, extract_tb, format_list
 from typing import Final
+
+import numpy as np
 
 from hanse.market.regime import Rung
 from hanse.scenarios.draw import draw_world
@@ -21,6 +23,11 @@ from hanse.scenarios.traces import Trace
 from hanse.scenarios.yardstick import measure_yardstick
 
 Cell = str | int | float
+Columns = Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
+
+_NO_WORDS: Final = np.array([], dtype=object)
+_NO_RUNS: Final[Columns] = {"world_digest": _NO_WORDS}
+_NO_FAILURES: Final[Columns] = dict.fromkeys(("error", "parameters", "traceback"), _NO_WORDS)
 
 _HERE: Final = Path(__file__)
 _OURS: Final = (_HERE.resolve().parents[1], _HERE.parents[1])
@@ -41,54 +48,80 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one task: the runs that ended, and a row for each that did not.
+class Ended:
+    """How one run ended, and the rows that it leaves.
 
     Attributes
     ----------
+    keys : lead every row.
+    tables : columns by table; `runs` has a row if it ended well, and `failures` if not.
     luck : digest of what was drawn, the seed itself left out; empty without a world.
+    seconds : time by phase, that of the world with its first run.
+    reference_usd : welfare of the world's reference by family; empty without one.
     """
 
-    runs: tuple[tuple[Mapping[str, Cell], RunResult], ...]
-    failures: tuple[Mapping[str, Cell], ...]
-    draw_s: float
-    reference_s: float = 0.0
+    keys: Mapping[str, Cell]
+    tables: Mapping[str, Columns]
     luck: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    reference_usd: tuple[float, ...] = ()
+
+    def measure(self, name: str) -> float:
+        """Return a measure, summed over families; NaN where the run failed."""
+        measures = self.tables.get("measures")
+        if measures is None:
+            return float("nan")
+        return float(measures["value"][measures["measure"] == name].sum())
 
 
-def run_task(task: Task, *, regimes: Sequence[Rung], trace: Trace | None = None) -> Outcome:
-    """Draw one world and run the regimes on it; what goes wrong becomes a row."""
+def run_task(
+    task: Task,
+    rungs: Sequence[Rung],
+    *,
+    trace: Trace | None = None,
+    reference_usd: Sequence[float] = (),
+) -> Iterator[Ended]:
+    """Draw one world and run regimes on it, one after the other; what goes wrong becomes a row.
+
+    Parameters
+    ----------
+    reference_usd : of this world, where it was worked out before; else it is.
+    """
     begun = perf_counter()
     try:
         world = draw_world(task.scenario, task.seed, trace=trace)
         draw_s = perf_counter() - begun
-        yardstick = measure_yardstick(world)
+        yardstick = measure_yardstick(world, reference_usd=reference_usd)
     except Exception as error:  # noqa: BLE001 - without a world or a yardstick no regime ran
-        rows = [failure_row(task, rung, error) for rung in regimes]
-        return Outcome(runs=(), failures=tuple(rows), draw_s=perf_counter() - begun)
-    runs, failures, digests = [], [], world.digests()
-    for rung in regimes:
+        yield from (failed(task, rung, error) for rung in rungs)
+        return
+    seconds = {"draw": draw_s, "reference": yardstick.seconds}
+    digests = world.digests()
+    usd = tuple(yardstick.reference_usd.tolist())
+    for rung in rungs:
         try:
             run = run_world(
                 world, rung.regime, name=rung.name, digest=digests.world, yardstick=yardstick
             )
-            runs.append((run_keys(task, rung), run))
+            end = _well(task, rung, run)
         except Exception as error:  # noqa: BLE001 - the other rungs of this world still count
-            failures.append(failure_row(task, rung, error))
-    return Outcome(
-        runs=tuple(runs),
-        failures=tuple(failures),
-        draw_s=draw_s,
-        reference_s=yardstick.seconds,
-        luck=digests.luck,
-    )
+            end = failed(task, rung, error)
+        seconds |= end.seconds
+        yield replace(end, luck=digests.luck, seconds=seconds, reference_usd=usd)
+        seconds = {}
 
 
-def lost_outcome(task: Task, *, regimes: Sequence[Rung], times: int) -> Outcome:
-    """Return the rows of a task whose worker died each time."""
-    error = WorkerDied(f"the process that ran this world died {times} times, the last time alone")
-    rows = [failure_row(task, rung, error) for rung in regimes]
-    return Outcome(runs=(), failures=tuple(rows), draw_s=0.0)
+def failed(task: Task, rung: Rung, error: Exception) -> Ended:
+    """Return what is left of a run that raised."""
+    told = _failure(task, error)
+    rows = {name: np.array([text], dtype=object) for name, text in told.items()}
+    return Ended(keys=run_keys(task, rung), tables={"runs": _NO_RUNS, "failures": rows})
+
+
+def lost(task: Task, rung: Rung, *, times: int) -> Ended:
+    """Return what is left of a run whose process died each time."""
+    error = WorkerDied(f"the process of this run died {times} times, the last time alone")
+    return failed(task, rung, error)
 
 
 def run_keys(task: Task, rung: Rung) -> dict[str, Cell]:
@@ -96,12 +129,17 @@ def run_keys(task: Task, rung: Rung) -> dict[str, Cell]:
     return {**task.keys, "regime": rung.name, "seed": task.seed}
 
 
-def failure_row(task: Task, rung: Rung, error: Exception) -> dict[str, Cell]:
-    """Tell a failure by its keys, error and traceback, and by what makes the run again."""
+def _well(task: Task, rung: Rung, run: RunResult) -> Ended:
+    runs = {"world_digest": np.array([run.world_digest], dtype=object)}
+    tables = {**run.tables, "runs": runs, "failures": _NO_FAILURES}
+    return Ended(keys=run_keys(task, rung), tables=tables, seconds=run.seconds)
+
+
+def _failure(task: Task, error: Exception) -> dict[str, str]:
+    """Tell a failure by its error and traceback, and by what makes the run again."""
     defaults = parameters()
     changed = {k: v for k, v in task.scenario.values.items() if v != defaults[k].default}
     return {
-        **run_keys(task, rung),
         "error": f"{type(error).__name__}: {error}",
         "parameters": json.dumps(changed),
         "traceback": "\n".join(_told(error)),

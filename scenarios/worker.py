@@ -1,20 +1,74 @@
 """The worker: the one function that leaves for another process, with what it needs and no more."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from time import perf_counter
+from typing import Final
 
 from hanse.market.regime import Rung
 from hanse.scenarios.batches import Packed
 from hanse.scenarios.parts import pack
-from hanse.scenarios.tasks import Task, run_keys, run_task
+from hanse.scenarios.tasks import Ended, Task, run_task
 from hanse.scenarios.traces import Trace
+
+References = Mapping[int, Sequence[float]]
+
+# A worker comes back when another run might take it beyond this, so that what ended is kept.
+BACK_WITHIN_S: Final = 10.0
 
 
 def run_batch(
-    batch: Sequence[tuple[int, Task]], *, regimes: Sequence[Rung], trace: Trace | None, watch: str
+    batch: Sequence[tuple[int, Task]],
+    known: References,
+    *,
+    regimes: Sequence[Rung],
+    trace: Trace | None,
+    watch: str,
 ) -> Packed:
-    """Run a batch of numbered tasks in a worker, and pack what they leave."""
-    begun = perf_counter()
-    outcomes = [(number, run_task(task, regimes=regimes, trace=trace)) for number, task in batch]
-    part = pack(outcomes, keys=run_keys(batch[0][1], regimes[0]), watch=watch) if batch else b""
-    return Packed(part=part, seconds=perf_counter() - begun)
+    """Run a batch of numbered runs in a worker, or its beginning, and pack what they leave.
+
+    Parameters
+    ----------
+    batch : number of each run, and its task. Runs are numbered world by world, and in each in the
+        order of the regimes.
+    known : welfare of the reference by family, of worlds on which others have run, by number.
+    """
+    begun = before = perf_counter()
+    longest_s = 0.0
+    ended = []
+    for number, end in _ends(batch, known, regimes=regimes, trace=trace):
+        ended.append((number, end))
+        now = perf_counter()
+        longest_s = max(longest_s, now - before)
+        before = now
+        if now - begun + longest_s > BACK_WITHIN_S:
+            break
+    rest = _of_unfinished(ended, len(regimes))
+    part = pack(ended, watch=watch, references=rest) if ended else b""
+    done = tuple(number for number, _ in ended)
+    return Packed(part=part, done=done, seconds=perf_counter() - begun)
+
+
+def _ends(
+    batch: Sequence[tuple[int, Task]],
+    known: References,
+    *,
+    regimes: Sequence[Rung],
+    trace: Trace | None,
+) -> Iterator[tuple[int, Ended]]:
+    """Run world by world, each drawn once."""
+    for world, runs in groupby(batch, key=lambda run: run[0] // len(regimes)):
+        numbers, tasks = zip(*runs, strict=True)
+        rungs = [regimes[number % len(regimes)] for number in numbers]
+        ends = run_task(tasks[0], rungs, trace=trace, reference_usd=known.get(world, ()))
+        yield from zip(numbers, ends, strict=True)
+
+
+def _of_unfinished(ended: Sequence[tuple[int, Ended]], n_regimes: int) -> References:
+    """Return the references of worlds whose last run somebody else will make."""
+    last = {number // n_regimes: (number, end) for number, end in ended}
+    return {
+        world: end.reference_usd
+        for world, (number, end) in last.items()
+        if (number + 1) % n_regimes and end.reference_usd
+    }

@@ -1,9 +1,15 @@
 """Runs that take milliseconds, and one that fails: what the tests of experiments share."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import pyarrow as pa
+
 from hanse.market.regime import Rule, Rung, ladder
+from hanse.scenarios.parts import pack, unpack
 from hanse.scenarios.scenario import Scenario, load
+from hanse.scenarios.stacking import stacked
+from hanse.scenarios.tasks import Cell, Columns, Ended
 
 TINY = (
     "fleet.nodes=30",
@@ -30,3 +36,12 @@ def broken_rung() -> Rung:
     """Put a broken router where the compiled rule was."""
     regime = replace(ladder[2].regime, rule=Rule.FOREIGN, router=BrokenRouter())  # type: ignore[arg-type]
     return Rung(name="broken", title="Broken", change="a router that raises", regime=regime)
+
+
+def stack_runs(
+    runs: Iterable[tuple[Mapping[str, Cell], Mapping[str, Columns]]],
+) -> dict[str, pa.Table]:
+    """Stack the tables of runs as an experiment does, each row led by the keys of its run."""
+    part = unpack(pack([(k, Ended(keys=keys, tables=t)) for k, (keys, t) in enumerate(runs)]))
+    tables = {name: stacked([part], name) for name in part.tables}
+    return {name: table for name, table in tables.items() if table is not None}

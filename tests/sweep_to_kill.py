@@ -6,6 +6,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from hanse.market.regime import ladder
@@ -32,13 +33,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--pause", type=float, default=0.0, help="seconds before each world")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds before each run")
     arguments = parser.parse_args()
     run_task = worker.run_task
 
-    def slow(*positional: object, **named: object) -> object:
-        time.sleep(arguments.pause)
-        return run_task(*positional, **named)  # type: ignore[arg-type]
+    def slow(*positional: object, **named: object) -> Iterator[object]:
+        for end in run_task(*positional, **named):  # type: ignore[arg-type]
+            time.sleep(arguments.pause)
+            yield end
 
     worker.run_task = slow  # type: ignore[assignment]
     with Store(arguments.folder / "kept") as store:

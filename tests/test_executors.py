@@ -23,9 +23,10 @@ from hanse.scenarios.batches import DEATHS_MAX, ExecutorBroken, Packed, run_batc
 from hanse.scenarios.cli import main
 from hanse.scenarios.executors import ForkedCrew
 from hanse.scenarios.experiment import run_task
-from hanse.scenarios.parts import names_of, pack, stacked, unpack
+from hanse.scenarios.parts import pack, unpack
+from hanse.scenarios.stacking import names_of, stacked
 from hanse.scenarios.store import Store
-from hanse.scenarios.tasks import Outcome, Task, run_keys
+from hanse.scenarios.tasks import Ended, Task
 from tests.dask_on_loopback import Cluster, cluster
 from tests.small_runs import TINY, broken_rung, tiny
 from tests.sweep_to_kill import swept
@@ -151,11 +152,12 @@ def _is_alive(pid: str) -> bool:
     return state != "Z"
 
 
-def deadly(batch: Sequence[tuple[int, int]]) -> Packed:
+def deadly(batch: Sequence[tuple[int, int]], _: object) -> Packed:
     """Die at one task; answer every other with its numbers."""
     if any(number == 5 for number, _ in batch):
         os.kill(os.getpid(), signal.SIGKILL)
-    return Packed(part=bytes(number for number, _ in batch), seconds=0.001)
+    done = tuple(number for number, _ in batch)
+    return Packed(part=bytes(done), done=done, seconds=0.001)
 
 
 def test_a_task_that_kills_its_worker_is_given_up_and_no_other() -> None:
@@ -163,7 +165,7 @@ def test_a_task_that_kills_its_worker_is_given_up_and_no_other() -> None:
 
     def give_up(number: int, times: int) -> Packed:
         given_up.append((number, times))
-        return Packed(part=bytes([number]), seconds=0.0)
+        return Packed(part=bytes([number]), done=(number,), seconds=0.0)
 
     crew = ForkedCrew(deadly, range(40), workers=2)
     answers = list(run_batches(crew, range(40), give_up=give_up))
@@ -199,11 +201,11 @@ N_DRAWN = 6
 
 
 @cache
-def outcomes() -> list[tuple[int, Outcome]]:
+def ended() -> list[tuple[int, Ended]]:
     """Run two regimes, of which one fails, on a few worlds."""
-    tasks = [Task(keys={"scenario": "tiny"}, scenario=tiny(), seed=k) for k in range(N_DRAWN)]
+    tasks = [Task(keys={"scenario": "tiny"}, scenario=tiny(), seed=k) for k in range(N_DRAWN // 2)]
     rungs = (ladder[0], broken_rung())
-    return [(k, run_task(task, regimes=rungs)) for k, task in enumerate(tasks)]
+    return list(enumerate(end for task in tasks for end in run_task(task, rungs)))
 
 
 @given(order=st.permutations(range(N_DRAWN)), cuts=st.sets(st.integers(1, N_DRAWN - 1)))
@@ -211,12 +213,11 @@ def outcomes() -> list[tuple[int, Outcome]]:
 def test_batches_of_any_make_in_any_order_give_the_same_tables(
     order: list[int], cuts: set[int]
 ) -> None:
-    task = Task(keys={"scenario": "tiny"}, scenario=tiny(), seed=0)
-    packed = partial(pack, keys=run_keys(task, ladder[0]), watch="welfare_usd")
-    at_once = [unpack(packed(outcomes()))]
+    packed = partial(pack, watch="welfare_usd")
+    at_once = [unpack(packed(ended()))]
     edges = [0, *sorted(cuts), N_DRAWN]
     batches = [sorted(order[a:b]) for a, b in pairwise(edges)]
-    parts = [unpack(packed([outcomes()[k] for k in batch])) for batch in batches]
+    parts = [unpack(packed([ended()[k] for k in batch])) for batch in batches]
     assert names_of(parts) == names_of(at_once)
     for name in names_of(parts):
         found, expected = stacked(parts, name), stacked(at_once, name)

@@ -70,5 +70,5 @@ def test_a_design_that_names_a_world_twice_is_refused_before_anything_runs() -> 
 def test_the_same_world_at_two_points_is_no_repetition() -> None:
     both = [Task(keys={"scenario": "t", "point": k}, scenario=tiny(), seed=7) for k in (0, 1)]
     outcomes = run_tasks(both, ladder[:1], workers=1, progress=False, trace=None)
-    lucks = [mark.luck for mark in outcomes.marks()]
+    lucks = [luck for part in outcomes.collection.parts() for luck in part.luck]
     assert lucks[0] == lucks[1] != ""

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hanse.scenarios.parts import stack_runs
 from hanse.scenarios.results import KIND, Results, ResultsError
+from tests.small_runs import stack_runs
 
 
 def two_runs() -> Results:

@@ -31,7 +31,7 @@ from tests.project_files import PROJECT
 from tests.small_runs import TINY, tiny
 from tests.sweep_to_kill import N_SEEDS, SETTINGS, swept
 
-N_TASKS = N_SEEDS * len(SETTINGS["load.hold_share"])
+N_RUNS = 2 * N_SEEDS * len(SETTINGS["load.hold_share"])
 
 
 # What a shell runs in the background begins deaf to interrupts, and so do these tests, then.
@@ -111,11 +111,11 @@ def test_what_was_kept_does_not_run_again(
     real = Store.add
     monkeypatch.setattr(Store, "add", lambda self, packed: ran.append(1) or real(self, packed))
     with Store(tmp_path / "kept") as store:
-        n_before = store.n_tasks
+        n_before = store.n_runs
         results = swept(tmp_path, workers=1, store=store)
         assert n_before == 0  # nothing is read before the plan is known
         assert len(ran) >= 1
-        assert sum(len(part.marks) for part in store.parts()) == N_TASKS
+        assert store.n_runs == N_RUNS
     assert files_of(results.save(tmp_path / "done")) == whole
 
 
@@ -241,7 +241,7 @@ def test_an_interrupted_command_says_what_it_kept_and_the_same_command_goes_on(
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "worlds are kept in kept.unfinished, and the same command goes on" in said
+    assert "runs are kept in kept.unfinished, and the same command goes on" in said
     assert "Traceback" not in said
     assert not (tmp_path / "kept").exists()
     assert main([*words, "kept"]) == 0

@@ -64,16 +64,32 @@ def test_delay_and_stale_views_cost_welfare_against_the_reference() -> None:
 
 def test_all_regimes_of_a_world_share_one_reference() -> None:
     scenario = tiny()
-    outcome = run_task(
-        Task(keys={"scenario": scenario.name}, scenario=scenario, seed=1), regimes=ladder
-    )
-    assert len(outcome.runs) == len(ladder)
+    task = Task(keys={"scenario": scenario.name}, scenario=scenario, seed=1)
+    ended = list(run_task(task, ladder))
+    assert len(ended) == len(ladder)
     references = [
         np.array(list(values(run.tables["measures"], "reference_welfare_usd").values()))
-        for _, run in outcome.runs
+        for run in ended
     ]
     assert all(np.array_equal(one, references[0]) for one in references)
-    assert outcome.reference_s > 0
+    assert all(np.array_equal(run.reference_usd, references[0]) for run in ended)
+    assert ["reference" in run.seconds for run in ended] == [True] + [False] * (len(ladder) - 1)
+
+
+def test_who_goes_on_with_a_world_need_not_work_its_reference_out_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = Task(keys={"scenario": "tiny"}, scenario=tiny(), seed=1)
+    whole = list(run_task(task, ladder[:3]))
+    monkeypatch.setattr(
+        "hanse.scenarios.yardstick.reference_ledger", lambda *_, **__: pytest.fail("again")
+    )
+    rest = list(run_task(task, ladder[1:3], reference_usd=whole[0].reference_usd))
+    for one, again in zip(whole[1:], rest, strict=True):
+        assert one.keys == again.keys
+        for name, table in one.tables.items():
+            for column, values_there in table.items():
+                np.testing.assert_array_equal(again.tables[name][column], values_there)
 
 
 def test_no_rung_and_no_reference_reaches_above_the_planner_s_bound() -> None:
