@@ -67,6 +67,7 @@ def kill_sweeps(
 ) -> str:
     """Kill sweeps, several times each, until so many kills have struck; then let them end.
 
+    In every other sweep runs come back one by one, so that kills strike in the middle of worlds.
     A machine so busy that no sweep ever ends before it is struck still ends the last one.
     """
     n_struck, n_sweeps, said = 0, 0, ""
@@ -75,7 +76,8 @@ def kill_sweeps(
         own.mkdir(parents=True)
         n_sweeps += 1
         while True:
-            process = started(own, "--pause", str(PAUSE_S))
+            options = ["--singly"] if n_sweeps % 2 else []
+            process = started(own, "--pause", str(PAUSE_S), *options)
             wait_until_it_keeps(own, process)
             lives_s = float(rng.uniform(0.0, LASTS_S)) if n_struck < n_kills else None
             try:

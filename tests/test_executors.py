@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from functools import cache, partial
 from itertools import pairwise
 from multiprocessing import get_context
@@ -21,11 +22,12 @@ from hypothesis import strategies as st
 from hanse.market.regime import ladder
 from hanse.scenarios.batches import DEATHS_MAX, ExecutorBroken, Packed, run_batches
 from hanse.scenarios.cli import main
-from hanse.scenarios.executors import ForkedCrew
+from hanse.scenarios.executors import ForkedCrew, SerialCrew
 from hanse.scenarios.experiment import run_task
 from hanse.scenarios.parts import pack, unpack
 from hanse.scenarios.stacking import names_of, stacked
 from hanse.scenarios.store import Store
+from hanse.scenarios.sweep import sweep
 from hanse.scenarios.tasks import Ended, Task
 from tests.dask_on_loopback import Cluster, cluster
 from tests.small_runs import TINY, broken_rung, tiny
@@ -171,6 +173,44 @@ def test_a_task_that_kills_its_worker_is_given_up_and_no_other() -> None:
     answers = list(run_batches(crew, range(40), give_up=give_up))
     assert given_up == [(5, DEATHS_MAX)]
     assert sorted(b"".join(answer.part for answer in answers)) == list(range(40))
+
+
+def hasty(batch: Sequence[tuple[int, int]], known: object) -> Packed:
+    """Come back with the first two of a batch, and with what was told."""
+    done = tuple(number for number, _ in batch[:2])
+    assert known == [number for number, _ in batch]
+    return Packed(part=bytes(done), done=done, seconds=1e-6 * len(done))
+
+
+@pytest.mark.parametrize("n_together", [1, 3])
+def test_what_a_worker_did_not_come_to_is_handed_out_again(n_together: int) -> None:
+    crew = SerialCrew(hasty, range(40))
+    answers = run_batches(
+        crew, range(40), give_up=pytest.fail, n_together=n_together, known=lambda batch: [*batch]
+    )
+    assert b"".join(answer.part for answer in answers) == bytes(range(40))
+
+
+class KillingRouter:
+    """A router whose process the system ends, as it does to those that take too much memory."""
+
+    def route(self, book: object) -> object:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return book
+
+
+def test_a_run_that_kills_its_worker_fails_and_the_others_of_its_world_do_not() -> None:
+    killing = replace(broken_rung(), name="killing")
+    killing = replace(killing, regime=replace(killing.regime, router=KillingRouter()))  # type: ignore[arg-type]
+    rungs = (ladder[3], killing, ladder[4])
+    results = sweep(tiny(), {"load.hold_share": [0, 1]}, regimes=rungs, seeds=[0], workers=2)
+    failures, runs = results.frame("failures"), results.frame("runs")
+    assert failures["regime"].tolist() == ["killing"] * 2
+    assert set(failures["error"]) == {
+        "WorkerDied: the process of this run died 3 times, the last time alone"
+    }
+    assert runs["regime"].tolist() == [ladder[3].name, ladder[4].name] * 2
+    assert runs["world_digest"].nunique() == 2
 
 
 class Failing(Executor):

@@ -16,6 +16,7 @@ import pytest
 from hanse.market.regime import ladder
 from hanse.scenarios import results as results_module
 from hanse.scenarios import store as store_module
+from hanse.scenarios import tasks, worker, yardstick
 from hanse.scenarios.cli import main
 from hanse.scenarios.experiment import compare
 from hanse.scenarios.results import Results, write_in_groups
@@ -92,6 +93,51 @@ def test_killed_again_and_again_a_sweep_ends_with_the_bytes_of_one_that_was_not(
         process.communicate()
         n_kept.append(len(list(tmp_path.glob("kept/parts/*.part"))))
     assert n_kept == sorted(n_kept)
+    process = started(tmp_path)
+    assert process.communicate()[0] == "done\n"
+    assert files_of(tmp_path / "done") == whole
+
+
+def test_runs_of_an_unfinished_world_are_kept_and_not_made_again(
+    whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "BACK_WITHIN_S", 0.0)
+    with Store(tmp_path / "kept") as store:
+        swept(tmp_path, workers=1, store=store)
+    for part in sorted(tmp_path.glob("kept/parts/*.part"))[7:]:
+        part.unlink()  # as a kill after seven runs, in the middle of the fourth world, leaves it
+    drawn, references = [], []
+    real_draw, real_reference = tasks.draw_world, yardstick.reference_ledger
+
+    def draw(*positional: object, **named: object) -> object:
+        drawn.append(1)
+        return real_draw(*positional, **named)  # type: ignore[arg-type]
+
+    def reference(*positional: object, **named: object) -> object:
+        references.append(1)
+        return real_reference(*positional, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker, "BACK_WITHIN_S", 10.0)
+    monkeypatch.setattr(tasks, "draw_world", draw)
+    monkeypatch.setattr(yardstick, "reference_ledger", reference)
+    with Store(tmp_path / "kept") as store:
+        results = swept(tmp_path, workers=1, store=store)
+        assert store.n_runs == N_RUNS
+    assert len(drawn) == N_RUNS // 2 - 3
+    assert len(references) == N_RUNS // 2 - 4  # that of the fourth was kept, and is not repeated
+    assert files_of(results.save(tmp_path / "done")) == whole
+
+
+def test_killed_in_the_middle_of_a_world_a_sweep_goes_on_with_its_next_run(
+    whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    for n_parts in (3, 8):
+        process = started(tmp_path, "--pause", "0.05", "--singly", "--workers", "1")
+        wait_for_parts(tmp_path, n_parts)
+        process.kill()
+        process.communicate()
+        names = [part.name for part in tmp_path.glob("kept/parts/*.part")]
+        assert all(name.endswith("-1.part") for name in names)
     process = started(tmp_path)
     assert process.communicate()[0] == "done\n"
     assert files_of(tmp_path / "done") == whole
