@@ -3,8 +3,10 @@
 Run it with `python -m benchmarks.bench_sweep`. Efficiency is the time of the same tasks on one
 worker over the time on two, start of the pool included, halved; runs take about 20 ms. Where others
 use the machine that says little: beside it stands the time of two processes that each run a half of
-the worlds, keep nothing and never talk, over the time of our two. Overhead is time outside of runs,
-over the runs, on one worker with a store. `--many 100000` runs that many small runs with a store
+the worlds, keep nothing and never talk, over the time of our two. Overhead is processor time of all
+processes that is neither in draws nor in references nor in runs, over the number of runs: packing,
+handing over, writing, the plan, the start of a pool, and the digest of each world. What putting the
+tables in order takes is told beside it. `--many 100000` runs that many small runs with a store
 and prints the time, the largest memory of this process, and the size of what it kept. With `--dask`
 a scheduler and two workers are started on the loopback address, whose own start is not counted, as
 it is not ours. Turns alternate between the ways; nothing is asserted.
@@ -13,19 +15,25 @@ it is not ours. Turns alternate between the ways; nothing is asserted.
 import argparse
 import resource
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 from distributed import Client
 
+from hanse.agents.world import World
 from hanse.market.regime import Rung, ladder
 from hanse.market.units import Floats
+from hanse.scenarios import tasks, worker
 from hanse.scenarios.experiment import Outcomes, Task, kept, run_task, run_tasks
 from hanse.scenarios.run import warm_up
 from hanse.scenarios.scenario import Scenario, load
 from hanse.scenarios.store import Store
+from hanse.scenarios.tasks import Ended
 from tests.dask_on_loopback import cluster
 
 RUNGS = ladder[3:5]
@@ -48,17 +56,79 @@ def main() -> None:
         return
     rounds: list[list[float]] = []
     for _ in range(arguments.repetitions):
-        alone, outcomes = timed(scenario, arguments.worlds, 1)
-        two_s = timed(scenario, arguments.worlds, 2)[0]
-        rounds.append([alone, two_s, in_runs(outcomes), apart(scenario, arguments.worlds)])
-    one, two, inside, free = np.array(rounds).T
-    n_runs = arguments.worlds * len(RUNGS)
-    print(f"{n_runs} runs of {np.median(inside) / n_runs * 1e3:.1f} ms, draws included")
+        alone = timed(scenario, arguments.worlds, 1)
+        two_s = timed(scenario, arguments.worlds, 2)
+        rounds.append([alone, two_s, apart(scenario, arguments.worlds)])
+    one, two, free = np.array(rounds).T
     print_spread("efficiency on 2 forked workers, start included", one / two / 2)
     print_spread("two processes that never talk, over these", free / two)
-    print_spread("overhead a run, ms, on 1 worker", (one - inside) / n_runs * 1e3)
+    with clocks():
+        for workers in (1, 2):
+            measure_overhead(scenario, arguments.worlds, arguments.repetitions, workers=workers)
     if arguments.dask:
         measure_dask(scenario, arguments.worlds, arguments.repetitions)
+
+
+def measure_overhead(scenario: Scenario, n_worlds: int, repetitions: int, *, workers: int) -> None:
+    """Say what of processor time goes elsewhere than into runs, turn by turn."""
+    rows = []
+    for _ in range(repetitions):
+        with tempfile.TemporaryDirectory() as name, Store(Path(name) / "kept") as store:
+            begun_s = cpu_s()
+            outcomes = run_all(scenario, n_worlds, workers, store=store)
+            ran_s = cpu_s()
+            kept(numbered(scenario, n_worlds), RUNGS, outcomes)
+            in_order_s = cpu_s() - ran_s
+        bare_s, digest_s = outcomes.seconds["bare_cpu"], outcomes.seconds["digest_cpu"]
+        rows.append([bare_s, ran_s - begun_s - bare_s, digest_s, in_order_s])
+    n_runs = n_worlds * len(RUNGS)
+    bare, over, digest, in_order = np.array(rows).T / n_runs * 1e3
+    who = f"{workers} worker{'s' * (workers > 1)}"
+    print(f"{n_runs} runs on {who} of {np.median(bare):.1f} ms of processor time, draws included")
+    print_spread("overhead a run, ms", over)
+    print_spread("of which digests of worlds, ms", digest)
+    print_spread("overhead over runs, %", over / bare * 100)
+    print_spread("putting tables in order, ms a run", in_order)
+
+
+@contextmanager
+def clocks() -> Iterator[None]:
+    """Let each run say what processor time it, and the digest of its world, took."""
+    spent = {"bare_cpu": 0.0, "digest_cpu": 0.0}
+    real = {name: getattr(tasks, name) for name in ("draw_world", "measure_yardstick", "run_world")}
+    real_digests, real_task = World.digests, worker.run_task
+
+    def clocked(work: Callable[..., object], name: str) -> Callable[..., object]:
+        def work_on(*positional: object, **named: object) -> object:
+            begun_s = process_time()
+            try:
+                return work(*positional, **named)
+            finally:
+                spent[name] += process_time() - begun_s
+
+        return work_on
+
+    def run_clocked(*positional: object, **named: object) -> Iterator[Ended]:
+        for end in real_task(*positional, **named):  # type: ignore[arg-type]
+            yield replace(end, seconds={**end.seconds, **spent})
+            spent.update(dict.fromkeys(spent, 0.0))
+
+    try:
+        for name, work in real.items():
+            setattr(tasks, name, clocked(work, "bare_cpu"))
+        World.digests = clocked(real_digests, "digest_cpu")  # type: ignore[method-assign, assignment]
+        worker.run_task = run_clocked  # type: ignore[assignment]
+        yield
+    finally:
+        for name, work in real.items():
+            setattr(tasks, name, work)
+        World.digests, worker.run_task = real_digests, real_task  # type: ignore[method-assign]
+
+
+def cpu_s() -> float:
+    """Return the processor time of this process and of those it has seen end."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return process_time() + ended.ru_utime + ended.ru_stime
 
 
 def measure_dask(scenario: Scenario, n_worlds: int, repetitions: int) -> None:
@@ -71,7 +141,7 @@ def measure_dask(scenario: Scenario, n_worlds: int, repetitions: int) -> None:
         client.wait_for_workers(2, timeout=60)
         timed(scenario, 20, client)  # workers load the kernels
         pairs = [
-            (timed(scenario, n_worlds, 1)[0], timed(scenario, n_worlds, client)[0])
+            (timed(scenario, n_worlds, 1), timed(scenario, n_worlds, client))
             for _ in range(repetitions)
         ]
     one, two = np.array(pairs).T
@@ -80,9 +150,9 @@ def measure_dask(scenario: Scenario, n_worlds: int, repetitions: int) -> None:
 
 def apart(scenario: Scenario, n_worlds: int) -> float:
     """Return the seconds that two processes take for half of the worlds each, told beforehand."""
-    tasks = numbered(scenario, n_worlds)
+    listed = numbered(scenario, n_worlds)
     begun = perf_counter()
-    forks = [get_context("fork").Process(target=run_alone, args=(tasks[k::2],)) for k in (0, 1)]
+    forks = [get_context("fork").Process(target=run_alone, args=(listed[k::2],)) for k in (0, 1)]
     for fork in forks:
         fork.start()
     for fork in forks:
@@ -90,9 +160,9 @@ def apart(scenario: Scenario, n_worlds: int) -> float:
     return perf_counter() - begun
 
 
-def run_alone(tasks: list[Task]) -> None:
+def run_alone(listed: list[Task]) -> None:
     """Run tasks and keep nothing."""
-    for task in tasks:
+    for task in listed:
         list(run_task(task, RUNGS))
 
 
@@ -146,17 +216,12 @@ def run_all(
     )
 
 
-def timed(scenario: Scenario, n_worlds: int, workers: object) -> tuple[float, Outcomes]:
-    """Return the seconds of a whole experiment that keeps its runs, and its outcomes."""
+def timed(scenario: Scenario, n_worlds: int, workers: object) -> float:
+    """Return the seconds of a whole experiment that keeps its runs."""
     with tempfile.TemporaryDirectory() as name, Store(Path(name) / "kept") as store:
         begun = perf_counter()
-        outcomes = run_all(scenario, n_worlds, workers, store=store)
-        return perf_counter() - begun, outcomes
-
-
-def in_runs(outcomes: Outcomes) -> float:
-    """Sum the seconds within draws, references and runs."""
-    return sum(outcomes.seconds.values())
+        run_all(scenario, n_worlds, workers, store=store)
+        return perf_counter() - begun
 
 
 def print_spread(what: str, values: Floats) -> None:
