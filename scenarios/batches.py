@@ -127,7 +127,7 @@ class _Round:
         if not self._n_timed:
             return min(1, len(self._waiting))
         by_time = self._crew.batch_s * self._n_timed / max(self._seconds, 1e-9)
-        by_rest = len(self._waiting) / (3 * self._crew.n_workers)
+        by_rest = len(self._waiting) / (2 * self._crew.n_workers)
         return min(len(self._waiting), max(1, int(min(by_time, by_rest))))
 
     def _bury(self, lost: list[int], give_up: Callable[[int, int], Packed]) -> Iterator[Packed]:

@@ -81,7 +81,7 @@ class Crew(Protocol):
 class ForkedCrew:
     """Processes forked from this one; they die with it, and new ones take their place."""
 
-    batch_s = 1.0
+    batch_s = 2.0
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class HiredCrew:
     executor : anything with the interface of `concurrent.futures`, or a `distributed.Client`.
     """
 
-    batch_s = 1.0
+    batch_s = 2.0
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class HiredCrew:
 class ThreadCrew(HiredCrew):
     """Threads of this process, where it cannot be forked."""
 
-    batch_s = 1.0
+    batch_s = 2.0
 
     def stop(self, *, is_done: bool) -> None:
         self._executor.shutdown(wait=is_done, cancel_futures=True)
@@ -176,7 +176,7 @@ class SerialCrew:
 
     n_workers = 1
     n_hands = 1
-    batch_s = 1.0
+    batch_s = 2.0
 
     def __init__(
         self, work: Callable[[Sequence[tuple[int, Task]], Any], Answer], tasks: Sequence[Task]

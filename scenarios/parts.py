@@ -6,7 +6,7 @@ together; words are written once, and stand in the rows as numbers.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -27,6 +27,7 @@ _ALIGNED_BYTES: Final = 8
 _CODEC: Final = "lz4"
 # How numbers lie in a part, by kind of numpy's; any other kind is words.
 _STORED: Final = {"f": "<f8", "i": "<i8", "u": "<i8", "b": "|b1"}
+_NO_WORDS: Final = np.array([], dtype=object)
 
 Values = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
@@ -45,7 +46,7 @@ class Column:
     """
 
     values: Values
-    words: tuple[str, ...] | None
+    words: Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class Layout:
     """
 
     rows: Integers
-    columns: tuple[tuple[str, str, tuple[str, ...] | None], ...]
+    columns: Sequence[tuple[str, str, Sequence[str] | None]]
     first_byte: int
     n_bytes: int
 
@@ -145,7 +146,15 @@ def pack(
     """
     ends = [end for _, end in ended]
     names = dict.fromkeys(name for end in ends for name in end.tables)
-    packed = {name: _packed_table([end.tables.get(name) for end in ends]) for name in names}
+    tables = {name: [end.tables.get(name) for end in ends] for name in names}
+    wording = _Wording(
+        column
+        for end in ends
+        for table in end.tables.values()
+        for column in table.values()
+        if not _is_number(column)
+    )
+    packed = {name: _packed_table(of_runs, wording) for name, of_runs in tables.items()}
     header = {
         "runs": [number for number, _ in ended],
         "keys": {key: [end.keys[key] for end in ends] for key in ends[0].keys},
@@ -178,7 +187,7 @@ def unpack(packed: bytes) -> Part:
     for name, (rows, columns, n_bytes) in header["tables"].items():
         tables[name] = Layout(
             rows=np.array(rows, np.int64),
-            columns=tuple((c, kind, None if w is None else tuple(w)) for c, kind, w in columns),
+            columns=columns,
             first_byte=first,
             n_bytes=n_bytes,
         )
@@ -197,35 +206,55 @@ def _digest(body: bytes | memoryview) -> bytes:
     return blake2b(body, digest_size=_DIGEST_BYTES).digest()
 
 
-def _packed_table(tables: Sequence[Columns | None]) -> tuple[tuple[list[int], list[Any]], bytes]:
+class _Wording:
+    """The words of a batch, looked through once, whichever table or column they stand in.
+
+    Columns that many runs share, as one array, count once.
+    """
+
+    def __init__(self, pieces: Iterable[Values]) -> None:
+        different = {id(piece): piece for piece in pieces}
+        codes, self._words = pd.factorize(np.concatenate([_NO_WORDS, *different.values()]))
+        self._codes: dict[int, Values] = {}
+        first = 0
+        for name, piece in different.items():
+            self._codes[name] = codes[first : first + len(piece)]
+            first += len(piece)
+
+    def column(self, pieces: Sequence[Values]) -> Column:
+        """Join pieces, and number the words that stand in them."""
+        codes = np.concatenate([self._codes[id(piece)] for piece in pieces])
+        is_there = np.bincount(codes, minlength=len(self._words)) > 0
+        words = self._words[is_there].tolist()
+        place = (np.cumsum(is_there) - 1).astype(np.min_scalar_type(len(words)))
+        return Column(values=place[codes], words=words)
+
+
+def _packed_table(
+    tables: Sequence[Columns | None], wording: _Wording
+) -> tuple[tuple[list[int], list[Any]], bytes]:
     """Join the rows of one table; return how many are whose, the columns, and their bytes."""
     there = [table for table in tables if table is not None]
     rows = [0 if table is None else len(next(iter(table.values()))) for table in tables]
-    told, pieces = [], []
+    told, content = [], []
     for name in there[0]:
-        column = _joined([table[name] for table in there])
+        # What has no row says nothing of types, unless none has.
+        pieces = [table[name] for table in there if len(table[name])] or [there[0][name]]
+        column = _numbers(pieces) if _is_number(pieces[0]) else wording.column(pieces)
         told.append((name, column.values.dtype.str, column.words))
-        content = column.values.tobytes()
-        pieces += [content, bytes(_padded(len(content)) - len(content))]
-    body = b"".join(pieces)
+        raw = column.values.tobytes()
+        content += [raw, bytes(_padded(len(raw)) - len(raw))]
+    body = b"".join(content)
     return (rows, told), pa.compress(body, codec=_CODEC, asbytes=True) if body else b""
 
 
-def _joined(pieces: Sequence[Values]) -> Column:
-    """Join the pieces of a column; one without rows says nothing of the type, if others have."""
-    pieces = [piece for piece in pieces if len(piece)] or pieces[:1]
-    kind = pieces[0].dtype.kind
-    if kind in _STORED:
-        return Column(values=np.concatenate(pieces).astype(_STORED[kind], copy=False), words=None)
-    # Runs share columns that are the same in all of them: each is looked through once.
-    different = {id(piece): piece for piece in pieces}
-    found, words = pd.factorize(np.concatenate(list(different.values())))
-    codes = found.astype(np.min_scalar_type(len(words)))
-    if len(different) < len(pieces):
-        ends = np.cumsum([len(piece) for piece in different.values()])[:-1]
-        by_piece = dict(zip(different, np.split(codes, ends), strict=True))
-        codes = np.concatenate([by_piece[id(piece)] for piece in pieces])
-    return Column(values=codes, words=tuple(words.tolist()))
+def _numbers(pieces: Sequence[Values]) -> Column:
+    joined = np.concatenate(pieces)
+    return Column(values=joined.astype(_STORED[joined.dtype.kind], copy=False), words=None)
+
+
+def _is_number(values: Values) -> bool:
+    return values.dtype.kind in _STORED
 
 
 def _padded(n_bytes: int) -> int:

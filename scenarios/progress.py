@@ -49,7 +49,8 @@ class Progress:
                     self._count(signed + self._halves.pop(world))
                 else:
                     self._halves[world] = signed
-        self._bar.set_postfix_str(self.text(), refresh=False)
+        if not self._bar.disable:
+            self._bar.set_postfix_str(self.text(), refresh=False)
 
     def text(self) -> str:
         """Tell the outcome of interest so far."""

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
@@ -118,6 +119,7 @@ class Results:
         return cls(tables=tables, manifest=manifest)
 
 
+@cache
 def versions() -> dict[str, str | None]:
     """Return the versions of Python and of the packages that a number can depend on."""
     return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
