@@ -15,20 +15,21 @@ it is not ours. Turns alternate between the ways; nothing is asserted.
 import argparse
 import resource
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter, process_time
+from unittest.mock import patch
 
 import numpy as np
 from distributed import Client
 
-from hanse.agents.world import World
+from hanse.agents.world import Digests, World
 from hanse.market.regime import Rung, ladder
 from hanse.market.units import Floats
-from hanse.scenarios import tasks, worker
+from hanse.scenarios import worker
 from hanse.scenarios.experiment import Outcomes, Task, kept, run_task, run_tasks
 from hanse.scenarios.run import warm_up
 from hanse.scenarios.scenario import Scenario, load
@@ -94,35 +95,30 @@ def measure_overhead(scenario: Scenario, n_worlds: int, repetitions: int, *, wor
 @contextmanager
 def clocks() -> Iterator[None]:
     """Let each run say what processor time it, and the digest of its world, took."""
-    spent = {"bare_cpu": 0.0, "digest_cpu": 0.0}
-    real = {name: getattr(tasks, name) for name in ("draw_world", "measure_yardstick", "run_world")}
-    real_digests, real_task = World.digests, worker.run_task
+    digest_s = [0.0]
+    real_digests = World.digests
 
-    def clocked(work: Callable[..., object], name: str) -> Callable[..., object]:
-        def work_on(*positional: object, **named: object) -> object:
-            begun_s = process_time()
-            try:
-                return work(*positional, **named)
-            finally:
-                spent[name] += process_time() - begun_s
-
-        return work_on
+    def digests_clocked(world: World) -> Digests:
+        begun_s = process_time()
+        found = real_digests(world)
+        digest_s[0] += process_time() - begun_s
+        return found
 
     def run_clocked(*positional: object, **named: object) -> Iterator[Ended]:
-        for end in real_task(*positional, **named):  # type: ignore[arg-type]
+        ends = run_task(*positional, **named)  # type: ignore[arg-type]
+        while True:
+            begun_s, digest_s[0] = process_time(), 0.0
+            end = next(ends, None)
+            if end is None:
+                return
+            spent = {"digest_cpu": digest_s[0], "bare_cpu": process_time() - begun_s - digest_s[0]}
             yield replace(end, seconds={**end.seconds, **spent})
-            spent.update(dict.fromkeys(spent, 0.0))
 
-    try:
-        for name, work in real.items():
-            setattr(tasks, name, clocked(work, "bare_cpu"))
-        World.digests = clocked(real_digests, "digest_cpu")  # type: ignore[method-assign, assignment]
-        worker.run_task = run_clocked  # type: ignore[assignment]
+    with (
+        patch.object(World, "digests", digests_clocked),
+        patch.object(worker, "run_task", run_clocked),
+    ):
         yield
-    finally:
-        for name, work in real.items():
-            setattr(tasks, name, work)
-        World.digests, worker.run_task = real_digests, real_task  # type: ignore[method-assign]
 
 
 def cpu_s() -> float:

@@ -24,8 +24,8 @@ from hanse.market.units import Floats
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
+from hanse.scenarios.intervals import interval
 from hanse.scenarios.measures import Table
-from hanse.scenarios.paired import interval
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.yardstick import Yardstick, measure_yardstick

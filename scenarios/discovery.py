@@ -15,10 +15,10 @@ from scipy import stats
 from sklearn.tree import DecisionTreeClassifier
 
 from hanse.market.units import Flags
+from hanse.scenarios.intervals import CONFIDENCE
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.streams import stream
 
-CONFIDENCE: Final = 0.95
 POINTS_MIN: Final = 40
 """Half of the points find the boxes and half measure them; fewer than 20 measure nothing."""
 _POINT: Final = "point"

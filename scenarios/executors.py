@@ -272,7 +272,7 @@ def _submit_by_number(pool: Executor, n_tasks: int) -> list[Future[Any]]:
         return [pool.submit(_work_on, number) for number in range(n_tasks)]
 
 
-def _inherit(work: Callable[[Any], object], tasks: Sequence[object], parent: int) -> None:
+def _inherit(work: Callable[..., object], tasks: Sequence[object], parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends a worker at once, silently
     # A worker holds both ends of the queue it reads from, and would wait for a dead parent forever.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -81,7 +81,7 @@ class Outcomes:
         """Add up measured time by phase, over all runs and workers."""
         total: Counter[str] = Counter()
         for part in self.collection.parts():
-            total.update(part.seconds)  # type: ignore[arg-type]
+            total.update(part.seconds)
         return total
 
 

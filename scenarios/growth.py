@@ -20,9 +20,9 @@ from hanse.market.units import Floats
 from hanse.scenarios.executors import told_workers
 from hanse.scenarios.experiment import account, kept, run_tasks
 from hanse.scenarios.growth_file import GrowthPath, Threshold
+from hanse.scenarios.intervals import CONFIDENCE
 from hanse.scenarios.measures import SHARED
 from hanse.scenarios.outcomes import SHARED_MEASURES
-from hanse.scenarios.paired import CONFIDENCE
 from hanse.scenarios.results import Results
 from hanse.scenarios.store import Store
 from hanse.scenarios.tasks import Task

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from hanse.market.units import Flags, Floats, Integers
-from hanse.scenarios.paired import CONFIDENCE
+from hanse.scenarios.intervals import CONFIDENCE
 
 INTERCEPT: Final = "(intercept)"
 

@@ -15,7 +15,7 @@ from hanse.scenarios import charts
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
-from hanse.scenarios.paired import interval
+from hanse.scenarios.intervals import interval
 from hanse.scenarios.scenario import Scenario
 
 _COLUMNS: Final = ("regime", "seed", "subsystem", "measure", "unit", "value")

@@ -14,9 +14,8 @@ from scipy import integrate, stats
 
 from hanse.market.units import Floats
 from hanse.scenarios.boundary import Ask, Start, row_of
-from hanse.scenarios.intervals import Interval
+from hanse.scenarios.intervals import CONFIDENCE, Interval
 from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.transitions import CONFIDENCE
 
 
 def sweep_both_ways(ask: Ask, *, points: Sequence[float], seeds: Sequence[int]) -> pd.DataFrame:

@@ -15,11 +15,11 @@ from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 
 from hanse.market.units import Floats
+from hanse.scenarios.intervals import CONFIDENCE
 from hanse.scenarios.paired import skipped_rungs
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.streams import spawning_stream
 
-CONFIDENCE: Final = 0.95
 VALUES_MIN: Final = 10
 """Of fewer values the bootstrap has too few distinct means: intervals of 95 % cover the mean of
 normal values in less than 90 of 100 cases (`paired` has Student's, which need no such number)."""

@@ -1,4 +1,4 @@
-"""Paired differences: the one place for intervals, and for which rung is set against which."""
+"""Paired differences: the one place for which rung is set against which."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,12 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy.special import stdtrit
 
 from hanse.market.regime import ladder, regimes
 from hanse.market.units import Floats
+from hanse.scenarios.intervals import Interval, interval
 from hanse.scenarios.measures import SHARED
 
-CONFIDENCE: Final = 0.95
 INTERVAL: Final = "Student t on paired differences, 95 %, each by itself"
 ALL: Final = "(all)"
 WHOLE_LADDER: Final = "(whole ladder)"
@@ -39,30 +38,6 @@ _INTERVAL_SCHEMA: Final = {
     "ci_high": pa.float64(),
     "n": pa.int64(),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """One number of a table of levels or differences, with its interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def is_clear(self) -> bool:
-        """Say whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """Means over the last axis with their interval; NaN where fewer than two seeds speak."""
-
-    mean: Floats
-    low: Floats
-    high: Floats
-    n: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,30 +81,12 @@ class Cube:
         return rows[[*names, *CELL, *columns]]
 
 
-def interval(value: Floats) -> Interval:
-    """Return mean and Student-t interval over the last axis, leaving out NaN.
-
-    Equal values, to the last bit, give the point itself.
-    """
-    there = ~np.isnan(value)
-    n = there.sum(axis=-1)
-    # Taken from the first value there is, so that equal values leave a spread of exactly zero.
-    first = np.take_along_axis(value, there.argmax(axis=-1)[..., None], axis=-1)
-    offset = np.where(there, value - first, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shift = offset.sum(axis=-1) / n
-        squares = np.where(there, (offset - shift[..., None]) ** 2, 0.0).sum(axis=-1)
-        half = stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * np.sqrt(squares / (n - 1) / n)
-    mean = first[..., 0] + shift
-    return Interval(mean=mean, low=mean - half, high=mean + half, n=n)
-
-
-def estimates(table: pd.DataFrame, family: str) -> dict[tuple[str, str], Estimate]:
+def estimates(table: pd.DataFrame, family: str) -> dict[tuple[str, str], Interval]:
     """Look up the totals of one family by (rung, measure)."""
     rows = table[(table["family"] == family) & (table["operation"] == ALL)]
     columns = ["rung", "measure", "mean", "ci_low", "ci_high"]
     return {
-        (rung, measure): Estimate(mean=mean, low=low, high=high)
+        (rung, measure): Interval(value=mean, low=low, high=high)
         for rung, measure, mean, low, high in rows[columns].to_numpy().tolist()
     }
 

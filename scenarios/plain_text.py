@@ -7,8 +7,9 @@ from typing import Final
 from hanse.market.units import MICRO_USD_PER_USD
 from hanse.scenarios.experiment_file import Experiment
 from hanse.scenarios.figures import families, rung_titles
+from hanse.scenarios.intervals import Interval
 from hanse.scenarios.numerals import change, level, short
-from hanse.scenarios.paired import LADDER_MEASURES, WHOLE_LADDER, Estimate, estimates, skipped_rungs
+from hanse.scenarios.paired import LADDER_MEASURES, WHOLE_LADDER, estimates, skipped_rungs
 from hanse.scenarios.results import Results
 
 _HEADINGS: Final[Mapping[str, str]] = {
@@ -121,12 +122,12 @@ def _family_text(results: Results, family: str) -> str:
     return columns(rows, numbers=range(1, len(measures) + 1))
 
 
-def _level_text(one: Estimate | None) -> str:
-    return "" if one is None else level(one.mean, one.low, one.high)
+def _level_text(one: Interval | None) -> str:
+    return "" if one is None else level(one.value, one.low, one.high)
 
 
-def _change_text(one: Estimate | None) -> str:
-    return "" if one is None else change(one.mean, one.low, one.high)
+def _change_text(one: Interval | None) -> str:
+    return "" if one is None else change(one.value, one.low, one.high)
 
 
 def real_tasks_text(results: Results) -> str:

@@ -28,7 +28,7 @@ from hanse.scenarios.draw import draw_world
 from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds, regions_table
 from hanse.scenarios.hedonics import Regression, regress
-from hanse.scenarios.paired import interval
+from hanse.scenarios.intervals import interval
 from hanse.scenarios.price_maps import draw_price_maps
 from hanse.scenarios.price_quality import UNITS, market_quality
 from hanse.scenarios.scenario import Scenario

@@ -18,9 +18,8 @@ from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.states import COMPLETE, LAPSED, RIGHT
 from hanse.market.units import Floats, Integers
-from hanse.scenarios.intervals import Interval
+from hanse.scenarios.intervals import CONFIDENCE, Interval
 from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.transitions import CONFIDENCE
 
 LN_2: Final = float(np.log(2.0))
 

@@ -17,15 +17,14 @@ from hanse.market.units import Floats
 from hanse.scenarios import charts
 from hanse.scenarios.executors import available_workers, can_fork, run_in_order
 from hanse.scenarios.figures import MEASURE_TITLE, Drawing, drawings, families, rung_titles
+from hanse.scenarios.intervals import Interval, interval
 from hanse.scenarios.measures import SHARED
 from hanse.scenarios.numerals import change, level, short, unit_words
 from hanse.scenarios.paired import (
     ALL,
     LADDER_MEASURES,
     WHOLE_LADDER,
-    Estimate,
     estimates,
-    interval,
 )
 from hanse.scenarios.results import Results, ResultsError
 
@@ -36,7 +35,7 @@ _PART: Final = ["operation", "cause", "mean", "ci_low", "ci_high"]
 _REFERENCE: Final = "reference_welfare_usd"
 _LOSS: Final = "coordination_loss_usd"
 _DISPLACED: Final = ("displacement_gpu_s", "displacement_se_gpu_s")
-Estimates = Mapping[tuple[str, str], Estimate]
+Estimates = Mapping[tuple[str, str], Interval]
 _RECEIPTS: Final = {
     "n_signed": "really signed",
     "n_checked": "really checked",
@@ -203,7 +202,7 @@ def _ladder_rows(
     rungs = results.frame("rungs")[["rung", "title", "change"]].to_numpy().tolist()
     first, title, note = rungs[0]
     start = [at[first, measure] for measure in measures]
-    levels = [Entry(text=level(one.mean, one.low, one.high)) for one in start]
+    levels = [Entry(text=level(one.value, one.low, one.high)) for one in start]
     rows = [Row(title=title, note=f"starts as: {note}", entries=levels)]
     if any(rung == WHOLE_LADDER for rung, _ in by):
         rungs.append([WHOLE_LADDER, "All steps together", "the sum of the above"])
@@ -219,10 +218,10 @@ def _finding(results: Results, *, by: Estimates, measure: str, unit: str) -> str
     name = MEASURE_TITLE[measure]
     if not clear:
         return f"{name}: no step has an interval that excludes zero."
-    title, most = max(clear.items(), key=lambda item: abs(item[1].mean))
+    title, most = max(clear.items(), key=lambda item: abs(item[1].value))
     return (
         f"{name}: {len(clear)} of {len(steps)} steps have an interval that excludes zero; the "
-        f"largest is “{title}”, {change(most.mean, most.low, most.high)} {unit}."
+        f"largest is “{title}”, {change(most.value, most.low, most.high)} {unit}."
     )
 
 
@@ -237,7 +236,7 @@ def _part_rows(results: Results, family: str) -> list[Row]:
         order = here["mean"].abs().sort_values(ascending=False, kind="stable").index
         largest = here.loc[order[:_N_LARGEST_PARTS], _PART].to_numpy().tolist()
         for operation, cause, mean, low, high in largest:
-            entry = _entry(Estimate(mean=mean, low=low, high=high))
+            entry = _entry(Interval(value=mean, low=low, high=high))
             rows.append(Row(title=title, note=f"{operation} · {cause}", entries=[entry]))
     return rows
 
@@ -368,8 +367,8 @@ def _assumptions(results: Results) -> list[dict[str, object]]:
     ]
 
 
-def _entry(one: Estimate) -> Entry:
-    text, _, interval = change(one.mean, one.low, one.high).partition(" ")
+def _entry(one: Interval) -> Entry:
+    text, _, interval = change(one.value, one.low, one.high).partition(" ")
     return Entry(text=text, interval=interval, is_clear=one.is_clear)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from hanse.market.units import Floats
+from hanse.scenarios.intervals import interval
 from hanse.scenarios.numerals import short
-from hanse.scenarios.paired import interval
 from hanse.scenarios.price_quality import variation
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.seasons import Seasons, list_changes, play_seasons

@@ -12,11 +12,11 @@ import pandas as pd
 
 from hanse.market.units import Floats
 from hanse.scenarios.designs import Design
+from hanse.scenarios.intervals import CONFIDENCE
 from hanse.scenarios.parameters import ScenarioError, near_miss
 from hanse.scenarios.sampling import points_per_row, salib, unit_problem
 from hanse.scenarios.streams import spawning_stream
 
-CONFIDENCE: Final = 0.95
 _RESAMPLES: Final = 1000
 
 

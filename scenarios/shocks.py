@@ -20,7 +20,7 @@ from hanse.scenarios import charts
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
-from hanse.scenarios.paired import interval
+from hanse.scenarios.intervals import interval
 from hanse.scenarios.parameters import Value, parameters
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import Scenario, load

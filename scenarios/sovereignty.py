@@ -29,8 +29,8 @@ from hanse.scenarios import charts
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
+from hanse.scenarios.intervals import interval
 from hanse.scenarios.measures import welfare_of
-from hanse.scenarios.paired import interval
 from hanse.scenarios.removals import Controller, controllers, without
 from hanse.scenarios.scenario import Scenario
 

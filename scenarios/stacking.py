@@ -45,7 +45,8 @@ class Spelling:
     def recoded(self, column: Column) -> Values:
         """Return the codes of a part's column here."""
         own = np.array([self.codes[word] for word in column.words or ()], np.int32)
-        return own[column.values]
+        recoded: Values = own[column.values]
+        return recoded
 
 
 def names_of(parts: Iterable[Part]) -> list[str]:

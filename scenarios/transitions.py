@@ -14,11 +14,10 @@ from scipy import stats
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from hanse.market.units import Floats
-from hanse.scenarios.intervals import Interval
+from hanse.scenarios.intervals import CONFIDENCE, Interval
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.streams import spawning_stream
 
-CONFIDENCE: Final = 0.95
 WIDTHS: Final = float(2.0 * np.log(9.0))
 """The 90-10 % width of the standard logistic curve."""
 _RESAMPLES: Final = 2_000

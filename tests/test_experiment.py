@@ -12,7 +12,8 @@ from scipy.stats import ttest_1samp
 from hanse.market.regime import ladder
 from hanse.scenarios.executors import run_in_order
 from hanse.scenarios.experiment import Comparison, compare
-from hanse.scenarios.paired import ALL, WHOLE_LADDER, Cube, interval, paired_cube
+from hanse.scenarios.intervals import interval
+from hanse.scenarios.paired import ALL, WHOLE_LADDER, Cube, paired_cube
 from hanse.scenarios.scenario import ScenarioError, load
 from hanse.scenarios.sweep import design, sweep
 from tests.small_runs import broken_rung, stack_runs, tiny

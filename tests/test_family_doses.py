@@ -28,7 +28,7 @@ from hanse.market.states import (
 from hanse.market.units import US_PER_S, Floats
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.failing_worlds import impatient_world
-from hanse.scenarios.paired import interval
+from hanse.scenarios.intervals import interval
 from hanse.scenarios.scaling import Growth, Responses, best_law, growth
 from hanse.scenarios.scenario import Value, load
 from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hanse.scenarios.parts import pack, unpack
 from hanse.scenarios.results import KIND, Results, ResultsError
+from hanse.scenarios.tasks import Ended
 from tests.small_runs import stack_runs
 
 
@@ -51,6 +53,20 @@ def test_the_keys_come_first_and_the_runs_stay_in_order() -> None:
 def test_a_whole_number_beyond_floating_point_is_kept_exactly(tmp_path: Path) -> None:
     again = Results.load(two_runs().save(tmp_path / "kept"))
     assert again.tables["sample"]["gpu_us"].to_pylist()[1] == 2**53 + 1
+
+
+def test_equal_words_are_one_word_wherever_they_lie_in_memory() -> None:
+    words = ["".join(letters) for letters in (["a", "b"], ["a", "b"], ["c"])]
+    assert words[0] is not words[1]
+    runs = [
+        ({"regime": name, "seed": 1}, {"sample": {"word": np.array(words, dtype=object)}})
+        for name in ("central", "market")
+    ]
+    packed = pack([(k, Ended(keys=keys, tables=t)) for k, (keys, t) in enumerate(runs)])
+    column = unpack(packed).columns("sample")["word"]
+    assert column.words == ["ab", "c"]
+    assert column.values.tolist() == [0, 0, 1] * 2
+    assert stack_runs(runs)["sample"]["word"].to_pylist() == words * 2
 
 
 def test_an_earlier_result_is_replaced_whole(tmp_path: Path) -> None:
