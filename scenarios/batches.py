@@ -25,7 +25,7 @@ class ExecutorBroken(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """What a worker sends back: the bytes of a part, of which tasks, and the time it took."""
+    """What a worker sends back: the bytes of a part, of which tasks, and processor time."""
 
     part: bytes
     done: tuple[int, ...]
