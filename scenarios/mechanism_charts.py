@@ -69,7 +69,8 @@ class Curves:
                 axis.set_xlabel(self.xlabel if row == len(self.measures) - 1 else "")
                 _limit(axis, shown, label=label, is_log=self.log_y and _is_above(shown))
         handles, names = charts.legend(axes.ravel().tolist())
-        figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
+        n_columns = 3 if len(names) in (5, 6) else min(4, len(names))
+        figure.legend(handles, names, loc="outside lower center", ncols=n_columns)
         return figure
 
     def _lines(self, axis: Axes, shown: pd.DataFrame, looks: Mapping[object, int]) -> None:

@@ -5,21 +5,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from hanse.scenarios.mechanism import Mechanism
+from hanse.scenarios.mechanism import Shown
 from hanse.scenarios.mechanism_families import FAMILIES
 from hanse.scenarios.mechanism_frictions import FRICTIONS
+from hanse.scenarios.mechanism_institutions import INSTITUTIONS
 from hanse.scenarios.mechanism_studies import Evidence
 from hanse.scenarios.parameters import ScenarioError, near_miss
 from hanse.scenarios.results import provenance
 from hanse.scenarios.scenario import Scenario
 
-MECHANISMS: Final[Mapping[str, Mechanism]] = {**FAMILIES, **FRICTIONS}
+MECHANISMS: Final[Mapping[str, Shown]] = {**FAMILIES, **FRICTIONS, **INSTITUTIONS}
 """By scenario of the library."""
 SUFFIXES: Final = (".png", ".svg")
 _DOTS_PER_INCH: Final = 130
 
 
-def mechanism_of(name: str) -> Mechanism:
+def mechanism_of(name: str) -> Shown:
     """Return what shows the mechanism of a scenario.
 
     Raises
@@ -61,7 +62,7 @@ def write_mechanism(scenario: Scenario, seeds: Sequence[int], picture: Path) -> 
 
 
 def manifest(
-    scenario: Scenario, mechanism: Mechanism, *, seeds: Sequence[int], evidence: Evidence
+    scenario: Scenario, mechanism: Shown, *, seeds: Sequence[int], evidence: Evidence
 ) -> dict[str, object]:
     """Say where a picture comes from, and every number that is drawn in it."""
     return provenance() | {
