@@ -46,7 +46,7 @@ BLOCS: Final[Mapping[str, Sequence[str]]] = {
     "Japan and Korea": ("JP", "KR"),
     "Singapore, Malaysia, Indonesia": ("SG", "MY", "ID"),
 }
-"""Whose sovereignty is drawn: that of single small jurisdictions is luck in a world of this size."""
+"""Whose sovereignty is drawn; of a single small jurisdiction it is luck in so small a world."""
 
 _OUTCOMES: Final = ("power", "captured_share", "rent_usd", "transfer_usd")
 _LEAST_SHARE: Final = 0.04
@@ -115,16 +115,20 @@ def _losses(removed: pd.DataFrame) -> pd.DataFrame:
 
 def _sovereign(removed: pd.DataFrame) -> pd.DataFrame:
     """Return 1 less the worst loss: over all controllers of all, over foreign ones of a bloc."""
-    rows = []
-    for name, members in BLOCS.items():
-        here = removed[removed["jurisdiction"].map(lambda one: _is_one_of(one, members))]
-        if name != _EVERYBODY:
-            here = here[[not _is_one_of(home, members) for home in here["home"]]]
-        whole = here.groupby(["seed", "kind", "controller"])[["value_usd", "without_usd"]].sum()
-        whole = whole[whole["value_usd"] > 0]
-        worst = (1.0 - whole["without_usd"] / whole["value_usd"]).groupby("seed").max()
-        rows.append((1.0 - worst).reset_index(name="value").assign(who=name))
-    return pd.concat(rows, ignore_index=True).assign(measure="sovereignty")
+    tables = [_of_bloc(removed, members).assign(who=name) for name, members in BLOCS.items()]
+    return pd.concat(tables, ignore_index=True).assign(measure="sovereignty")
+
+
+def _of_bloc(removed: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:
+    counts = [_is_one_of(one, members) for one in removed["jurisdiction"]]
+    if WORLD not in members:
+        at_home = [_is_one_of(one, members) for one in removed["home"]]
+        counts = list(np.array(counts) & ~np.array(at_home))
+    here = removed[counts].groupby(["seed", "kind", "controller"])
+    whole = here[["value_usd", "without_usd"]].sum()
+    whole = whole[whole["value_usd"] > 0]
+    worst = (1.0 - whole["without_usd"] / whole["value_usd"]).groupby("seed").max()
+    return (1.0 - worst).reset_index(name="value")
 
 
 def _is_one_of(jurisdiction: str, members: Sequence[str]) -> bool:

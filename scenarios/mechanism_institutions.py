@@ -84,8 +84,8 @@ INSTITUTIONS: Final[Mapping[str, Inquiry]] = {
     "hoarding": Inquiry(
         title="Uncertainty makes buyers hold idle units, where units can be held",
         caption="Means over the last four of eight seasons, by how much of their uncertainty "
-        "buyers reckon with, and the same less those without any, on the same luck; band: 95 % over "
-        "worlds.",
+        "buyers reckon with, and the same less that without any, on the same luck; band: 95 % "
+        "over worlds.",
         observe=_of(_hoarding, last_seasons, "idle_held_gpu_h", "unserved_share"),
         draw=Curves(
             x=_SCALE,
