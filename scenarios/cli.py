@@ -72,6 +72,10 @@ def _answer(arguments: argparse.Namespace) -> int:
         arguments.ask = _duckdb_query()
     if arguments.command in STUDIES:
         arguments.study = _study(arguments.command)
+    if arguments.command == "seasons":
+        from hanse.scenarios.command_seasons import seasons
+
+        arguments.study = seasons
     if getattr(arguments, "executor", None) == "dask":
         arguments.connected = _dask_connected()
     try:
@@ -258,6 +262,8 @@ def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
     growth.add_argument("--family", default="model_call", help="default: %(default)s")
     growth.add_argument("--regime", help="default: every one in the sweep")
 
+    _add_seasons(commands)
+
     figure = commands.add_parser("figure", help="draw the mechanism of a scenario of the library")
     figure.add_argument("name", help="scenario of the library that has a figure")
     _add_settings(figure)
@@ -268,6 +274,19 @@ def _add_studies(commands: "argparse._SubParsersAction[_Parser]") -> None:
         type=Path,
         help="a .png or .svg; its manifest lies beside it; default: results/NAME.png",
     )
+
+
+def _add_seasons(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Describe what plays a market again and again; it needs no extra."""
+    seasons = commands.add_parser(
+        "seasons", help="let agents decide between runs, and set what comes out beside real markets"
+    )
+    seasons.add_argument("name", help="scenario of the library, or a TOML file")
+    _add_settings(seasons)
+    seasons.add_argument("--regime", default=DEFAULT_REGIME, help="default: %(default)s")
+    seasons.add_argument("--seasons", type=_at_least_one, default=8, help="default: %(default)s")
+    seasons.add_argument("--seeds", type=parse_seeds, default=tuple(range(5)), help="default: 5")
+    _add_output(seasons, "directory for the tables; default: results/NAME-seasons")
 
 
 def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:

@@ -168,13 +168,13 @@ INSTITUTIONS: Final[Mapping[str, Inquiry]] = {
                 "transfer_usd": "transfer, USD a run",
             },
         ),
-        n_seeds=8,
+        n_seeds=16,
     ),
     "financialization": Inquiry(
         title="How liquid accelerator time is, rung by rung, and what contracts on it do",
         caption="Above, in calm worlds: what a market maker would keep between its quotes, prices' "
         "dispersion over regions, time to match, moves of the index. Below: logarithm of the "
-        "variance of spend over worlds with a forward or a call over that without, below 0 where "
+        "variance of spend on calls with a forward or an option over that without, below 0 where "
         "the hedge helps; and through a surge, members that default and capital locked as margin. "
         "Whisker: 95 % over worlds, of hedges the jackknife's.",
         observe=trades_seen,
@@ -189,10 +189,10 @@ INSTITUTIONS: Final[Mapping[str, Inquiry]] = {
                     "volatility_usd": "volatility, USD",
                 },
                 {
-                    "forward model_call": "forward, calls: ln",
-                    "call model_call": "option, calls: ln",
-                    "n_defaults": "defaults",
-                    "locked_capital_usd": "locked, USD",
+                    "forward model_call": "forward,\nln of variance ratio",
+                    "call model_call": "option,\nln of variance ratio",
+                    "n_defaults": "members\nthat default",
+                    "locked_capital_usd": "capital\nlocked, USD",
                 },
             ),
         ),
