@@ -10,21 +10,22 @@ from functools import cache
 import numpy as np
 import pytest
 from scipy.special import stdtrit
+from scipy.stats import wilcoxon
 
 from hanse.agents.council import Safeguards
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, MARKET, Regime, regimes
-from hanse.market.states import CHEATED, N_WAITING_STATES, TOOL
+from hanse.market.states import CHEATED, N_WAITING_STATES, TOOL, WRONG
 from hanse.market.units import US_PER_HOUR, US_PER_S
 from hanse.scenarios.borders import barred_buyers
 from hanse.scenarios.chip_rules import BARRED, CAPPED, capacity_weight, region_tier
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_place import geography_of
 from hanse.scenarios.entrants import programme_regions
-from hanse.scenarios.governance import Constitution, outcomes_by_world
-from hanse.scenarios.interests import read_interests
+from hanse.scenarios.governance import Constitution, hold_votes, outcomes_by_world
+from hanse.scenarios.interests import Interests, read_interests
 from hanse.scenarios.scenario import Value, load
 from hanse.scenarios.season_measures import hhi
 from hanse.scenarios.seasons import Seasons, list_changes, play_seasons
@@ -148,8 +149,8 @@ IN_SEASONS: dict[str, Dose] = {
         levels=(1.2, 1.5, 2.0, 3.0, 5.0),
         read=late("list_usd_per_gpu_hour"),
         rises=False,
-        # With investment, thinner margins make units scarce in the end, and lists rise again.
-        beside={"institutions.growth_share": 0.0, "institutions.exit_share": 0.0},
+        # Where units are short, the list is what clears, whatever mark-up is believed best.
+        beside={"load.model_calls": 250, "load.batch_jobs": 30},
     ),
     "use elsewhere": Dose(
         key="institutions.elsewhere_usd_per_gpu_hour",
@@ -257,14 +258,20 @@ IN_SEASONS: dict[str, Dose] = {
 
 
 def follows(found: np.ndarray, *, rises: bool) -> None:
-    """Hold that means go one way, and the ends are apart, paired by seed, at 1 % one-sided."""
+    """Hold that means go one way, and the ends are apart, paired by seed, at 1 % one-sided.
+
+    By Student's t with few seeds; by signed ranks where there are enough for them.
+    """
     sign = 1.0 if rises else -1.0
     steps = sign * np.diff(found.mean(axis=0))
     ends = sign * (found[:, -1] - found[:, 0])
     assert (steps >= -1e-9).all(), found.mean(axis=0)
-    error = ends.std(ddof=1) / np.sqrt(len(ends))
     assert ends.mean() > 0.0
-    assert ends.mean() >= stdtrit(len(ends) - 1, 0.99) * error, found
+    if len(ends) >= 7:
+        assert wilcoxon(ends, alternative="greater").pvalue < 0.01, found
+    else:
+        error = ends.std(ddof=1) / np.sqrt(len(ends))
+        assert ends.mean() >= stdtrit(len(ends) - 1, 0.99) * error, found
 
 
 @pytest.mark.slow
@@ -326,14 +333,17 @@ def abroad(world: World, ledger: Ledger) -> float:
     return float((own[ledger.unit["region"][record["unit"]]] != origin).mean())
 
 
+def stays_in_the_eu(world: World, ledger: Ledger) -> float:
+    """Return the share of executions in the EU, of those for jobs asked for there."""
+    record, members = ledger.record[ledger.work], programme_regions("EU")
+    asked = np.isin(ledger.stage_fact["origin"][record["stage"]], members)
+    return float(np.isin(ledger.unit["region"][record["unit"]], members)[asked].mean())
+
+
 def in_tier_3(world: World, ledger: Ledger) -> float:
     """Return the share of executions in regions of tier 3."""
     region = ledger.unit["region"][ledger.record[ledger.work]["unit"]]
     return float((region_tier()[region] == BARRED).mean())
-
-
-def egress_usd(_: World, ledger: Ledger) -> float:
-    return float(ledger.stage["egress_usd"].sum())
 
 
 def idle_reserved_hours(world: World, ledger: Ledger) -> float:
@@ -348,6 +358,10 @@ def idle_reserved_hours(world: World, ledger: Ledger) -> float:
 
 def cheats(_: World, ledger: Ledger) -> float:
     return float((ledger.record["is_wrong"][ledger.work] == CHEATED).sum())
+
+
+def wrong_accepted(_: World, ledger: Ledger) -> float:
+    return float((ledger.record["outcome"][ledger.work] == WRONG).sum())
 
 
 def owner_hhi(world: World, _: Ledger) -> float:
@@ -366,7 +380,7 @@ TEMPTED: dict[str, Value] = {
 IN_RUNS: dict[str, RunDose] = {
     "privileged work, by those who wait": (
         "load.first_party_share",
-        (0.0, 0.2, 0.4, 0.6, 0.8),
+        (0.0, 0.1, 0.2, 0.3, 0.4),
         FULL,
         outsiders_wait_s,
         True,
@@ -399,33 +413,17 @@ IN_RUNS: dict[str, RunDose] = {
     "remote access": (
         "load.foreign_headquarters_share",
         (0.0, 0.25, 0.5, 0.75, 1.0),
-        {"law.remote_access": "by-headquarters"},
+        {"law.remote_access": "by-headquarters", "fleet.nodes": 400, "load.model_calls": 300},
         in_tier_3,
         True,
-        (CENTRAL, MARKET),
-    ),
-    "cost of egress that the EU allows": (
-        "law.egress_cost_usd_per_gb",
-        (0.0, 0.01, 0.02, 0.04, 0.08),
-        {"law.egress_rule": "at-cost"},
-        egress_usd,
-        True,
-        (CENTRAL, MARKET),
-    ),
-    "EU switching": (
-        "law.egress_switching_share",
-        (0.0, 0.25, 0.5, 0.75, 1.0),
-        {"law.egress_rule": "switching-free"},
-        egress_usd,
-        False,
         (CENTRAL, MARKET),
     ),
     "a sovereign programme, by what stays at home": (
         "fleet.sovereign_nodes",
         (0, 5, 10, 20, 40),
         PROGRAMME,
-        abroad,
-        False,
+        stays_in_the_eu,
+        True,
         (MARKET,),
     ),
     "minimum stake": (
@@ -448,7 +446,7 @@ IN_RUNS: dict[str, RunDose] = {
         "verification.audit_probability",
         (0.0, 0.1, 0.3, 0.6, 0.9),
         TEMPTED | {"verification.stake_multiple": 0.5},
-        cheats,
+        wrong_accepted,
         False,
         (AUDITED_MARKET,),
     ),
@@ -461,7 +459,7 @@ def test_the_response_of_a_run_follows_the_dose(name: str) -> None:
     for regime in under:
         found = [
             [read(*ran(tuple((beside | {key: level}).items()), regime, seed)) for level in levels]
-            for seed in range(4)
+            for seed in range(8)
         ]
         follows(np.array(found), rises=rises)
 
@@ -498,6 +496,15 @@ def test_the_more_an_export_tier_is_granted_the_more_stands_there(key: str) -> N
         for level in levels
     ]
     assert np.diff(there).min() > 0.0
+
+
+def test_egress_out_of_the_eu_costs_what_the_rule_allows_up_to_the_tariff() -> None:
+    members = programme_regions("EU")
+    before = geography_of(tiny()).egress_usd_per_gb[members]
+    for cost in (0.0, 0.01, 0.02, 0.04, 0.08):
+        held = tiny().replace({"law.egress_rule": "at-cost", "law.egress_cost_usd_per_gb": cost})
+        now = geography_of(held).egress_usd_per_gb[members]
+        assert now == pytest.approx(np.minimum(before, cost))
 
 
 def test_the_eu_switch_takes_egress_down_in_proportion() -> None:
@@ -538,6 +545,7 @@ def test_more_buyers_with_headquarters_elsewhere_are_barred_the_more_are_drawn()
 
 
 OWNERS = Constitution(initial_share=0.2, insiders="owners", holdings="heads")
+CHANGED = "changed"
 VOTES: dict[str, tuple[tuple[Constitution, ...], str, bool]] = {
     "initial capital": (
         tuple(replace(OWNERS, initial_share=s) for s in (0.0, 0.05, 0.15, 0.3, 0.6)),
@@ -570,7 +578,7 @@ VOTES: dict[str, tuple[tuple[Constitution, ...], str, bool]] = {
             replace(OWNERS, turnout=0.3, safeguards=Safeguards(quorum=s))
             for s in (0.0, 0.35, 0.42, 0.5, 0.9)
         ),
-        "captured_share",
+        CHANGED,
         False,
     ),
     "threshold": (
@@ -578,10 +586,18 @@ VOTES: dict[str, tuple[tuple[Constitution, ...], str, bool]] = {
             replace(OWNERS, turnout=0.2, safeguards=Safeguards(threshold=s))
             for s in (0.5, 0.6, 0.7, 0.8, 0.95)
         ),
-        "captured_share",
+        CHANGED,
         False,
     ),
 }
+
+
+def voted(interests: Interests, constitution: Constitution, measure: str) -> float:
+    """Return how often anything but what stood was voted, or a mean over votes."""
+    if measure == CHANGED:
+        stood = interests.values[interests.status_quo]
+        return float((hold_votes(interests, constitution, n_votes=100)["voted"] != stood).mean())
+    return float(outcomes_by_world(interests, constitution, n_votes=100)[measure].iloc[0])
 
 
 @pytest.mark.parametrize("name", VOTES)
@@ -589,10 +605,7 @@ def test_the_response_of_a_council_follows_the_dose(name: str) -> None:
     constitutions, measure, rises = VOTES[name]
     scenario = tiny().replace(TEMPTED)
     interests = read_interests(scenario, "audit rate", (0.3, 0.0, 0.6), seeds=[3, 4], workers=1)
-    found = [
-        float(outcomes_by_world(interests, one, n_votes=100)[measure].iloc[0])
-        for one in constitutions
-    ]
+    found = [voted(interests, one, measure) for one in constitutions]
     steps = np.diff(found) if rises else -np.diff(found)
     assert (steps >= 0.0).all(), found
     assert steps.sum() > 0.0
