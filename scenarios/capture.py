@@ -126,6 +126,6 @@ def attack(
                 found = outcomes_by_world(
                     interests, replace(set_up, initial_share=share), n_votes=n_votes
                 )
-                keys = {"proposal": proposal, "constitution": name, "initial_share": share}
-                tables.append(found.assign(**keys, seed=list(seeds)))
+                found = found.assign(proposal=proposal, constitution=name, initial_share=share)
+                tables.append(found.assign(seed=list(seeds)))
     return pd.concat(tables, ignore_index=True)

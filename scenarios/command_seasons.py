@@ -90,7 +90,7 @@ def season_results(scenario: Scenario, played: Mapping[int, Seasons], *, regime:
 
 def path_rows(market: pd.DataFrame) -> list[tuple[str, ...]]:
     """Write measures of the first and the last season with their intervals over seeds."""
-    rows = [("measure", "first season", "last season", "unit")]
+    rows: list[tuple[str, ...]] = [("measure", "first season", "last season", "unit")]
     ends = (int(market["season"].min()), int(market["season"].max()))
     for measure in SHOWN:
         here = market[market["measure"] == measure]
@@ -101,7 +101,8 @@ def path_rows(market: pd.DataFrame) -> list[tuple[str, ...]]:
 
 def market_rows(beside: pd.DataFrame) -> list[tuple[str, ...]]:
     """Write each published number with what came out, and by how much that misses."""
-    rows = [("beside markets", "published", "first season", "last season", "miss", "role")]
+    head = ("beside markets", "published", "first season", "last season", "miss", "role")
+    rows: list[tuple[str, ...]] = [head]
     for row in beside.to_dict("records"):
         low, high = short(row["published_low"]), short(row["published_high"])
         rows.append(
