@@ -193,11 +193,16 @@ def margin_calls(
 def log_variance_ratios(after: Floats, spend: Floats) -> Floats:
     """Return jackknife values of the logarithm of a ratio of variances over worlds, one a world.
 
-    Their mean and Student's interval are the jackknife's. They need at least three worlds.
+    Their mean and Student's interval are the jackknife's. NaN with fewer than three worlds, or
+    where without one of them nothing varies.
     """
-    n, ratio = len(spend), np.log(after.var() / spend.var())
-    left = [np.log(np.delete(after, k).var() / np.delete(spend, k).var()) for k in range(n)]
-    return np.asarray(n * ratio - (n - 1) * np.array(left))
+    n = len(spend)
+    kept = [np.delete(np.arange(n), k) for k in range(n)]
+    variances = np.array([[after[one].var(), spend[one].var()] for one in (np.arange(n), *kept)])
+    if n < 3 or not (variances > 0.0).all():
+        return np.full(n, np.nan)
+    ratio = np.log(variances[:, 0] / variances[:, 1])
+    return np.asarray(n * ratio[0] - (n - 1) * ratio[1:])
 
 
 def spend_of(runs: Sequence[Spot], family: int) -> dict[str, Floats]:

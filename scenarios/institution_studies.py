@@ -144,16 +144,15 @@ def _liquidity(runs: Sequence[Spot]) -> list[dict[str, object]]:
 
 
 def _hedges(runs: Sequence[Spot]) -> list[dict[str, object]]:
-    """Return jackknife values of the log ratio of variances; none with fewer than three worlds."""
+    """Return jackknife values of the log ratio of variances, where there are any."""
     rows: list[dict[str, object]] = []
     for rung, here in by_rung(runs).items():
         families = enumerate(here[0].families)
         for (number, family), hedge in product(families, HEDGES[1:]):
             spend = spend_of(here, number)
-            told = len(here) > 2 and spend[HEDGES[0]].var() > 0.0 and spend[hedge].var() > 0.0
-            if not told:
+            values = log_variance_ratios(spend[hedge], spend[HEDGES[0]])
+            if np.isnan(values).any():
                 continue
-            values = np.asarray(log_variance_ratios(spend[hedge], spend[HEDGES[0]]))
             rows += [
                 {"rung": rung, "seed": s.seed, "measure": f"{hedge} {family}", "value": value}
                 for s, value in zip(here, values.tolist(), strict=True)
