@@ -519,3 +519,44 @@ def test_units_enter_by_every_rule_where_margins_are_high() -> None:
         small_ones = played.owners[played.owners["group"] == "independent"]
         units = small_ones.groupby("season")["units"].sum()
         assert units.iloc[-1] > units.iloc[0], rule
+
+
+def reversed_share(played: Seasons) -> float:
+    """Return how many changes of hyperscalers' lists go against the one before, of all changes."""
+    listed = played.places[played.places["group"] == "hyperscaler"]
+    price = listed.pivot_table(index=["owner", "region"], columns="season", values="price_usd")
+    step = price.apply(np.log).diff(axis=1).iloc[:, 1:].to_numpy()
+    both = step[:, 1:] * step[:, :-1]
+    return float((both < 0.0).sum() / max(1, (both != 0.0).sum()))
+
+
+@pytest.mark.slow
+def test_prices_reverse_the_less_the_less_of_the_way_anybody_goes_at_once() -> None:
+    """Five levels of inertia, none of menu costs; half of the steps turn back without inertia."""
+    shares = [
+        np.mean(
+            [
+                reversed_share(
+                    play_seasons(
+                        small(response_share=share, menu_cost_share=0.0),
+                        "central",
+                        n_seasons=10,
+                        seed=seed,
+                    )
+                )
+                for seed in range(3)
+            ]
+        )
+        for share in (1.0, 0.75, 0.5, 0.25, 0.1)
+    ]
+    assert (np.diff(shares) <= 0.0).all()
+    assert shares[0] > 0.3
+    assert shares[2] < 0.1
+
+
+def test_numbers_of_rules_that_nobody_learns_by_change_nothing() -> None:
+    unused = {"learning_rate": 9.0, "forgetting": 0.9, "experimentation": 0.9, "exploration": 0.9}
+    same(
+        play_seasons(hoarding(), "reserved", n_seasons=3, seed=2),
+        play_seasons(hoarding(**unused), "reserved", n_seasons=3, seed=2),
+    )
