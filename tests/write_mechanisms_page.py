@@ -93,12 +93,15 @@ ROWS: Final[dict[str, str]] = {
     "`crossing.rule_dimensions` == 12))",
     "hoarding": "`institutions.uncertainty_scale` in (0.0, 1.0, 2.0) and "
     "way in ('reserved, each for itself', 'reserved, one pool', 'reserved, resale') and "
-    "measure != 'unserved_share less 0.0'",
-    "concentration": "season == 7 and measure != 'independent_share less nobody hoards'",
-    "hood": "`institutions.own_growth_share` in (0.0, 0.5, 1.0)",
+    "measure != 'unserved_share less 0.0' and "
+    "(measure != 'idle_held_gpu_h' or `institutions.uncertainty_scale` == 0.0)",
+    "concentration": "season == 7 and measure != 'independent_share less nobody hoards' and "
+    "(regime == 'reserved' or way == 'nobody hoards')",
+    "hood": "`institutions.own_growth_share` in (0.0, 1.0) and measure != 'unserved_share'",
     "sovereignty": "measure == 'sovereignty' or "
     "who in ('vendor NVIDIA', 'worst of sites of control', 'owner google')",
-    "capture": "initial_share in (0.0, 0.2, 0.4) and constitution != 'no safeguards, all vote'",
+    "capture": "constitution != 'no safeguards, all vote' and measure != 'power' and "
+    "(initial_share == 0.4 or (initial_share == 0.0 and measure != 'captured_share'))",
     "financialization": "rung in ('Central', 'A venue per region', 'Market', 'Audited market') and "
     "measure in ('maker_spread_usd', 'regional_dispersion_cv', 'time_to_match_s', "
     "'volatility_usd', 'forward model_call', 'n_defaults')",
