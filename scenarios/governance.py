@@ -154,8 +154,8 @@ def outcomes_by_world(
     best = interests.best()
     return pd.DataFrame(
         {
-            "rent_usd": welfare[best] - share @ welfare,
-            "transfer_usd": share @ gained - gained[best],
+            "rent_usd": share @ (welfare[best] - welfare),
+            "transfer_usd": share @ (gained - gained[best]),
             "captured_share": n_captured / n_votes,
             "power": float(np.mean(power)),
         }
