@@ -168,8 +168,9 @@ IN_SEASONS: dict[str, Dose] = {
         key="institutions.demand_elasticity",
         levels=(0.0, 0.25, 0.5, 1.0, 2.0),
         read=late("jobs"),
-        rises=True,
-        n_seeds=8,
+        rises=False,
+        # Units have a dear use elsewhere, so that prices rise; left alone they go either way.
+        beside={"institutions.elsewhere_usd_per_gpu_hour": 20.0},
     ),
     "budgets": Dose(
         key="institutions.budget_multiple",
