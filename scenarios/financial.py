@@ -197,9 +197,11 @@ def log_variance_ratios(after: Floats, spend: Floats) -> Floats:
     where without one of them nothing varies.
     """
     n = len(spend)
+    if n < 3:
+        return np.full(n, np.nan)
     kept = [np.delete(np.arange(n), k) for k in range(n)]
     variances = np.array([[after[one].var(), spend[one].var()] for one in (np.arange(n), *kept)])
-    if n < 3 or not (variances > 0.0).all():
+    if not (variances > 0.0).all():
         return np.full(n, np.nan)
     ratio = np.log(variances[:, 0] / variances[:, 1])
     return np.asarray(n * ratio[0] - (n - 1) * ratio[1:])
