@@ -36,6 +36,7 @@ from hanse.market.units import BYTES_PER_GB, J_PER_KWH, US_PER_S, Floats, Intege
 RESOURCES: Final = ("accelerator", "core", "network")
 ACCELERATOR, CORE, NETWORK = range(3)
 _G_PER_KG: Final = 1_000.0
+Column = np.ndarray[tuple[int, ...], np.dtype[np.floating | np.integer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,17 +140,17 @@ class _Drawn:
         self._place: list[Integers] = []
         self._joules: list[Floats] = []
 
-    def add(self, place: tuple[Integers, ...], joules: Floats) -> None:
+    def add(self, place: tuple[Integers, ...], joules: Column) -> None:
         """Add joules at places, each an index along every axis."""
         self._place.append(np.ravel_multi_index(place, self.shape))
-        self._joules.append(joules)
+        self._joules.append(np.asarray(joules, np.float64))
 
     def add_work(
         self,
         what: tuple[int, int, int, int],
         family: Integers | int,
         region: Integers,
-        joules: Floats,
+        joules: Column,
     ) -> None:
         """Add joules of one resource, label, operation and cause, by family and region."""
         n_families, n_regions = self.shape[1], self.shape[-1]

@@ -83,6 +83,10 @@ def _answer(arguments: argparse.Namespace) -> int:
         arguments.ask = _duckdb_query()
     if arguments.command in STUDIES:
         arguments.study = _study(arguments.command)
+    if arguments.command == "seasons":
+        from hanse.scenarios.command_seasons import seasons
+
+        arguments.study = seasons
     if getattr(arguments, "executor", None) == "dask":
         arguments.connected = _dask_connected()
     try:
@@ -309,6 +313,21 @@ def _add_growth(commands: "argparse._SubParsersAction[_Parser]") -> None:
     growth.add_argument("--measure", default="sync_cost_per_job_gpu_s", help="default: %(default)s")
     growth.add_argument("--family", default="model_call", help="default: %(default)s")
     growth.add_argument("--regime", help="default: every one in the sweep")
+
+    _add_seasons(commands)
+
+
+def _add_seasons(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Describe what plays a market again and again; it needs no extra."""
+    seasons = commands.add_parser(
+        "seasons", help="let agents decide between runs, and set what comes out beside real markets"
+    )
+    seasons.add_argument("name", help="scenario of the library, or a TOML file")
+    add_settings(seasons)
+    seasons.add_argument("--regime", default=DEFAULT_REGIME, help="default: %(default)s")
+    seasons.add_argument("--seasons", type=at_least_one, default=8, help="default: %(default)s")
+    seasons.add_argument("--seeds", type=parse_seeds, default=tuple(range(5)), help="default: 5")
+    add_output(seasons, "directory for the tables; default: results/NAME-seasons")
 
 
 def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:

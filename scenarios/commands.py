@@ -359,6 +359,7 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], Answer]]] = {
     "selftest": check_answers,
     "verify": show_verification,
     "calibrate": calibrate_machine,
+    "seasons": study,
     "boundary": study,
     "grow": grow_path,
     "growth": study,

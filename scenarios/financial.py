@@ -121,18 +121,11 @@ def hedged_spend(runs: Sequence[Spot]) -> pd.DataFrame:
         n. The interval of the ratio is a jackknife's of its logarithm, 95 %.
     """
     rows = []
-    for rung, here in _by_rung(runs).items():
-        price = np.array([float(spot.path.mean()) for spot in here])
+    for rung, here in by_rung(runs).items():
         for family, name in enumerate(here[0].families):
-            bought = [spot.trades.family == family for spot in here]
-            hours = np.array(
-                [float(s.trades.hours[b].sum()) for s, b in zip(here, bought, strict=True)]
-            )
-            paid = [s.trades.paid_micro_usd[b].sum() for s, b in zip(here, bought, strict=True)]
-            spend = np.array(paid, float) / MICRO_USD_PER_USD
-            for hedge in HEDGES:
-                after = spend - _pay_offs(price, hours, hedge=hedge)
-                rows.append((rung, name, hedge, *_variance_row(after, spend)))
+            spend = spend_of(here, family)
+            for hedge, after in spend.items():
+                rows.append((rung, name, hedge, *_variance_row(after, spend[HEDGES[0]])))
     return pd.DataFrame(rows, columns=_SPEND_COLUMNS)
 
 
@@ -152,8 +145,8 @@ def liquidity(runs: Sequence[Spot], *, maker: Maker) -> pd.DataFrame:
         Columns rung, measure, mean, ci_low, ci_high, n.
     """
     rows = []
-    for rung, here in _by_rung(runs).items():
-        found = pd.DataFrame([_liquidity_of(spot, maker) for spot in here])
+    for rung, here in by_rung(runs).items():
+        found = pd.DataFrame([liquidity_of(spot, maker) for spot in here])
         for measure in found:
             over = interval(found[measure].to_numpy(float))
             told = (float(over.mean), float(over.low), float(over.high), int(over.n))
@@ -195,6 +188,33 @@ def margin_calls(
             row = {"rung": spot.rung, "seed": spot.seed, "arm": arm}
             rows.append(row | _margin_row(cleared, house, spot))
     return pd.DataFrame(rows)
+
+
+def log_variance_ratios(after: Floats, spend: Floats) -> Floats:
+    """Return jackknife values of the logarithm of a ratio of variances over worlds, one a world.
+
+    Their mean and Student's interval are the jackknife's. NaN with fewer than three worlds, or
+    where without one of them nothing varies.
+    """
+    n = len(spend)
+    if n < 3:
+        return np.full(n, np.nan)
+    kept = [np.delete(np.arange(n), k) for k in range(n)]
+    variances = np.array([[after[one].var(), spend[one].var()] for one in (np.arange(n), *kept)])
+    if not (variances > 0.0).all():
+        return np.full(n, np.nan)
+    ratio = np.log(variances[:, 0] / variances[:, 1])
+    return np.asarray(n * ratio[0] - (n - 1) * ratio[1:])
+
+
+def spend_of(runs: Sequence[Spot], family: int) -> dict[str, Floats]:
+    """Return what a family spent in each world of one regime, by hedge; USD."""
+    price = np.array([float(spot.path.mean()) for spot in runs])
+    bought = [spot.trades.family == family for spot in runs]
+    hours = np.array([float(s.trades.hours[b].sum()) for s, b in zip(runs, bought, strict=True)])
+    paid = [s.trades.paid_micro_usd[b].sum() for s, b in zip(runs, bought, strict=True)]
+    spend = np.array(paid, float) / MICRO_USD_PER_USD
+    return {hedge: spend - _pay_offs(price, hours, hedge=hedge) for hedge in HEDGES}
 
 
 def positions(trades: Trades) -> Integers:
@@ -271,7 +291,8 @@ def _spot_of_seed(
     return found
 
 
-def _by_rung(runs: Sequence[Spot]) -> dict[str, list[Spot]]:
+def by_rung(runs: Sequence[Spot]) -> dict[str, list[Spot]]:
+    """Part runs by their rung, in the order in which those come."""
     names = dict.fromkeys(spot.rung for spot in runs)
     return {name: [spot for spot in runs if spot.rung == name] for name in names}
 
@@ -321,10 +342,7 @@ def _variance_row(after: Floats, spend: Floats) -> tuple[float, ...]:
     if n < 3 or spend.var() == 0.0 or after.var() == 0.0:
         return (mean, spread, float("nan"), float("nan"), float("nan"), n)
     ratio = np.log(after.var() / spend.var())
-    left = np.array(
-        [np.log(np.delete(after, k).var() / np.delete(spend, k).var()) for k in range(n)]
-    )
-    over = interval(n * ratio - (n - 1) * left)
+    over = interval(log_variance_ratios(after, spend))
     return (
         mean,
         spread,
@@ -334,7 +352,8 @@ def _variance_row(after: Floats, spend: Floats) -> tuple[float, ...]:
     )
 
 
-def _liquidity_of(spot: Spot, maker: Maker) -> dict[str, float]:
+def liquidity_of(spot: Spot, maker: Maker) -> dict[str, float]:
+    """Measure one run, as `liquidity` says."""
     price, hours = spot.trades.price_usd_per_gpu_hour, spot.trades.hours
     moves = np.diff(spot.path) / MICRO_USD_PER_USD
     paid = np.bincount(spot.trades.region, spot.trades.paid_micro_usd / MICRO_USD_PER_USD)

@@ -22,6 +22,7 @@ from hanse.scenarios.streams import stream
 
 _TO_INSIDERS: Final = "insiders"
 _HEADS: Final = "heads"
+_N_POWERS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,45 @@ def hold_votes(
     return pd.DataFrame(rows)
 
 
+def outcomes_by_world(
+    interests: Interests, constitution: Constitution, *, n_votes: int = 100, seed: int = 0
+) -> pd.DataFrame:
+    """Hold votes by those who know the mean over all worlds, and see what follows in each.
+
+    Returns
+    -------
+    A row per world, each a mean over the votes, which differ by who turns out and who delegates:
+    rent_usd (welfare of the value that is best in the mean less that of the voted one),
+    transfer_usd (what the initial capital has beyond what it would have at the best one),
+    captured_share (of votes by which another value stands than without any initial capital, which
+    that capital prefers), and power, counted exactly in the first votes alone, as it takes long.
+    """
+    rng = stream(seed, "council.worlds")
+    every = np.arange(interests.welfare_usd.shape[1])
+    council = seat(interests, constitution, every)
+    nobody = seat(interests, replace(constitution, initial_share=0.0), every)
+    insider, voted, power, n_captured = council.payoff_usd[:, -1], [], [], 0
+    for number in range(n_votes):
+        with_delegates = _with_delegates(council, constitution, rng)
+        turns_out = _turnout(with_delegates, constitution, rng)
+        voted.append(with_delegates.elect(turns_out))
+        otherwise = replace(with_delegates, stake=nobody.stake).elect(turns_out)
+        n_captured += int(insider[voted[-1]] > insider[otherwise])
+        if number < _N_POWERS:
+            power.append(float(power_of(with_delegates, turns_out[0])[-1]))
+    share = np.bincount(voted, minlength=len(interests.values)) / n_votes
+    welfare, gained = interests.welfare_usd, _insiders_usd(interests, constitution)
+    best = interests.best()
+    return pd.DataFrame(
+        {
+            "rent_usd": share @ (welfare[best] - welfare),
+            "transfer_usd": share @ (gained - gained[best]),
+            "captured_share": n_captured / n_votes,
+            "power": float(np.mean(power)),
+        }
+    )
+
+
 def capture_map(
     interests: Interests,
     constitutions: Mapping[str, Constitution],
@@ -191,6 +231,13 @@ def draw_capture(mapped: pd.DataFrame) -> Figure:
         handles, labels = charts.legend(axes[:1])
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
+
+
+def _insiders_usd(interests: Interests, constitution: Constitution) -> Floats:
+    """Return what the initial capital has at each value in each world."""
+    is_insider = interests.group == GROUPS.index(constitution.insiders)
+    own = interests.payoff_usd[:, :, is_insider].sum(axis=2)
+    return np.asarray(own + constitution.initial_share * interests.treasury_usd)
 
 
 def _others(interests: Interests, constitution: Constitution) -> Floats:

@@ -10,13 +10,15 @@ from matplotlib.figure import Figure
 
 from hanse.agents.model import ComputeMarket, release
 from hanse.market.regime import Rung, ladder
-from hanse.market.structure import WEAKEST, read_structure
+from hanse.market.structure import WEAKEST
 from hanse.scenarios import charts
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.intervals import interval
+from hanse.scenarios.measures import measure
 from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.structure_tables import structure_of
 
 _COLUMNS: Final = ("regime", "seed", "subsystem", "measure", "unit", "value")
 
@@ -77,12 +79,7 @@ def _of_seed(seed: int, *, scenario: Scenario, rungs: tuple[Rung, ...]) -> pd.Da
     rows = []
     for rung in rungs:
         model = ComputeMarket(world, rung.regime, with_agents=False)
-        found = read_structure(
-            model.run_to_horizon(),
-            n_owners=len(world.fleet.owner),
-            n_verifiers=len(world.verifier_region),
-            verifier=world.workload.stage_verifier,
-        )
+        found = structure_of(measure(world, model.run_to_horizon()))
         release(model)
         rows += [(rung.name, seed, *row) for row in found.rows()]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": np.float64})

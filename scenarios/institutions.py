@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+from hanse.agents.choices import REPLICATOR
 from hanse.scenarios.scenario import Scenario
 
 
@@ -15,8 +16,10 @@ class Institutions:
     forecast_memory: float
     forecast_error_sigma: float
     response_share: float
+    deciding_share: float
     menu_cost_share: float
     believed_elasticity: float
+    elasticity_learning_rate: float
     elsewhere_usd_per_gpu_hour: float
     growth_share: float
     exit_share: float
@@ -36,9 +39,21 @@ class Institutions:
     resale_haircut: float
     need_signal_error: float
     hub_rent_share: float
+    honesty_rule: str
+    hoarding_rule: str
+    entry_rule: str
+    learning_rate: float
+    forgetting: float
+    experimentation: float
+    exploration: float
     honesty_learning_rate: float
     reputation_rewards: float
     verifier_cost_usd: float
+
+
+def learns_honesty(own: Institutions) -> bool:
+    """Say whether anybody learns to cheat; else temptation stays as drawn."""
+    return own.honesty_learning_rate > 0.0 or own.honesty_rule != REPLICATOR
 
 
 def institutions_of(scenario: Scenario) -> Institutions:

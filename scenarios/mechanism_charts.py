@@ -15,7 +15,6 @@ from hanse.scenarios.mechanism_studies import LESS
 from hanse.scenarios.numerals import tick
 
 _PANEL_INCH: Final = 2.1
-_IN_A_ROW: Final = 4
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 NO_PANEL: Final = ""
 SHARE: Final = "share "
@@ -61,24 +60,27 @@ class Curves:
             len(self.measures), len(panels), squeeze=False, sharey="row", sharex=True
         )
         for row, (measure, label) in enumerate(self.measures.items()):
+            whole = levels[levels["measure"] == measure]
             for column, panel in enumerate(panels):
                 axis = axes[row, column]
-                shown = levels[levels["measure"] == measure]
-                shown = shown[shown[self.panel] == panel] if self.panel else shown
-                self._lines(axis, shown, looks)
+                shown = whole[whole[self.panel] == panel] if self.panel else whole
+                self._lines(axis, shown, looks, is_log=self.log_y and _is_above(whole))
                 axis.set(title=panel if row == 0 else "", ylabel=label if column == 0 else "")
                 axis.set_xlabel(self.xlabel if row == len(self.measures) - 1 else "")
-                _limit(axis, shown, label=label, is_log=self.log_y and _is_above(shown))
+            # Only now: panels share the axis, and the first does not know how far the others go.
+            for axis in axes[row]:
+                _limit(axis, whole, label=label, is_log=self.log_y and _is_above(whole))
         handles, names = charts.legend(axes.ravel().tolist())
-        ncols = len(names) if len(names) <= _IN_A_ROW else _IN_A_ROW - 1
-        figure.legend(handles, names, loc="outside lower center", ncols=ncols)
+        n_columns = 3 if len(names) in (5, 6) else min(4, len(names))
+        figure.legend(handles, names, loc="outside lower center", ncols=n_columns)
         return figure
 
-    def _lines(self, axis: Axes, shown: pd.DataFrame, looks: Mapping[object, int]) -> None:
+    def _lines(
+        self, axis: Axes, shown: pd.DataFrame, looks: Mapping[object, int], *, is_log: bool
+    ) -> None:
         places = _places_of(shown[self.x].unique().tolist(), even=self.even_x)
         if self.log_x:
             axis.set_xscale("log")
-        is_log = self.log_y and _is_above(shown)
         if is_log:
             axis.set_yscale("log")
         for name, line in shown.groupby(self.by, sort=False):

@@ -7,21 +7,22 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from hanse.scenarios.mechanism import Mechanism
+from hanse.scenarios.mechanism import Shown
 from hanse.scenarios.mechanism_families import FAMILIES
 from hanse.scenarios.mechanism_frictions import FRICTIONS
+from hanse.scenarios.mechanism_institutions import INSTITUTIONS
 from hanse.scenarios.mechanism_studies import Evidence
 from hanse.scenarios.parameters import ScenarioError, near_miss
 from hanse.scenarios.results import provenance
 from hanse.scenarios.scenario import Scenario
 
-MECHANISMS: Final[Mapping[str, Mechanism]] = {**FAMILIES, **FRICTIONS}
+MECHANISMS: Final[Mapping[str, Shown]] = {**FAMILIES, **FRICTIONS, **INSTITUTIONS}
 """By scenario of the library."""
 SUFFIXES: Final = (".png", ".svg")
 _DOTS_PER_INCH: Final = 130
 
 
-def mechanism_of(name: str) -> Mechanism:
+def mechanism_of(name: str) -> Shown:
     """Return what shows the mechanism of a scenario.
 
     Raises
@@ -80,7 +81,7 @@ def save_picture(figure: Figure, picture: Path, *, told: Mapping[str, object]) -
 
 
 def manifest(
-    scenario: Scenario, mechanism: Mechanism, *, seeds: Sequence[int], evidence: Evidence
+    scenario: Scenario, mechanism: Shown, *, seeds: Sequence[int], evidence: Evidence
 ) -> dict[str, object]:
     """Say where a picture comes from, and every number that is drawn in it."""
     return {

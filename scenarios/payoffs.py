@@ -79,6 +79,14 @@ def payoffs_of(measured: Measured) -> Payoffs:
     )
 
 
+def moved_usd(measured: Measured) -> tuple[Floats, Floats, Floats]:
+    """Return the money moved to or from each owner, buyer and verifier, as `Payoffs` have it."""
+    world = measured.world
+    fees = _fees_usd(measured, len(world.workload.buyer_region), len(world.verifier_region))
+    of_owner, of_buyer, _ = _settled_usd(world, measured.ledger)
+    return of_owner, of_buyer + fees.of_buyer, fees.of_verifier
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fees:
     of_buyer: Floats
@@ -102,7 +110,9 @@ def _fees_usd(measured: Measured, n_buyers: int, n_verifiers: int) -> _Fees:
 def _settled_usd(world: World, ledger: Ledger) -> tuple[Floats, Floats, Floats]:
     """Return what final results have paid each owner and cost each buyer, and owners' slashes."""
     n_owners, n_buyers = len(world.fleet.owner), len(world.workload.buyer_region)
-    record = ledger.record[ledger.work]
+    columns = ("final_us", "outcome", "unit", "stage", "payment_micro_usd")
+    # Column by column: rows are wide.
+    record = {name: ledger.record[name][ledger.work] for name in columns}
     is_final = (record["final_us"] >= 0) & (record["final_us"] <= ledger.horizon_us)
     caught = is_final & (record["outcome"] == CAUGHT)
     passed = is_final & ~caught & (record["outcome"] != FAILED)

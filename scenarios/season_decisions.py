@@ -4,13 +4,22 @@ All decide at once, on what the last season showed; nobody sees what another dec
 by is in `season_accounts`, how they decide in `hanse.agents`; here one is handed to the other.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
-from hanse.agents.asking import W_PER_KW, next_price, reservation_price
+from hanse.agents.asking import (
+    W_PER_KW,
+    Experience,
+    believed_elasticity,
+    experienced,
+    next_price,
+    no_experience,
+    reservation_price,
+)
 from hanse.agents.buying import full_price, wanted_activity, within_budget
 from hanse.agents.capacity import Capacity, entered
+from hanse.agents.choices import BEST_RESPONSE
 from hanse.agents.hoarding import (
     critical_ratio,
     granted_units,
@@ -30,13 +39,17 @@ from hanse.market.geography import Geography
 from hanse.market.terms import Terms
 from hanse.market.units import Floats, Integers
 from hanse.scenarios.season_accounts import Accounts
+from hanse.scenarios.season_learning import (
+    LEAST_SHARE,
+    decides,
+    learn_entry,
+    learn_hoarding,
+    learn_honesty,
+)
 from hanse.scenarios.season_state import Cast, State, season_seed, shortage_usd
 from hanse.scenarios.season_world import SeasonWorld
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tables import INDEPENDENT
-
-LEAST_SHARE = 0.01
-"""Of attempts that are cheats, or of own work that is brought, however badly it pays."""
 
 
 def decide(
@@ -46,17 +59,14 @@ def decide(
     luck = season_seed(cast.seed, number)
     world = season.world
     margin = row_margins(state.capacity, accounts)
-    priced = replace(
-        state.capacity,
-        price_usd=_prices(cast, state, accounts, terms=world.terms, geography=world.geography),
-    )
-    buyers = _buyers(cast, state, accounts, luck=luck)
-    owners = _owners(
-        cast, replace(buyers, capacity=priced), margin=margin, terms=world.terms, luck=luck
-    )
+    priced = _prices(cast, state, accounts, terms=world.terms, geography=world.geography, luck=luck)
+    buyers = _buyers(cast, priced, accounts, luck=luck)
+    owners = _owners(cast, buyers, margin=margin, terms=world.terms, luck=luck)
     arrived = owners.capacity.of_owner(_padded(state.arriving[0], owners.capacity.n_rows))
     own = _own_activity(cast, owners, season=season, accounts=accounts, arrived=arrived)
-    return _reserve(cast, _learn(cast, replace(owners, own_activity=own), accounts))
+    honest = learn_honesty(cast, replace(owners, own_activity=own), accounts, luck=luck)
+    checked = replace(honest, n_verifiers=_verifiers(cast, honest, accounts))
+    return _reserve(cast, learn_hoarding(cast, checked, accounts, luck=luck), luck=luck)
 
 
 def row_margins(capacity: Capacity, accounts: Accounts) -> Floats:
@@ -81,8 +91,14 @@ def hurdles(cast: Cast, capacity: Capacity, terms: Terms) -> Floats:
 
 
 def _prices(
-    cast: Cast, state: State, accounts: Accounts, *, terms: Terms, geography: Geography
-) -> Floats:
+    cast: Cast,
+    state: State,
+    accounts: Accounts,
+    *,
+    terms: Terms,
+    geography: Geography,
+    luck: int,
+) -> State:
     """Let owners change what they ask in each region, where that is worth a new list."""
     own, capacity = cast.institutions, state.capacity
     electricity = geography.electricity_usd_per_kwh[capacity.region]
@@ -91,16 +107,22 @@ def _prices(
         np.full(capacity.n_rows, terms.hardware_usd_per_gpu_hour),
         np.full(capacity.n_rows, own.elsewhere_usd_per_gpu_hour),
     )
-    unserved = min(accounts.unserved_share, 0.9)
-    return next_price(
+    demand = accounts.rows.sold_hours / (1.0 - min(accounts.unserved_share, 0.9))
+    seen = experienced(state.experience, capacity.price_usd, demand, memory=own.forecast_memory)
+    asked = next_price(
         price=capacity.price_usd,
         cost=cost,
-        demand=accounts.rows.sold_hours / (1.0 - unserved),
+        demand=demand,
         capacity=np.asarray(capacity.units * accounts.hours, float),
-        elasticity=own.believed_elasticity,
+        elasticity=believed_elasticity(
+            seen, own.believed_elasticity, rate=own.elasticity_learning_rate
+        ),
         menu_cost_share=own.menu_cost_share,
         share=own.response_share,
     )
+    moves = decides(cast, luck=luck, what="prices", n=capacity.n_rows)
+    price = np.where(moves, asked, capacity.price_usd)
+    return replace(state, capacity=replace(capacity, price_usd=price), experience=seen)
 
 
 def _owners(cast: Cast, state: State, *, margin: Floats, terms: Terms, luck: int) -> State:
@@ -117,25 +139,24 @@ def _owners(cast: Cast, state: State, *, margin: Floats, terms: Terms, luck: int
         orders += place_units(int(ordered[owner]), margin, is_open=is_its)
     queue = np.vstack([state.arriving[1:], orders[None, :]])
     served = replace(capacity, units=capacity.units + state.arriving[0])
-    after, carried_entry = _independents(
-        cast, state, served, margin=margin, hurdle=hurdle, luck=luck
+    stayed = _independents(
+        cast, replace(state, capacity=served), margin=margin, hurdle=hurdle, luck=luck
     )
+    after = stayed.capacity
     n_new = len(after.owner_name) - len(capacity.owner_name)
     return replace(
-        state,
-        capacity=after,
+        stayed,
         arriving=np.array([_padded(row, after.n_rows) for row in queue], np.int64),
         carried=np.append(wanted - ordered, np.zeros(n_new)),
-        carried_entry=carried_entry,
+        experience=_with_rows(state.experience, after.n_rows - capacity.n_rows),
         own_activity=np.append(state.own_activity, np.zeros(n_new)),
     )
 
 
-def _independents(
-    cast: Cast, state: State, capacity: Capacity, *, margin: Floats, hurdle: Floats, luck: int
-) -> tuple[Capacity, float]:
+def _independents(cast: Cast, state: State, *, margin: Floats, hurdle: Floats, luck: int) -> State:
     """Let independents that do not cover their energy leave, some move, and others enter."""
-    own, is_small = cast.institutions, ~capacity.row_is_hyperscaler
+    own, capacity = cast.institutions, state.capacity
+    is_small = ~capacity.row_is_hyperscaler
     least = hurdle[capacity.owner]
     growth = wanted_growth(margin, least, growth_max=0.0, exit_max=own.exit_share)
     coin = stream(luck, "institutions.exit").random(capacity.n_rows)
@@ -143,13 +164,38 @@ def _independents(
     stays = replace(capacity, units=capacity.units - np.where(growth < 0.0, leaving, 0))
     moved = replace(stays, region=_regions(cast, stays, margin, luck=luck))
     units = np.where(is_small, capacity.units, 0)
+    left = replace(state, capacity=moved)
     if not units.any():
-        return moved, state.carried_entry
+        return left
+    if own.entry_rule != BEST_RESPONSE:
+        return _learned_entry(cast, left, units=units, excess=margin / least - 1.0, luck=luck)
     mean = np.array([float(np.nansum(margin * units) / units.sum())])
     entry = wanted_growth(mean, least[is_small][:1], growth_max=own.growth_share, exit_max=0.0)
     wanted = state.carried_entry + float(entry[0] * units.sum())
     new = place_units(int(wanted), margin, is_open=(units > 0).astype(float))
-    return entered(moved, new, moved.price_usd, name=INDEPENDENT), wanted - int(wanted)
+    return replace(left, capacity=_joined(moved, new), carried_entry=wanted - int(wanted))
+
+
+def _learned_entry(
+    cast: Cast, state: State, *, units: Integers, excess: Floats, luck: int
+) -> State:
+    """Let those who have learned to enter in a region add to what independents have there."""
+    capacity, n_regions = state.capacity, len(state.enters)
+    weighed, there = (
+        summed(capacity.region, column, n_regions)
+        for column in (np.nan_to_num(excess) * units, units)
+    )
+    told = learn_entry(cast, state, mean_of(weighed, there), luck=luck)
+    coin = stream(luck, "institutions.entry_units").random(n_regions)
+    added = np.floor(np.where(told.enters, cast.institutions.growth_share * there, 0.0) + coin)
+    new = np.zeros(capacity.n_rows, np.int64)
+    for region in np.flatnonzero(told.enters & (added > 0) & (there > 0)).tolist():
+        new[np.flatnonzero((capacity.region == region) & (units > 0))[0]] = int(added[region])
+    return replace(told, capacity=_joined(capacity, new))
+
+
+def _joined(capacity: Capacity, new: Integers) -> Capacity:
+    return entered(capacity, new, capacity.price_usd, name=INDEPENDENT)
 
 
 def _regions(cast: Cast, capacity: Capacity, margin: Floats, *, luck: int) -> Integers:
@@ -211,7 +257,9 @@ def _buyers(cast: Cast, state: State, accounts: Accounts, *, luck: int) -> State
     wanted = wanted_activity(
         np.full(cast.n_buyers, first), full_usd, reference, elasticity=own.demand_elasticity
     )
-    activity = move_towards(state.activity, wanted, share=own.response_share)
+    moves = decides(cast, luck=luck, what="buyers", n=cast.n_buyers)
+    answer = move_towards(state.activity, wanted, share=own.response_share)
+    activity = np.where(moves, answer, state.activity)
     now = np.maximum(state.activity, 1e-12)
     spend = (seen.paid_usd + accounts.held_usd) * activity / now
     surprise = seen.need_units - _known(state.need, seen.need_units)
@@ -237,7 +285,7 @@ def _buyers(cast: Cast, state: State, accounts: Accounts, *, luck: int) -> State
     )
 
 
-def _reserve(cast: Cast, state: State) -> State:
+def _reserve(cast: Cast, state: State, *, luck: int) -> State:
     """Let buyers, or pools of them, hold the newsvendor's stock of what may be reserved at all.
 
     What was not kept for those who had paid for it, they do not order again.
@@ -255,8 +303,10 @@ def _reserve(cast: Cast, state: State) -> State:
     price = summed(pool, need * np.nan_to_num(state.price_usd), n_pools) / weight
     holding = price * (own.resale_haircut if own.resale else 1.0)
     ratio = critical_ratio(short, holding)
-    stock = reserve_units(mean, spread, ratio) * state.honoured
-    wanted = move_towards(state.reserved[heads].astype(float), stock, share=own.response_share)
+    stock = reserve_units(mean, spread, ratio) * state.honoured * state.holds
+    before = state.reserved[heads].astype(float)
+    moves = decides(cast, luck=luck, what="reserves", n=n_pools)
+    wanted = np.where(moves, move_towards(before, stock, share=own.response_share), before)
     supply = int(cast.scenario.number("fleet.reserved_share") * state.capacity.units.sum())
     granted = granted_units(whole_units(wanted), supply_units=supply, cap_multiple=own.ration_cap)
     return replace(
@@ -268,25 +318,14 @@ def _reserve(cast: Cast, state: State) -> State:
     )
 
 
-def _learn(cast: Cast, state: State, accounts: Accounts) -> State:
-    """Let owners learn what cheating has paid them, and verifiers come and go by what they earn."""
-    own = cast.institutions
-    cheating = state.cheating.copy()
-    if own.honesty_learning_rate > 0.0:
-        for group, paid in enumerate(accounts.payoffs):
-            caught = paid.n_caught / paid.n_cheats if paid.n_cheats else float("nan")
-            gain = paid.cheating - paid.honest - own.reputation_rewards * caught
-            share = min(max(float(cheating[group]), LEAST_SHARE), 1.0 - LEAST_SHARE)
-            cheating[group] = shift_odds(
-                share, gain, rate=own.honesty_learning_rate, least=LEAST_SHARE
-            )
-    n_verifiers = state.n_verifiers
-    if own.verifier_cost_usd > 0.0:
-        covers = accounts.verifier_usd / n_verifiers / own.verifier_cost_usd
-        n_verifiers = max(
-            1, round(n_verifiers * (1.0 + own.response_share * np.clip(covers - 1.0, -0.5, 1.0)))
-        )
-    return replace(state, cheating=cheating, n_verifiers=n_verifiers)
+def _verifiers(cast: Cast, state: State, accounts: Accounts) -> int:
+    """Let verifiers come and go by what they earn."""
+    own, n_verifiers = cast.institutions, state.n_verifiers
+    if own.verifier_cost_usd == 0.0:
+        return n_verifiers
+    covers = accounts.verifier_usd / n_verifiers / own.verifier_cost_usd
+    growth = own.response_share * float(np.clip(covers - 1.0, -0.5, 1.0))
+    return max(1, round(n_verifiers * (1.0 + growth)))
 
 
 def _mean_margin(capacity: Capacity, margin: Floats) -> Floats:
@@ -303,6 +342,12 @@ def _known(forecast: Floats, observed: Floats) -> Floats:
 
 def _padded(row: Integers, n_rows: int) -> Integers:
     return np.append(row, np.zeros(n_rows - len(row), np.int64))
+
+
+def _with_rows(seen: Experience, n_rows: int) -> Experience:
+    new = no_experience(n_rows)
+    columns = {f.name: np.append(getattr(seen, f.name), getattr(new, f.name)) for f in fields(new)}
+    return Experience(**columns)
 
 
 def _at(place: Integers, value: Floats, size: int) -> Floats:

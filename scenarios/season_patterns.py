@@ -64,6 +64,22 @@ PATTERNS: Final = (
         source="AWS H100 list factors by region",
     ),
     Pattern(
+        target="V9c",
+        statistic="coefficient of variation of independents' prices over regions",
+        role="output",
+        low=0.17,
+        high=0.23,
+        source="asks on a peer-to-peer venue, by region",
+    ),
+    Pattern(
+        target="V9c",
+        statistic="highest over lowest that is paid in a region",
+        role="output",
+        low=7.4,
+        high=7.4,
+        source="AWS H100 spot, best zone of each of 12 regions, 1.28 to 9.49 USD",
+    ),
+    Pattern(
         target="V9d",
         statistic="paid over hyperscalers' list",
         role="output",
@@ -78,6 +94,14 @@ PATTERNS: Final = (
         low=0.25,
         high=0.34,
         source="lists hardly budged while the market fell 22-29 % in 2025, through secondary pages",
+    ),
+    Pattern(
+        target="list stays",
+        statistic="share of hyperscalers' lists that are printed anew in a season",
+        role="output",
+        low=0.0,
+        high=0.25,
+        source="the same: hardly budged in four quarters, read as at most one new list a year",
     ),
     Pattern(
         target="V3b",
@@ -104,6 +128,28 @@ PATTERNS: Final = (
         source="the same; atomistic others, and the five alone",
     ),
 )
+
+
+def beside_markets(played: Sequence[Seasons]) -> pd.DataFrame:
+    """Set the last season of one regime beside the patterns, over several seeds.
+
+    Returns
+    -------
+    As `set_beside_markets`, each season in the mean over seeds, with ci_low, ci_high and n of the
+    last one: 95 %, Student's t.
+    """
+    tables = [set_beside_markets(one) for one in played]
+    last = np.array([table["last_season"] for table in tables], float).T
+    first = np.array([table["first_season"] for table in tables], float).T
+    found, before = interval(last), interval(first)
+    told = tables[0].assign(
+        first_season=before.mean, last_season=found.mean, ci_low=found.low, ci_high=found.high
+    )
+    missed = [
+        miss_of(value, low=pattern.low, high=pattern.high)
+        for value, pattern in zip(found.mean.tolist(), PATTERNS, strict=True)
+    ]
+    return told.assign(n=found.n, miss=missed)
 
 
 def set_beside_markets(seasons: Seasons) -> pd.DataFrame:
@@ -231,9 +277,31 @@ def _ends(measure: str) -> Callable[[Seasons], tuple[float, float]]:
 
 def _regional_variation(seasons: Seasons) -> tuple[float, float]:
     listed = seasons.places[seasons.places["group"] == "hyperscaler"]
-    mean = listed.groupby(["season", "region"])["price_usd"].mean()
-    number = listed["season"].max()
-    return _variation(mean.loc[0]), _variation(mean.loc[number])
+    return _variations(listed)
+
+
+def _independent_variation(seasons: Seasons) -> tuple[float, float]:
+    return _variations(seasons.places[seasons.places["group"] == "independent"])
+
+
+def _variations(places: pd.DataFrame) -> tuple[float, float]:
+    mean = places.groupby(["season", "region"])["price_usd"].mean()
+    return _variation(mean.loc[0]), _variation(mean.loc[places["season"].max()])
+
+
+def _paid_apart(seasons: Seasons) -> tuple[float, float]:
+    """Read what customers paid over the hours sold, region by region, where anybody bought."""
+    places = seasons.places
+    by_place = places.groupby(["season", "region"])[["customers_usd", "sold_hours"]].sum()
+    sold = by_place[(by_place["sold_hours"] > 0) & (by_place["customers_usd"] > 0)]
+    price = sold["customers_usd"] / sold["sold_hours"]
+    first, last = (price.loc[number] for number in (0, places["season"].max()))
+    return float(first.max() / first.min()), float(last.max() / last.min())
+
+
+def _changed_share(seasons: Seasons) -> tuple[float, float]:
+    """Read over all seasons what a first season alone cannot show."""
+    return float("nan"), float(list_changes(seasons.places)["changed_share"].mean())
 
 
 def _list_over_market(seasons: Seasons) -> tuple[float, float]:
@@ -254,8 +322,11 @@ _READINGS: Final[Mapping[str, Callable[[Seasons], tuple[float, float]]]] = {
     "coefficient of variation of what sellers ask": _ends("seller_price_cv"),
     "highest over lowest that sellers ask": _ends("seller_price_max_to_min"),
     "coefficient of variation of hyperscalers' lists over regions": _regional_variation,
+    "coefficient of variation of independents' prices over regions": _independent_variation,
+    "highest over lowest that is paid in a region": _paid_apart,
     "paid over hyperscalers' list": _ends("spot_to_list"),
     "change of hyperscalers' list less change of what is paid, in logarithms": _list_over_market,
+    "share of hyperscalers' lists that are printed anew in a season": _changed_share,
     "sum of squared buyer shares of jobs": _ends("buyer_hhi"),
     "share of the five largest owners": _ends("top5_owner_share"),
     "sum of squared owner shares": _ends("owner_hhi"),

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hanse.agents.asking import Experience, no_experience
 from hanse.agents.capacity import Capacity, capacity_of
+from hanse.agents.choices import Learners, first_learners
 from hanse.agents.crossing_draws import CrossingDraws
 from hanse.agents.workload import Workload
 from hanse.market.jurisdictions import Law
-from hanse.market.units import US_PER_HOUR, Floats, Integers
+from hanse.market.units import US_PER_HOUR, Flags, Floats, Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.institutions import Institutions
 from hanse.scenarios.scenario import Scenario
@@ -34,7 +36,10 @@ class State:
     need_sd, critical_ratio, safety : of each buyer or pool when it reserved: spread of its need,
         quantile worth holding, and units wanted on top of the mean need.
     honoured : share of reserved units that were really kept for whom they were reserved.
-    cheating : share of attempts that are cheats, by independents and by hyperscalers.
+    honesty : independents and hyperscalers, whose acts are attempts that are cheats.
+    pools, holds : who may hold reserves, and who does.
+    entrants, enters : who might add units in each region, and who did.
+    experience : of rows, how their own sales answer their own prices.
     n_verifiers : how many there are.
     """
 
@@ -56,7 +61,12 @@ class State:
     critical_ratio: Floats
     safety: Floats
     honoured: float
-    cheating: Floats
+    honesty: Learners
+    pools: Learners
+    holds: Flags
+    entrants: Learners
+    enters: Flags
+    experience: Experience
     n_verifiers: int
 
 
@@ -99,6 +109,9 @@ def first_state(scenario: Scenario, institutions: Institutions, seed: int) -> tu
     capacity = capacity_of(world.fleet)
     unknown = np.full(n_buyers, np.nan)
     activity = 1.0 / institutions.demand_headroom
+    tempted = np.full(2, scenario.number("verification.temptation_share"))
+    pool = np.arange(n_buyers) // institutions.pool_buyers
+    n_pools, n_regions = int(pool.max(initial=-1)) + 1, world.geography.n_regions
     state = State(
         capacity=capacity,
         arriving=np.zeros((institutions.build_seasons, capacity.n_rows), np.int64),
@@ -118,7 +131,12 @@ def first_state(scenario: Scenario, institutions: Institutions, seed: int) -> tu
         critical_ratio=np.zeros(n_buyers),
         safety=np.zeros(n_buyers),
         honoured=1.0,
-        cheating=np.full(2, scenario.number("verification.temptation_share")),
+        honesty=first_learners(tempted, institutions.honesty_rule),
+        pools=first_learners(np.full(n_pools, 0.5), institutions.hoarding_rule),
+        holds=np.zeros(n_pools, bool),
+        entrants=first_learners(np.full(n_regions, 0.5), institutions.entry_rule),
+        enters=np.zeros(n_regions, bool),
+        experience=no_experience(capacity.n_rows),
         n_verifiers=scenario.count("verification.verifiers"),
     )
     cast = Cast(
@@ -126,7 +144,7 @@ def first_state(scenario: Scenario, institutions: Institutions, seed: int) -> tu
         institutions=institutions,
         seed=seed,
         buyer_region=world.workload.buyer_region,
-        pool=np.arange(n_buyers) // institutions.pool_buyers,
+        pool=pool,
         worth_usd_per_hour=_worth_usd_per_hour(world.workload),
         law=world.law,
         crossing_draws=world.crossing_draws,

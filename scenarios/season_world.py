@@ -25,6 +25,7 @@ from hanse.scenarios.draw_shocks import ALWAYS_PAYS
 from hanse.scenarios.draw_tapes import FAMILIES
 from hanse.scenarios.draw_workload import allowed_verifiers
 from hanse.scenarios.entrants import NOBODY
+from hanse.scenarios.institutions import learns_honesty
 from hanse.scenarios.parameters import parameter
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.season_state import Cast, State, pool_head, season_seed, shortage_usd
@@ -223,8 +224,8 @@ def _terms(cast: Cast, state: State, terms: Terms) -> Terms:
 
     Groups are mixed by their units: a coin does not know for whose unit it will be tossed.
     """
-    if cast.institutions.honesty_learning_rate == 0.0:
+    if not learns_honesty(cast.institutions):
         return terms
     units = summed(state.capacity.row_is_hyperscaler.astype(np.int64), state.capacity.units, 2)
-    share = float(units @ state.cheating / units.sum())
+    share = float(units @ state.honesty.share / units.sum())
     return replace(terms, temptation_share=share, saved_share=ALWAYS_PAYS)

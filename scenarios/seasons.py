@@ -44,12 +44,14 @@ class Seasons:
     buyers : one row per season and buyer: jobs, activity, need_units, price_usd, wait_s, missed,
         paid_usd, held_units, given_back_units, idle_held_hours, held_usd, need_sd,
         critical_ratio, safety_units.
+    worlds : one row per season: world_digest.
     """
 
     market: pd.DataFrame
     places: pd.DataFrame
     owners: pd.DataFrame
     buyers: pd.DataFrame
+    worlds: pd.DataFrame
 
     def path(self, measure: str) -> pd.Series:
         """Return one market measure by season (and by what else tells the rows apart)."""
@@ -96,10 +98,10 @@ def play_seasons(
         )
         parts.append(_tables(season, state, measured=measured, accounts=accounts, number=number))
         state = decide(cast, state, season=season, accounts=accounts, number=number)
-    market, places, owners, buyers = (
+    market, places, owners, buyers, worlds = (
         pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True)
     )
-    return Seasons(market=market, places=places, owners=owners, buyers=buyers)
+    return Seasons(market=market, places=places, owners=owners, buyers=buyers, worlds=worlds)
 
 
 def play_paired(
@@ -173,6 +175,7 @@ def _tables(
         place_table(capacity, accounts, world.geography, margin=margin),
         owner_table(capacity, accounts, world.terms),
         buyer_table(season, state, accounts),
+        pd.DataFrame({"world_digest": [world.digest()]}),
     )
     for table in tables:
         table.insert(0, "season", number)

@@ -39,6 +39,8 @@ BAD_INPUT = {
     "nothing to sweep": ("sweep baseline", "--set key=a,b,c"),
     "a swept value out of bounds": ("sweep baseline --set fleet.nodes=5,0", "at least 1"),
     "no result": ("report .", "manifest.json"),
+    "seasons of an unknown regime": ("seasons baseline --regime markt", "did you mean 'market'"),
+    "no season": ("seasons baseline --seasons 0", "at least 1, got '0'"),
     "here": ("compare baseline -o .", "current directory"),
     "unknown growth path": ("grow grwth", "did you mean 'growth'"),
     "no paths": ("grow growth --paths 0", "at least 1"),
@@ -236,3 +238,29 @@ def test_help_does_not_wait_for_the_numerical_libraries() -> None:
     code = "import sys, hanse.scenarios.cli as c; c.build_parser(); print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"numpy", "numba", "pandas", "matplotlib", "mesa"} & set(said.stdout.split()) == set()
+
+
+def test_seasons_are_kept_and_set_beside_markets_with_their_misses(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["seasons", "baseline", *SET_TINY, "--seasons", "2", "--seeds", "2", "-o", "kept"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "MISSES by" in said
+    assert "owner_hhi" in said
+    kept = Results.load(Path("kept"))
+    assert set(kept.frame("seasons")["seed"]) == {0, 1}
+    beside = kept.frame("beside_markets")
+    assert beside["miss"].notna().any()
+    assert main(["sql", "kept", "select count(*) from season_worlds"]) == 0
+    assert "4" in capsys.readouterr().out
+
+
+def test_who_holds_what_is_a_table_of_every_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "baseline", *SET_TINY, "--regime", "market", "-o", "kept"]) == 0
+    capsys.readouterr()
+    query = "select subsystem, value from structure where measure = 'hhi' order by 1"
+    assert main(["sql", "kept", query]) == 0
+    said = capsys.readouterr().out
+    for subsystem in ("capacity", "routed value", "verification", "routing", "governance"):
+        assert subsystem in said

@@ -161,3 +161,20 @@ def test_every_mechanism_is_drawn_from_a_single_world_too(name: str) -> None:
     levels = mechanism.levels(evidence)
     assert levels["mean"].notna().all()
     assert isinstance(mechanism.picture(evidence), Figure)
+
+
+def test_panels_that_share_an_axis_show_the_largest_of_all_of_them() -> None:
+    cells = [("left", 1.0), ("right", 5.0)]
+    levels = pd.DataFrame(
+        [
+            {"by": "a", "panel": panel, "measure": "cost", "x": x, "mean": mean}
+            | {"ci_low": mean, "ci_high": mean}
+            for panel, mean in cells
+            for x in (0, 1)
+        ]
+    )
+    figure = Curves(x="x", xlabel="x", by="by", panel="panel", measures={"cost": "cost"})(levels)
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        assert low == 0.0
+        assert high >= 5.0

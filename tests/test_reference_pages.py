@@ -7,14 +7,16 @@ import pyarrow as pa
 import pytest
 
 from hanse.market.regime import ladder
+from hanse.scenarios.command_seasons import season_results
 from hanse.scenarios.experiment import compare
 from hanse.scenarios.outcomes import outcome_table
+from hanse.scenarios.seasons import play_seasons
 from hanse.scenarios.sweep import sweep
 from tests.project_files import PROJECT
 from tests.small_runs import tiny
 from tests.write_parameters_page import PAGE, whole_page
 
-KEYS = {"scenario", "point", "regime", "seed"}
+KEYS = {"scenario", "point", "regime", "seed", "season"}
 TABLES = (PROJECT / "docs" / "reference" / "tables.md").read_text(encoding="utf-8")
 FIRST_CELL = re.compile(r"^\| (`[^|]*) \|", re.MULTILINE)
 WORD = re.compile(r"`(\w+)`")
@@ -27,9 +29,10 @@ def tables() -> Mapping[str, pa.Table]:
     points = {"points": swept.tables["points"].drop_columns("load.hold_share")}
     points["outcomes"] = outcome_table([], swept.frame("measures"))
     scenario = tiny().replace({"verification.real_share": 0.1})
-    return points | dict(
-        compare(scenario, seeds=[0], regimes=ladder[3:5], workers=1).results.tables
-    )
+    compared = compare(scenario, seeds=[0], regimes=ladder[3:5], workers=1).results.tables
+    played = {0: play_seasons(tiny(), "market", n_seasons=2, seed=0)}
+    seasons = season_results(tiny(), played, regime="market").tables
+    return points | dict(seasons) | dict(compared)
 
 
 def documented(heading: str) -> str:

@@ -103,10 +103,10 @@ def test_a_number_without_evidence_says_that_it_is_assumed() -> None:
     assert silent == []
 
 
-def test_parameters_live_in_eleven_sections() -> None:
+def test_parameters_live_in_twelve_sections() -> None:
     sections = {key.partition(".")[0] for key in PARAMETERS}
     worlds = {"fleet", "load", "control", "crossing", "verification", "resources", "law", "failure"}
-    assert sections == worlds | {"shock", "measurement", "institutions"}
+    assert sections == worlds | {"shock", "measurement", "institutions", "governance"}
 
 
 # Values that only matter beside another one.
@@ -176,11 +176,12 @@ BESIDE: dict[str, dict[str, Value]] = {
 }
 
 
-# What agents go by between runs reaches no single world; tests/test_seasons.py plays each of them.
-OF_SEASONS = "institutions."
+# What agents go by between runs, or vote by, reaches no single world; tests/test_seasons.py and
+# tests/test_capture.py try each of them.
+BEYOND_RUNS = ("institutions.", "governance.")
 
 
-@pytest.mark.parametrize("key", [key for key in PARAMETERS if not key.startswith(OF_SEASONS)])
+@pytest.mark.parametrize("key", [key for key in PARAMETERS if not key.startswith(BEYOND_RUNS)])
 def test_every_parameter_reaches_the_world(key: str) -> None:
     small: dict[str, Value] = {"load.model_calls": 150, "load.batch_jobs": 60}
     few: dict[str, Value] = {f"load.{family}_jobs": 9 for family in FAMILIES[2:]}

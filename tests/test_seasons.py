@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hanse.agents.choices import RULES
 from hanse.agents.model import ComputeMarket
 from hanse.market.occupancy import H
 from hanse.market.regime import AUDITED_MARKET, MARKET, regimes
@@ -391,6 +392,7 @@ def test_what_borders_and_newcomers_ask_is_settled_with_the_first_season() -> No
 
 AUDITED = {"regime": "audited-market", "institutions.honesty_learning_rate": 2.0}
 HELD = {"regime": "reserved", "institutions.hoarding": True}
+CROWDED = {"load.model_calls": 1400, "institutions.growth_share": 1.0}
 OTHERWISE: dict[str, tuple[object, dict[str, object]]] = {
     "demand_headroom": (2.0, {}),
     "demand_elasticity": (2.0, {}),
@@ -398,8 +400,10 @@ OTHERWISE: dict[str, tuple[object, dict[str, object]]] = {
     "forecast_memory": (0.9, {}),
     "forecast_error_sigma": (0.5, {}),
     "response_share": (0.1, {}),
+    "deciding_share": (0.3, {}),
     "menu_cost_share": (0.5, {}),
     "believed_elasticity": (3.0, {}),
+    "elasticity_learning_rate": (5.0, {}),
     "elsewhere_usd_per_gpu_hour": (9.0, {}),
     "growth_share": (0.3, {}),
     "exit_share": (0.9, {"resources.idle_w": 20_000.0}),
@@ -428,6 +432,13 @@ OTHERWISE: dict[str, tuple[object, dict[str, object]]] = {
     "resale_haircut": (0.9, HELD | {"institutions.resale": True}),
     "need_signal_error": (3.0, HELD | {"institutions.resale": True}),
     "hub_rent_share": (0.2, {}),
+    "honesty_rule": ("erev-roth", AUDITED),
+    "hoarding_rule": ("exp3", HELD),
+    "entry_rule": ("replicator", {"load.model_calls": 1400}),
+    "learning_rate": (50.0, CROWDED | {"institutions.entry_rule": "replicator"}),
+    "forgetting": (0.9, CROWDED | {"institutions.entry_rule": "erev-roth"}),
+    "experimentation": (0.9, CROWDED | {"institutions.entry_rule": "erev-roth"}),
+    "exploration": (1.0, CROWDED | {"institutions.entry_rule": "exp3"}),
     "honesty_learning_rate": (2.0, {"regime": "audited-market"}),
     "reputation_rewards": (10.0, AUDITED),
     "verifier_cost_usd": (5.0, {"regime": "audited-market"}),
@@ -475,3 +486,77 @@ def test_the_figures_have_a_panel_for_each_measure_and_a_line_for_each_case(tmp_
     for number, figure in enumerate((paths, doses)):
         figure.savefig(tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_where_nobody_checks_every_rule_learns_to_cheat(rule: str) -> None:
+    learning = {
+        "institutions.honesty_learning_rate": 2.0,
+        "institutions.honesty_rule": rule,
+        "verification.temptation_share": 0.3,
+    }
+    played = play_seasons(small().replace(learning), MARKET, n_seasons=12, seed=0)
+    path = played.path("cheating_share")
+    assert path.iloc[-1] > path.iloc[0]
+
+
+@pytest.mark.parametrize("rule", RULES[1:])
+def test_who_learns_whether_holding_pays_need_not_hold(rule: str) -> None:
+    """Best response holds whatever holding has paid; those who learn hold less often."""
+    held = [
+        play_seasons(hoarding(hoarding_rule=one), "reserved", n_seasons=8, seed=1)
+        .path("held_units")
+        .iloc[4:]
+        .mean()
+        for one in ("best-response", rule)
+    ]
+    assert 0.0 < held[1] < held[0]
+
+
+def test_units_enter_by_every_rule_where_margins_are_high() -> None:
+    for rule in RULES:
+        played = play_seasons(hoarding(entry_rule=rule), "central", n_seasons=5, seed=1)
+        small_ones = played.owners[played.owners["group"] == "independent"]
+        units = small_ones.groupby("season")["units"].sum()
+        assert units.iloc[-1] > units.iloc[0], rule
+
+
+def reversed_share(played: Seasons) -> float:
+    """Return how many changes of hyperscalers' lists go against the one before, of all changes."""
+    listed = played.places[played.places["group"] == "hyperscaler"]
+    price = listed.pivot_table(index=["owner", "region"], columns="season", values="price_usd")
+    step = price.apply(np.log).diff(axis=1).iloc[:, 1:].to_numpy()
+    both = step[:, 1:] * step[:, :-1]
+    return float((both < 0.0).sum() / max(1, (both != 0.0).sum()))
+
+
+@pytest.mark.slow
+def test_prices_reverse_the_less_the_less_of_the_way_anybody_goes_at_once() -> None:
+    """Five levels of inertia, none of menu costs; half of the steps turn back without inertia."""
+    shares = [
+        np.mean(
+            [
+                reversed_share(
+                    play_seasons(
+                        small(response_share=share, menu_cost_share=0.0),
+                        "central",
+                        n_seasons=10,
+                        seed=seed,
+                    )
+                )
+                for seed in range(3)
+            ]
+        )
+        for share in (1.0, 0.75, 0.5, 0.25, 0.1)
+    ]
+    assert (np.diff(shares) <= 0.0).all()
+    assert shares[0] > 0.3
+    assert shares[2] < 0.1
+
+
+def test_numbers_of_rules_that_nobody_learns_by_change_nothing() -> None:
+    unused = {"learning_rate": 9.0, "forgetting": 0.9, "experimentation": 0.9, "exploration": 0.9}
+    same(
+        play_seasons(hoarding(), "reserved", n_seasons=3, seed=2),
+        play_seasons(hoarding(**unused), "reserved", n_seasons=3, seed=2),
+    )

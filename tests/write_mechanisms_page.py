@@ -1,7 +1,8 @@
 """Write the numbers of the page of scenarios and mechanisms: run each small experiment anew.
 
-Run it with `python -m tests.write_mechanisms_page`; `--figures DIR` keeps the pictures, too. It
-takes some minutes. The words of the page are its own, and stay.
+Run it with `python -m tests.write_mechanisms_page`; `--figures DIR` keeps the pictures, too, and
+`--only NAME` leaves the other sections alone. It takes some minutes. The words of the page are its
+own, and stay.
 """
 
 import argparse
@@ -34,6 +35,26 @@ UNITS: Final = {
     "invalid_uses": "uses of revoked capabilities per run",
     "state_ms": "ms a stage",
     "share": "share of accelerator time",
+    "idle_held_gpu_h": "idle while held, GPU-h a season",
+    "unserved_share": "share of work not served",
+    "owner_hhi": "owners' HHI, 0 to 1",
+    "command_hhi": "HHI of who holds or owns a unit, 0 to 1",
+    "independent_share": "independents' share of units",
+    "hyperscaler_customers_usd": "customers pay hyperscalers, USD a season",
+    "own_hours": "own work on own units, GPU-h a season",
+    "loss_share": "share of value lost without it",
+    "sovereignty": "routing sovereignty",
+    "power": "Banzhaf share of power",
+    "captured_share": "share of votes captured",
+    "rent_usd": "capture rent, USD a run",
+    "transfer_usd": "transfer to insiders, USD a run",
+    "maker_spread_usd": "a maker's spread, USD per GPU-hour",
+    "regional_dispersion_cv": "prices' variation over regions",
+    "time_to_match_s": "time to match, s",
+    "volatility_usd": "moves of the index, USD per GPU-hour",
+    "forward model_call": "ln of the variance of spend on calls, forward over none",
+    "call model_call": "ln of the variance of spend on calls, option over none",
+    "n_defaults": "members that default in the surge",
 }
 
 
@@ -70,6 +91,20 @@ ROWS: Final[dict[str, str]] = {
     "joint": "`crossing.rule_dimensions` in (4, 8, 12) and "
     "(measure == 'state_ms' or (measure == 'sync_cost_per_job_gpu_s less additive' and "
     "`crossing.rule_dimensions` == 12))",
+    "hoarding": "`institutions.uncertainty_scale` in (0.0, 1.0, 2.0) and "
+    "way in ('reserved, each for itself', 'reserved, one pool', 'reserved, resale') and "
+    "measure != 'unserved_share less 0.0' and "
+    "(measure != 'idle_held_gpu_h' or `institutions.uncertainty_scale` == 0.0)",
+    "concentration": "season == 7 and measure != 'independent_share less nobody hoards' and "
+    "(regime == 'reserved' or way == 'nobody hoards')",
+    "hood": "`institutions.own_growth_share` in (0.0, 1.0) and measure != 'unserved_share'",
+    "sovereignty": "measure == 'sovereignty' or "
+    "who in ('vendor NVIDIA', 'worst of sites of control', 'owner google')",
+    "capture": "constitution != 'no safeguards, all vote' and measure != 'power' and "
+    "(initial_share == 0.4 or (initial_share == 0.0 and measure != 'captured_share'))",
+    "financialization": "rung in ('Central', 'A venue per region', 'Market', 'Audited market') and "
+    "measure in ('maker_spread_usd', 'regional_dispersion_cv', 'time_to_match_s', "
+    "'volatility_usd', 'forward model_call', 'n_defaults')",
 }
 """Which levels the page tells of each scenario, as a query of their table."""
 
@@ -117,12 +152,13 @@ def main() -> None:
     """Write the numbers, and the pictures where somebody wants them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figures", type=Path)
+    parser.add_argument("--only", nargs="*", default=list(ROWS), help="scenarios; default: all")
     arguments = parser.parse_args()
     warm_up()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.figures or Path(scratch)
         page = PAGE.read_text(encoding="utf-8")
-        for name in ROWS:
+        for name in arguments.only:
             page = with_numbers(page, name, folder)
     PAGE.write_text(page, encoding="utf-8")
 

@@ -1,0 +1,43 @@
+"""The table of who holds what in a run: the one place where votes stand beside capacity."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from hanse.market.structure import Structure, read_structure
+from hanse.market.units import Floats
+from hanse.scenarios.measures import Measured, Table
+from hanse.scenarios.payoffs import moved_usd
+
+GOVERNANCE: Final = "governance"
+
+
+def structure_of(measured: Measured) -> Structure:
+    """Read from a run who held what: capacity, routed value, verification, routing, governance.
+
+    Governance is by those who would vote if stake followed the money that each has moved: owners,
+    buyers and verifiers.
+    """
+    world = measured.world
+    found = read_structure(
+        measured.ledger,
+        n_owners=len(world.fleet.owner),
+        n_verifiers=len(world.verifier_region),
+        verifier=world.workload.stage_verifier,
+    )
+    holdings: Mapping[str, Floats] = {
+        **found.holdings,
+        GOVERNANCE: np.concatenate(moved_usd(measured)),
+    }
+    return replace(found, holdings=holdings)
+
+
+def structure_table(measured: Measured) -> Table:
+    """Lay out subsystem, measure, unit and value, the weakest subsystem last."""
+    names, measures, units, values = zip(*structure_of(measured).rows(), strict=True)
+    texts = {"subsystem": names, "measure": measures, "unit": units}
+    table: Table = {key: np.array(column, dtype=object) for key, column in texts.items()}
+    table["value"] = np.array(values, dtype=float)
+    return table
