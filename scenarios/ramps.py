@@ -16,11 +16,10 @@ from hanse.market.regime import Regime
 from hanse.market.units import US_PER_S, Floats, Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.hysteresis import Escape, area_of, escape_of, mean_interval
-from hanse.scenarios.intervals import Interval
+from hanse.scenarios.intervals import CONFIDENCE, Interval
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.selftest_checks import run_ledger
-from hanse.scenarios.transitions import CONFIDENCE
 from hanse.scenarios.unfinished_work import work_path
 
 N_WINDOWS: Final = 8
