@@ -1,7 +1,7 @@
 """Every fact that routing cannot change, drawn before any decision."""
 
+import hashlib
 from dataclasses import dataclass, fields, is_dataclass
-from hashlib import blake2b
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,8 @@ from hanse.market.geography import Geography
 from hanse.market.jurisdictions import Law
 from hanse.market.terms import Terms
 from hanse.market.units import Floats, Integers
+
+_DIGITS: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +94,21 @@ class World:
     mishaps: Mishaps = NO_MISHAPS
 
     def digest(self) -> str:
-        """Return a BLAKE2b-128 digest of every column and scalar, field names included."""
+        """Return 128 bits of SHA-256 over every column and scalar, field names included.
+
+        Processors have instructions for it: megabytes of columns take half the time of BLAKE2b.
+        """
         return self.digests().world
 
     def digests(self) -> "Digests":
         """Return the digest of the world, and that of all but its seed, by reading it once."""
-        state = blake2b(digest_size=16)
+        state = hashlib.sha256()
         for field in fields(self):
             if field.name != "seed":
                 _fold(state, field.name, getattr(self, field.name))
-        luck = state.hexdigest()
+        luck = state.hexdigest()[:_DIGITS]
         _fold(state, "seed", self.seed)
-        return Digests(world=state.hexdigest(), luck=luck)
+        return Digests(world=state.hexdigest()[:_DIGITS], luck=luck)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +124,7 @@ class Digests:
     luck: str
 
 
-def _fold(state: "blake2b", name: str, value: object) -> None:
+def _fold(state: "hashlib._Hash", name: str, value: object) -> None:
     if isinstance(value, np.ndarray):
         state.update(f"{name}\0{value.dtype.str}{value.shape}".encode())
         state.update(np.ascontiguousarray(value).reshape(-1).data)

@@ -100,11 +100,10 @@ def job_worth_usd(ledger: Ledger) -> Floats:
     first = np.flatnonzero(np.diff(fact["job"], prepend=-1))
     if len(first) == 0:
         return np.zeros(0)
-    job = fact[first]
     is_right = np.logical_and.reduceat(_is_right(ledger), first)
-    counts = is_right & (done_us >= 0) & (done_us <= job["deadline_us"])
-    fall = job["delay_usd_per_us"] * (done_us - job["job_arrival_us"])
-    return np.where(counts, np.maximum(0.0, job["value_usd"] - fall), 0.0)
+    counts = is_right & (done_us >= 0) & (done_us <= fact["deadline_us"][first])
+    fall = fact["delay_usd_per_us"][first] * (done_us - fact["job_arrival_us"][first])
+    return np.where(counts, np.maximum(0.0, fact["value_usd"][first] - fall), 0.0)
 
 
 def routed_value_usd(ledger: Ledger, n_owners: int) -> Floats:
@@ -112,18 +111,16 @@ def routed_value_usd(ledger: Ledger, n_owners: int) -> Floats:
 
     Stages weigh by their work, or alike in a job without any.
     """
-    fact = ledger.stage_fact
     worth = job_worth_usd(ledger)
-    work = fact["work_us"].astype(float)
-    whole = np.bincount(fact["job"], work, len(worth))
-    count = np.bincount(fact["job"], minlength=len(worth))
-    weight = np.where(whole[fact["job"]] > 0, work, 1.0)
-    weight /= np.where(whole > 0, whole, count)[fact["job"]]
+    job = ledger.stage_fact["job"].astype(np.int64)
+    work = ledger.stage_fact["work_us"].astype(float)
+    whole = np.bincount(job, work, len(worth))
+    count = np.bincount(job, minlength=len(worth))
+    weight = np.where(whole[job] > 0, work, 1.0) / np.where(whole > 0, whole, count)[job]
     row = ledger.stage["record"]
-    ran = (row >= 0) & (worth[fact["job"]] > 0)
+    ran = np.flatnonzero((row >= 0) & (worth[job] > 0))
     owner = ledger.offer["owner"][ledger.unit["offer"][ledger.record["unit"][row[ran]]]]
-    part = (worth[fact["job"]] * weight)[ran]
-    return np.bincount(owner, part, n_owners).astype(float)
+    return np.bincount(owner, worth[job[ran]] * weight[ran], n_owners).astype(float)
 
 
 def _said_of(holding: Floats) -> Mapping[str, float]:
