@@ -57,5 +57,5 @@ class Buyer(mesa.Agent):
         return float(reserve_units(np.array([mean]), np.array([sd]), ratio)[0])
 
     def worth_usd(self, stage: int, finish_us: int) -> float:
-        """Value a finish instant: the same rule that the engine applies to columns."""
+        """Say what a finish instant is worth, true or not: what the engine hears of it."""
         return float(worth_usd(self.model.facts, stage, finish_us))

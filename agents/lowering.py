@@ -10,12 +10,14 @@ from hanse.agents.control_layout import lay_out
 from hanse.agents.failure_lowering import checked_mishaps, lower_failures, retried_bound
 from hanse.agents.lower_crossings import crossing_facts, held_steps, links
 from hanse.agents.lowered_graph import lower_edges, lower_paths
+from hanse.agents.reports import with_reports
 from hanse.agents.signatures import distinct, group_stages
 from hanse.agents.world import World
 from hanse.market.bits import pack
 from hanse.market.columns import OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
 from hanse.market.energy import usd_per_joule
 from hanse.market.power_caps import LONGEST_US
+from hanse.market.rails import zone_shift_us
 from hanse.market.regime import (
     Admission,
     Audits,
@@ -25,9 +27,11 @@ from hanse.market.regime import (
     Regime,
     Rule,
     Settlement,
+    rail_of,
 )
 from hanse.market.terms import ON_FINALITY, Terms
 from hanse.market.units import (
+    BYTES_PER_GB,
     US_PER_HOUR,
     US_PER_MS,
     US_PER_S,
@@ -52,6 +56,7 @@ def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -
     unit["plane"] = layout.of_unit
     return facts._replace(
         unit=unit,
+        stage=with_reports(facts.stage, world, regime.reporting),
         command_us=_whole(world.terms.control_delay_scale * one_way_us[layout.region]),
         plane_region=layout.region,
         stage_plane=layout.of_stage,
@@ -109,6 +114,9 @@ def _pack(world: World) -> Facts:
         sample_us=world.sample_instant_us,
         admissible=_admissible(legal, accelerator, sinks),
         site_cap_w=_site_cap_w(world),
+        zone_us=zone_shift_us(geography.longitude),
+        egress_price=world.egress.owner_usd_per_gb / BYTES_PER_GB,
+        buyer_store=world.egress.buyer_store,
     )
 
 
@@ -158,11 +166,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
     """Turn the parts of a regime into integers beside the terms that all regimes share."""
     capacity = terms.control_cores / n_planes
     n_servers = max(1, int(capacity))
-    rule_us = {
-        Rule.POSTED: terms.service_posted_us,
-        Rule.WELFARE: terms.service_welfare_us,
-        Rule.FOREIGN: terms.service_welfare_us,
-    }
+    is_posted = regime.rule is Rule.POSTED
     is_interval = regime.cadence is Cadence.AT_INTERVAL and terms.clearing_interval_us > 0
     return Rules(
         shares_books=int(regime.plane.shares_books),
@@ -171,6 +175,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         first_party=int(regime.ranking is Ranking.FIRST_PARTY),
         rule=int(regime.rule),
         locational=int(regime.pricing is Pricing.LOCATIONAL),
+        pays_bid=int(regime.pricing is Pricing.PAY_AS_BID),
         escrow=int(regime.settlement is Settlement.ESCROW),
         audits=int(regime.audits is not Audits.NONE),
         on_finality=int(terms.release == ON_FINALITY),
@@ -182,7 +187,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         n_servers=n_servers,
         server_speed=capacity / n_servers,
         quota_share=terms.quota_share,
-        service_rule_us=rule_us[regime.rule],
+        service_rule_us=terms.service_posted_us if is_posted else terms.service_welfare_us,
         service_message_us=terms.service_message_us,
         service_edge_us=terms.service_edge_us,
         service_solve_us=terms.service_solve_us,
@@ -205,6 +210,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         authority_ttl_us=terms.authority_ttl_us,
         context_ttl_us=terms.context_ttl_us,
         failure=lower_failures(terms.failures, n_planes=n_planes),
+        rail=rail_of(terms.settlement, regime.rail),
     )
 
 
@@ -285,6 +291,8 @@ def _copy_job_facts(world: World, rows: Rows, *, job: Integers) -> None:
     ):
         rows[name] = column[job]
     rows["delay_usd_per_us"] = workload.job_delay_usd_per_s[job] / US_PER_S
+    rows["said_usd"] = rows["value_usd"]
+    rows["said_delay_usd_per_us"] = rows["delay_usd_per_us"]
 
 
 def _copy_stage_facts(

@@ -1,6 +1,6 @@
 """Columns of the workload: buyers, their jobs, the graph of stages of each, and their luck."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class Workload:
     stage_verifier : index of the verifier who would audit this stage.
     stage_is_sampled : whether its receipts are really signed and checked.
     stage_is_real : whether a small program is really executed and verified in its place.
+    stage_chargeback : coins in [0, 1), a payment whose coin lies below the share of its rail is
+        taken back by its payer; of no length where none is.
     attempt_temptation, attempt_audit : shape (n_attempts, n_stages), uniform coins in [0, 1).
     attempt_commit, attempt_service : shape (n_attempts, n_stages), unit-mean factors >= 0.
     attempt_way : the same for the ways of messages, or shape (0, 0) where none jitters.
@@ -82,6 +84,7 @@ class Workload:
     attempt_commit: Floats
     attempt_service: Floats
     attempt_way: Floats
+    stage_chargeback: Floats = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         _check_edges(self.edge_from, self.edge_to, self.stage_job)

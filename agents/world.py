@@ -1,7 +1,7 @@
 """Every fact that routing cannot change, drawn before any decision."""
 
 import hashlib
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Final
 
 import numpy as np
@@ -67,6 +67,39 @@ NO_MISHAPS: Final = Mishaps(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BuyerHabits:
+    """How each buyer bends the truth where a regime lets it; of no length where none does.
+
+    Attributes
+    ----------
+    worth_share, delay_scale : shape (n_buyers,), what is said over what is true, >= 0.
+    """
+
+    worth_share: Floats = field(default_factory=lambda: np.zeros(0))
+    delay_scale: Floats = field(default_factory=lambda: np.zeros(0))
+
+
+NO_HABITS: Final = BuyerHabits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressPrices:
+    """What owners charge for bytes that leave them; of no length where none does.
+
+    Attributes
+    ----------
+    owner_usd_per_gb : shape (n_owners, n_regions), by the region that the bytes leave.
+    buyer_store : shape (n_buyers,), owner with whom a buyer's inputs lie, or -1 for none.
+    """
+
+    owner_usd_per_gb: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    buyer_store: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+NO_EGRESS_PRICES: Final = EgressPrices()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """One draw of a scenario: the same value for every regime.
 
@@ -92,6 +125,8 @@ class World:
     divergences: Outages = NO_OUTAGES
     crossing_draws: CrossingDraws = NO_DRAWS
     mishaps: Mishaps = NO_MISHAPS
+    habits: BuyerHabits = NO_HABITS
+    egress: EgressPrices = NO_EGRESS_PRICES
 
     def digest(self) -> str:
         """Return 128 bits of SHA-256 over every column and scalar, field names included.
@@ -103,9 +138,9 @@ class World:
     def digests(self) -> "Digests":
         """Return the digest of the world, and that of all but its seed, by reading it once."""
         state = hashlib.sha256()
-        for field in fields(self):
-            if field.name != "seed":
-                _fold(state, field.name, getattr(self, field.name))
+        for one in fields(self):
+            if one.name != "seed":
+                _fold(state, one.name, getattr(self, one.name))
         luck = state.hexdigest()[:_DIGITS]
         _fold(state, "seed", self.seed)
         return Digests(world=state.hexdigest()[:_DIGITS], luck=luck)
@@ -130,7 +165,7 @@ def _fold(state: "hashlib._Hash", name: str, value: object) -> None:
         state.update(np.ascontiguousarray(value).reshape(-1).data)
     elif is_dataclass(value):
         state.update(f"{name}\0".encode())
-        for field in fields(value):
-            _fold(state, field.name, getattr(value, field.name))
+        for one in fields(value):
+            _fold(state, one.name, getattr(value, one.name))
     else:
         state.update(f"{name}\0{value!r}\0".encode())

@@ -154,6 +154,12 @@ def _proofs(facts: Facts, n_stages: int, n_regions: int) -> dict[str, Any]:
     }
 
 
+def _egress_shape(facts: Facts) -> tuple[int, int]:
+    """Return the shape of bills by buyer and owner; none where no owner charges."""
+    n_owners = len(facts.egress_price)
+    return (len(facts.buyer_store), n_owners) if n_owners else (0, 0)
+
+
 def _n_buyers(facts: Facts) -> int:
     return int(facts.stage["buyer"].max(initial=0)) + 1
 
@@ -211,6 +217,7 @@ def allocate(
         waiting=np.zeros((n_samples, len(facts.legal) * N_WAITING_STATES), np.int32),
         available=np.zeros((n_samples, n_sinks), np.int32),
         hidden=np.zeros((n_samples, n_sinks), np.float32),
+        egress_bill=np.zeros((2, *_egress_shape(facts))),
         debt=_debt(n_families),
         payment=np.zeros(n_payments, PAYMENT),
         lock=np.empty(n_stages * (1 + rules.bounce_limit) * rules.escrow, LOCK),

@@ -15,6 +15,7 @@ from hanse.market.crossing_columns import CrossingFacts, CrossingState
 from hanse.market.failure_columns import FailureRules, FailureState
 from hanse.market.meters import DebtMeter, PowerMeter
 from hanse.market.pools import Pool
+from hanse.market.rails import RailRules
 from hanse.market.units import Flags, Floats, Integers
 
 Rows = NDArray[np.void]
@@ -39,6 +40,8 @@ STAGE_FACT: Final = np.dtype(
         ("verifier_region", "i2"),
         ("value_usd", "f8"),
         ("delay_usd_per_us", "f8"),
+        ("said_usd", "f8"),
+        ("said_delay_usd_per_us", "f8"),
         ("job_arrival_us", "i8"),
         ("deadline_us", "i8"),
         ("worthless_us", "i8"),
@@ -196,7 +199,9 @@ class Facts(NamedTuple):
     `stage` has first the stages, then the rows of stale requests (`stale.py`), if there are any.
     The outages of a plane's site stand from `first_outage` of the plane's region to that of the
     next; likewise the divergences of a region. A unit with a `plane` is for that plane alone.
-    `site_cap_w` is infinite without a cap.
+    `site_cap_w` is infinite without a cap; `zone_us` is what local time is ahead of UTC.
+    `egress_price` is by owner and region, in USD per byte, or empty where no owner charges;
+    `buyer_store` is with whom the inputs of a buyer lie, or -1.
     """
 
     stage: Rows
@@ -242,6 +247,9 @@ class Facts(NamedTuple):
     sample_us: Integers
     admissible: Integers
     site_cap_w: Floats
+    zone_us: Integers
+    egress_price: Floats
+    buyer_store: Integers
 
 
 class Rules(NamedTuple):
@@ -253,6 +261,7 @@ class Rules(NamedTuple):
     first_party: int
     rule: int
     locational: int
+    pays_bid: int
     escrow: int
     audits: int
     on_finality: int
@@ -287,6 +296,7 @@ class Rules(NamedTuple):
     authority_ttl_us: int
     context_ttl_us: int
     failure: FailureRules
+    rail: RailRules
 
 
 class State(NamedTuple):
@@ -301,6 +311,7 @@ class State(NamedTuple):
     `visible` says in bits of units which ones a plane sees as free, `idle` which ones are.
     `source` has the distinct regions where the inputs of a joining stage lie, from its
     `first_input` on, as many as its `n_sources`.
+    `egress_bill` has two tables by buyer and owner: what was charged, and what it cost.
     `bound_stage` is whose quota a unit counts for, or -1; `n_bound` how many do, by buyer.
     """
 
@@ -353,6 +364,7 @@ class State(NamedTuple):
     lock: Rows
     failure: FailureState
     power: PowerMeter
+    egress_bill: Floats
 
 
 REQUEST_ITEM: Final = 0

@@ -3,6 +3,7 @@
 from hanse.market.clock import GENERATION, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.crossing_steps import next_revocation_us
+from hanse.market.egress import bill_egress
 from hanse.market.kernels import kernel
 from hanse.market.preparation import Preparation
 
@@ -38,6 +39,7 @@ def cross(
     if holds >> _TRANSFER & 1 == is_landed:
         row["egress_usd"] += way.egress_usd
         row["moved_bytes"] += way.moved_bytes
+        bill_egress(facts, state, stage, region)
     row["data_core_us"] += core_us
     if facts.crossing.pool_cores > 0 and core_us > 0:
         begins_us = max(state.crossing.pool_free_us[region], at_us)

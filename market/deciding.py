@@ -32,7 +32,7 @@ from hanse.market.kernels import kernel
 from hanse.market.options import count_edges, write_book
 from hanse.market.passing_on import next_plane, pass_on
 from hanse.market.posted_rule import route_posted
-from hanse.market.preparation import plan_steps, prepare, way_us
+from hanse.market.preparation import lock_wait_us, plan_steps, prepare, way_us
 from hanse.market.quotas import bind
 from hanse.market.retrying import is_refused
 from hanse.market.stage_clock import enter, plan
@@ -308,14 +308,17 @@ def _range_start(facts: Facts, state: State, k: int) -> int:
 
 @kernel
 def _payment_micro_usd(facts: Facts, rules: Rules, state: State, k: int, unit: int) -> int:
-    """Return what the request will pay: the posted price, or resource cost plus rent."""
+    """Return what the request will pay: the posted price, resource cost plus rent, or its bid."""
     book, place = state.book, facts.unit[unit]
     fact, sink = facts.stage[book.request[k]], place["sink"]
     row = state.quote[state.quote_rows.row_of[book.request[k]], sink]
-    if rules.locational == 1:
+    if rules.locational == 1 or rules.pays_bid == 1:
         rest_usd = facts.sink[sink]["busy_usd_per_us"] * fact["rest_work_us"]
         own = row["cost_nano_usd"] - round(rest_usd * 1e9)
-        return int((own + book.rent_nano_usd[sink]) // 1000)
+        rent = book.rent_nano_usd[sink]
+        if rules.pays_bid == 1:
+            rent = row["worth_nano_usd"] - row["cost_nano_usd"]
+        return int((own + rent) // 1000)
     posted = facts.offer[place["offer"]]["posted_usd_per_us"]
     return int(round(posted * row["occupied_us"] * 1e6))
 
@@ -326,9 +329,8 @@ def command(
 ) -> None:
     """Bind a request to a unit and send the command; it lands when the way and the law allow."""
     stage, now_us = state.book.request[k], state.clock[NOW]
-    row, fact = state.stage[stage], facts.stage[stage]
-    region = facts.unit[unit]["region"]
-    lock_us = 2 * facts.command_us[plane, fact["origin"]] if rules.escrow == 1 else 0
+    row, region = state.stage[stage], facts.unit[unit]["region"]
+    lock_us = lock_wait_us(facts, rules, state, stage, region, end_us)
     command_us = way_us(facts, state, stage, region)
     leave_us = end_us + lock_us
     ready = prepare(facts, state, stage, region, command_us, leave_us, 1)

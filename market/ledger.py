@@ -17,6 +17,7 @@ from hanse.market.clock import (
 )
 from hanse.market.columns import Facts, Rows, Rules, State
 from hanse.market.meters import DebtMeter
+from hanse.market.rails import RailRules
 from hanse.market.stale import fold_stale_rows, fold_tally, owners
 from hanse.market.states import AUDIT, COMPLETE, LAPSED
 from hanse.market.units import Flags, Floats, Integers
@@ -29,13 +30,15 @@ Shares = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 class Ledger:
     """Both ledgers of time, the metered debt and the counts at the sampled instants.
 
-    It knows no regime. `record` has a row per occupation of a unit, `stage` one per stage, with
-    `time_us`, shape (n_stages, n_states), beside it. `work` are the rows of `record` that execute a
-    stage: neither an audit nor residual work nor a breakdown. `lost_us`, shape (n_records,
-    n_operations + 1), is what each occupation lost to coordination and to the cap where sites have
-    power caps, and has no rows where none has. `failure` has a row per failure that a client
-    noticed. `tally` counts what each stage's crossings came to, and `crossing` are the facts behind
-    it. Counts of events are whole-run totals.
+    It knows no regime, but over which `rail` money went; `zone_us` is what local time is ahead of
+    UTC by region, and `egress_bill` what owners charged for bytes and what those cost. `record` has
+    a row per occupation of a unit, `stage` one per stage, with `time_us`, shape (n_stages,
+    n_states), beside it. `work` are the rows of `record` that execute a stage: neither an audit nor
+    residual work nor a breakdown. `lost_us`, shape (n_records, n_operations + 1), is what each
+    occupation lost to coordination and to the cap where sites have power caps, and has no rows
+    where none has. `failure` has a row per failure that a client noticed. `tally` counts what each
+    stage's crossings came to, and `crossing` are the facts behind it. Counts of events are
+    whole-run totals.
     """
 
     horizon_us: int
@@ -66,6 +69,9 @@ class Ledger:
     hidden: Shares
     has_stakes: bool
     has_escrow: bool
+    rail: RailRules
+    zone_us: Integers
+    egress_bill: Floats
     n_events: int
     n_bounces: int
     n_redos: int
@@ -126,6 +132,9 @@ def read_ledger(facts: Facts, rules: Rules, state: State) -> Ledger:
         hidden=state.hidden,
         has_stakes=rules.audits == 1,
         has_escrow=rules.escrow == 1,
+        rail=rules.rail,
+        zone_us=facts.zone_us,
+        egress_bill=state.egress_bill,
         n_events=int(clock[N_EVENTS]),
         n_bounces=int(clock[N_BOUNCES]),
         n_redos=int(clock[N_REDOS]),

@@ -6,13 +6,34 @@ from typing import Final
 
 import numpy as np
 
+from hanse.market.egress import BILLED
 from hanse.market.ledger import Ledger
+from hanse.market.payments import (
+    NO_COINS,
+    EscrowLosses,
+    Payments,
+    escrow_losses,
+    payments_of,
+    rows_taken_back,
+    taken_back,
+)
 from hanse.market.states import AUDIT, CAUGHT, FAILED
-from hanse.market.units import MICRO_USD_PER_USD, Integers
+from hanse.market.terms import Terms
+from hanse.market.units import MICRO_USD_PER_USD, Floats, Integers
 from hanse.verification.incentives import slash
 
-ACCOUNTS: Final = ("buyer", "owner", "verifier", "escrow", "stake", "treasury")
-BUYER, OWNER, VERIFIER, ESCROW, STAKE, TREASURY = range(len(ACCOUNTS))
+ACCOUNTS: Final = (
+    "buyer",
+    "owner",
+    "verifier",
+    "escrow",
+    "stake",
+    "treasury",
+    "in transit",
+    "rail",
+    "thief",
+)
+BUYER, OWNER, VERIFIER, ESCROW, STAKE, TREASURY, IN_TRANSIT, RAIL, THIEF = range(len(ACCOUNTS))
 
 KINDS: Final = (
     "invoice",
@@ -24,8 +45,14 @@ KINDS: Final = (
     "slash to treasury",
     "slash to verifier",
     "audit fee",
+    "settlement",
+    "rail fee",
+    "chargeback",
+    "egress",
+    "escrow loss",
 )
 INVOICE, LOCK, PAYOUT, REFUND, STAKE_LOCK, STAKE_RELEASE, TO_TREASURY, TO_VERIFIER, FEE = range(9)
+SETTLED, RAIL_FEE, CHARGEBACK, EGRESS, LOSS = range(9, len(KINDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +103,18 @@ _NEEDED: Final = (
 )
 
 
-def post(ledger: Ledger, *, stake_multiple: float, verifier: Integers) -> Postings:
+def post(
+    ledger: Ledger, terms: Terms, *, verifier: Integers, chargeback_coin: Floats = NO_COINS
+) -> Postings:
     """Post every transfer of a run up to the horizon.
 
-    `verifier`, shape (n_stages,), is who audits each stage. Invoices are posted when the result is
-    final; that they are paid only after the lag is a cost of capital, not a transfer.
+    Invoices are posted when the result is final; that they are paid only after the lag is a cost of
+    capital, not a transfer. Over a rail what is due is in transit until it is settled.
+
+    Parameters
+    ----------
+    verifier : shape (n_stages,), who audits each stage.
+    chargeback_coin : shape (n_stages,), in [0, 1); of no length where no payment is taken back.
     """
     record = ledger.record
     work = ledger.work
@@ -92,18 +126,26 @@ def post(ledger: Ledger, *, stake_multiple: float, verifier: Integers) -> Postin
     failed = is_final & (rows["outcome"] == FAILED)
     passed = is_final & ~caught & ~failed
     price, at_us = rows["payment_micro_usd"], rows["final_us"]
-    book = _Journal()
+    book, payee = _Journal(), (OWNER, owner)
+    if ledger.rail.is_on == 1:
+        payee = (IN_TRANSIT, np.zeros_like(owner))
     if ledger.has_escrow:
         book.add(rows["escrow_us"], LOCK, (BUYER, buyer), (ESCROW, 0), price)
-        book.add(at_us, PAYOUT, (ESCROW, 0), (OWNER, owner), price, passed)
-        book.add(at_us, REFUND, (ESCROW, 0), (BUYER, buyer), price, caught | failed)
-        _post_bounced(book, ledger)
+        lost = escrow_losses(ledger, terms)
+        left = price - lost.of_record[work]
+        book.add(at_us, PAYOUT, (ESCROW, 0), payee, left, passed)
+        book.add(at_us, REFUND, (ESCROW, 0), (BUYER, buyer), left, caught | failed)
+        _post_bounced(book, ledger, lost.of_lock)
+        _post_losses(book, terms, lost)
     else:
-        book.add(at_us, INVOICE, (BUYER, buyer), (OWNER, owner), price, passed)
+        book.add(at_us, INVOICE, (BUYER, buyer), payee, price, passed)
+    if ledger.rail.is_on == 1:
+        _post_rail(book, ledger, payments_of(ledger, terms), chargeback_coin)
     if ledger.has_stakes:
-        stake = np.rint(stake_multiple * price).astype(np.int64)
+        stake = np.rint(terms.stake_multiple * price).astype(np.int64)
         _post_stakes(book, rows, stake, owner, verifier[rows["stage"]], passed | failed, caught)
         _post_fees(book, ledger, verifier)
+    _post_egress(book, ledger)
     return book.close()
 
 
@@ -160,13 +202,38 @@ class _Journal:
         return whole
 
 
-def _post_bounced(book: _Journal, ledger: Ledger) -> None:
+def _post_losses(book: _Journal, terms: Terms, lost: EscrowLosses) -> None:
+    """Let what was lost leave escrow."""
+    for amount in (lost.of_record, lost.of_lock):
+        at_us = np.full(len(amount), terms.settlement.escrow_loss_us)
+        book.add(at_us, LOSS, (ESCROW, 0), (THIEF, 0), amount, amount > 0)
+
+
+def _post_bounced(book: _Journal, ledger: Ledger, lost: Integers) -> None:
     """Lock the price of commands that bounced, and give it back once their planes know."""
     lock = ledger.lock
     buyer, amount = ledger.stage_fact["buyer"][lock["stage"]], lock["amount_micro_usd"]
     is_back = lock["freed_us"] <= ledger.horizon_us
     book.add(lock["locked_us"], LOCK, (BUYER, buyer), (ESCROW, 0), amount)
-    book.add(lock["freed_us"], REFUND, (ESCROW, 0), (BUYER, buyer), amount, is_back)
+    book.add(lock["freed_us"], REFUND, (ESCROW, 0), (BUYER, buyer), amount - lost, is_back)
+
+
+def _post_rail(book: _Journal, ledger: Ledger, paid: Payments, chargeback_coin: Floats) -> None:
+    """Post what the rail settles, what it takes for it, and what payers take back."""
+    rail, horizon_us = ledger.rail, ledger.horizon_us
+    there = paid.is_owed & (paid.settled_us <= horizon_us)
+    amount, owner = paid.amount_micro_usd, (OWNER, paid.owner)
+    book.add(paid.settled_us, SETTLED, (IN_TRANSIT, 0), owner, amount, there)
+    fee, is_taken = paid.fee_micro_usd, paid.transfer_us <= horizon_us
+    payee = (OWNER, paid.transfer_payee)
+    book.add(paid.transfer_us, RAIL_FEE, payee, (RAIL, 0), fee, is_taken)
+    is_back = taken_back(paid, rail, chargeback_coin)
+    back_us = paid.settled_us + rail.chargeback_us
+    rows = rows_taken_back(paid, is_back) & (back_us <= horizon_us)
+    book.add(back_us, CHARGEBACK, owner, (BUYER, paid.buyer), amount, rows)
+    each = np.full(len(fee), round(rail.chargeback_fee_micro_usd * paid.part))
+    back_us = paid.transfer_us + rail.chargeback_us
+    book.add(back_us, RAIL_FEE, payee, (RAIL, 0), each, is_back & (back_us <= horizon_us))
 
 
 def _post_stakes(
@@ -188,6 +255,16 @@ def _post_stakes(
         (TO_VERIFIER, VERIFIER, verifier[caught], [half.verifier_micro_usd for half in halves]),
     ):
         book.add(at_us[caught], kind, (STAKE, 0), (account, holder), np.array(part, np.int64))
+
+
+def _post_egress(book: _Journal, ledger: Ledger) -> None:
+    """Bill buyers, at the horizon, for the bytes that left the owners who charge for them."""
+    if ledger.egress_bill.size == 0:
+        return
+    bill = np.rint(ledger.egress_bill[BILLED] * MICRO_USD_PER_USD).astype(np.int64)
+    buyer, owner = np.nonzero(bill)
+    at_us = np.full(len(buyer), ledger.horizon_us)
+    book.add(at_us, EGRESS, (BUYER, buyer), (OWNER, owner), bill[buyer, owner])
 
 
 def _post_fees(book: _Journal, ledger: Ledger, verifier: Integers) -> None:

@@ -13,6 +13,7 @@ from hanse.market.obligations import (
     Executions,
     Part,
 )
+from hanse.market.payments import payments_of
 from hanse.market.states import ACTIVE, CAUGHT, FAILED
 from hanse.market.terms import Terms
 from hanse.market.units import Integers
@@ -21,16 +22,16 @@ from hanse.market.units import Integers
 def open_payments(ledger: Ledger, work: Executions, terms: Terms) -> list[Part]:
     """List what is delivered and unpaid, and what is locked and undelivered.
 
-    A delivery is there when the execution ends, and paid out of escrow at finality, or by invoice a
-    lag later. What was caught, or failed, is owed nothing: its claim is in default.
+    A delivery is there when the execution ends, and due out of escrow at finality, or by invoice a
+    lag later; it is paid when its rail has settled it. What was caught, or failed, is owed nothing:
+    its claim is in default.
     """
     horizon_us = ledger.horizon_us
     price = ledger.record["payment_micro_usd"][work.record]
     ended = np.flatnonzero((work.end_us <= horizon_us) & (price > 0))
     final_us = ledger.record["final_us"][work.record[ended]]
     is_caught = np.isin(ledger.record["outcome"][work.record[ended]], (CAUGHT, FAILED))
-    lag_us = 0 if ledger.has_escrow else terms.invoice_lag_us
-    due_us = np.where(is_caught, final_us, final_us + lag_us)
+    due_us = np.where(is_caught, final_us, _settled_us(ledger, terms)[work.record[ended]])
     is_final = final_us >= 0
     fate = np.where(is_caught, EXPIRED, CLOSED)
     fate[~is_final | (due_us > horizon_us)] = STILL_OPEN
@@ -44,6 +45,14 @@ def open_payments(ledger: Ledger, work: Executions, terms: Terms) -> list[Part]:
     since_us = work.left_us[locked]
     lock = _part(UNDELIVERED, work, locked, since_us, until_us, price[locked], fate)
     return [claim, lock, _bounced(ledger), _on_its_way(ledger)]
+
+
+def _settled_us(ledger: Ledger, terms: Terms) -> Integers:
+    """Return when the price of each record is settled, or -1 where it is not final."""
+    paid = payments_of(ledger, terms)
+    settled_us = np.full(len(ledger.record), -1)
+    settled_us[paid.record] = paid.settled_us
+    return settled_us
 
 
 def _part(

@@ -8,8 +8,10 @@ from hanse.market.columns import POSTED_RULE, Facts, Rules, State
 from hanse.market.crossing_steps import Five, held_part, total, uncovered, without
 from hanse.market.crossing_ways import Way, added, at_the_pace_of, least_way_us, way_between
 from hanse.market.crossings import ALL_STEPS
+from hanse.market.egress import charges_egress, crossing_egress_usd
 from hanse.market.kernels import kernel
 from hanse.market.pools import borrow_row
+from hanse.market.rails import settled_us
 from hanse.market.stage_clock import plan
 from hanse.market.states import ON_IDENTITY
 from hanse.market.units import NANO_USD_PER_USD
@@ -126,12 +128,31 @@ def plan_steps(state: State, stage: int, steps_us: Five) -> None:
 
 @kernel
 def worth_usd(facts: Facts, stage: int, finish_us: int) -> float:
-    """Return v_j of a job whose last result would arrive then; zero after the deadline."""
+    """Return v_j, as its buyer says, of a job whose last result would arrive then.
+
+    It is zero after the deadline.
+    """
     fact = facts.stage[stage]
     if finish_us > fact["deadline_us"]:
         return 0.0
-    fall = fact["delay_usd_per_us"] * (finish_us - fact["job_arrival_us"])
-    return float(max(0.0, fact["value_usd"] - fall))
+    fall = fact["said_delay_usd_per_us"] * (finish_us - fact["job_arrival_us"])
+    return float(max(0.0, fact["said_usd"] - fall))
+
+
+@kernel
+def lock_wait_us(
+    facts: Facts, rules: Rules, state: State, stage: int, region: int, now_us: int
+) -> int:
+    """Return how long it takes to lock the price of a stage: word to the buyer, and its money."""
+    if rules.escrow == 0:
+        return 0
+    origin = facts.stage[stage]["origin"]
+    word_us = 2 * facts.command_us[state.stage[stage]["plane"], origin]
+    if rules.rail.on_demand == 0:
+        return int(word_us)
+    asked_us = now_us + word_us
+    there_us = settled_us(rules.rail, asked_us, facts.zone_us[origin], facts.zone_us[region])
+    return int(there_us - now_us)
 
 
 @kernel
@@ -155,7 +176,7 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
     fact, now_us = facts.stage[stage], state.clock[NOW]
     region = facts.sink[sink]["region"]
     home = state.stage[stage]["plane"]
-    lock_us = 2 * facts.command_us[home, fact["origin"]] if rules.escrow == 1 else 0
+    lock_us = lock_wait_us(facts, rules, state, stage, region, now_us)
     ready = prepare(facts, state, stage, region, facts.command_us[home, region], now_us, 0)
     busy_us = ready.context_us + fact["work_us"]
     finish_us = (
@@ -168,7 +189,8 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
     )
     way = ready.way
     core_us = way.identity_core_us + way.policy_core_us + way.authority_core_us + way.again[2]
-    crossing_usd = core_us * rules.core_usd_per_us + way.egress_usd
+    crossing_usd = core_us * rules.core_usd_per_us
+    crossing_usd += crossing_egress_usd(facts, rules, state, stage, region, way.egress_usd)
     crossing_usd += way.approvals * rules.approval_usd
     # No job is done before its longest path: a branch is not worth more for being short.
     worth = worth_usd(facts, stage, max(finish_us, fact["soonest_us"])) - crossing_usd
@@ -202,7 +224,8 @@ def bound_nano_usd(
         holding_us = steps_us * (fact["holds"] == ALL_STEPS)
         lead_us = max(lead_us, steps_us) if holding_us == 0 else lead_us + steps_us
         busy_us += fact["context_us"]
-        crossing_usd = fact["input_bytes"] * link["egress_usd_per_byte"]
+        if rules.rule != POSTED_RULE or not charges_egress(facts):
+            crossing_usd = fact["input_bytes"] * link["egress_usd_per_byte"]
     finish_us = now_us + lead_us + busy_us + fact["rest_us"]
     worth = worth_usd(facts, stage, finish_us + facts.link[region, fact["origin"]]["delivery_us"])
     if rules.rule == POSTED_RULE:

@@ -15,6 +15,7 @@ from hanse.market.driver import finish_run, run_until
 from hanse.market.engine import start
 from hanse.market.failure_columns import NO_FAILURES
 from hanse.market.ledger import Ledger, read_ledger
+from hanse.market.rails import NO_RAIL
 from hanse.market.units import Integers
 
 
@@ -44,6 +45,7 @@ def reference_ledger(
         first_party=0,
         rule=WELFARE_RULE,
         locational=0,
+        pays_bid=0,
         escrow=0,
         audits=0,
         audit_probability=0.0,
@@ -59,6 +61,7 @@ def reference_ledger(
         settlement_us=0.0,
         temptation_share=0.0,
         failure=NO_FAILURES,
+        rail=NO_RAIL,
     )
     n_records = len(facts.unit) + len(facts.stage) + 1
     state = allocate(free, instant, n_records=n_records, n_families=n_families)

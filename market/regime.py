@@ -9,8 +9,10 @@ from dataclasses import dataclass, fields
 from dataclasses import replace as replace_part
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
+from hanse.market.rails import NO_RAIL, RailRules, SettlementTerms, lower_rail
+from hanse.market.reporting import TRUTHFUL, Reporting
 from hanse.market.router import Router
 
 
@@ -66,10 +68,14 @@ class Rule(IntEnum):
 
 
 class Pricing(IntEnum):
-    """What is paid: the owner's posted price, or resource cost plus the locational rent."""
+    """What is paid: the owner's posted price, resource cost plus the locational rent, or the bid.
+
+    A bid is what its buyer says that the result is worth, less the cost of the rest of the job.
+    """
 
     POSTED = 0
     LOCATIONAL = 1
+    PAY_AS_BID = 2
 
 
 class Settlement(IntEnum):
@@ -77,6 +83,18 @@ class Settlement(IntEnum):
 
     INVOICE = 0
     ESCROW = 1
+
+
+class Rail(IntEnum):
+    """Over which rail a price travels once it is due: none (at once), or one of the world's.
+
+    What each takes, in hours, days, blocks and fees, are terms of the world (`market/rails.py`).
+    """
+
+    INSTANT = 0
+    BANK = 1
+    CARD = 2
+    CHAIN = 3
 
 
 class Audits(IntEnum):
@@ -90,22 +108,6 @@ class Audits(IntEnum):
     RANDOM = 1
     REPLICATION = 2
     OPTIMISTIC = 3
-
-
-class Reporting(Protocol):
-    """What a router sees of true types; until strategic reports exist, all of them."""
-
-    @property
-    def is_truthful(self) -> bool:
-        """Say whether reports equal true types."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Truthful:
-    """Report true values and true resource costs."""
-
-    is_truthful: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,8 @@ class Regime:
     settlement: Settlement
     audits: Audits
     admission: Admission = Admission.OPEN
-    reporting: Reporting = Truthful()
+    reporting: Reporting = TRUTHFUL
+    rail: Rail = Rail.INSTANT
     router: Router | None = None
 
     def __post_init__(self) -> None:
@@ -148,12 +151,23 @@ class Regime:
                 f"rule={self.rule.name} with router={self.router!r}: a router goes with "
                 "rule=FOREIGN, and rule=FOREIGN needs a router"
             )
-        if not self.reporting.is_truthful:
-            raise Incompatible("reporting: strategic reports are not built yet; use Truthful()")
+        if self.pricing is Pricing.PAY_AS_BID and self.rule is Rule.POSTED:
+            raise Incompatible(
+                "pricing=PAY_AS_BID with rule=POSTED: requests take posted prices and make no "
+                "bids; use rule=WELFARE, or pricing=POSTED"
+            )
 
     def parts(self) -> Mapping[str, str]:
         """Name each part and its choice, for tables and for `hanse show`."""
         return {f.name: _choice(getattr(self, f.name)) for f in fields(self)}
+
+
+def rail_of(settlement: SettlementTerms, rail: Rail) -> RailRules:
+    """Return what the rail of a regime takes in a world."""
+    if rail is Rail.INSTANT:
+        return NO_RAIL
+    one = {Rail.BANK: settlement.bank, Rail.CARD: settlement.card, Rail.CHAIN: settlement.chain}
+    return lower_rail(one[rail], settlement)
 
 
 def _choice(part: object) -> str:

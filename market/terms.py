@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hanse.market.failure_terms import NOTHING_FAILS, FailureTerms
+from hanse.market.rails import AT_ONCE, SettlementTerms
 
 ON_RECEIPT = "receipt"
 ON_FINALITY = "finality"
@@ -61,3 +62,4 @@ class Terms:
     approval_person_hours: float = 0.0
     person_usd_per_hour: float = 0.0
     failures: FailureTerms = NOTHING_FAILS
+    settlement: SettlementTerms = AT_ONCE

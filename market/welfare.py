@@ -9,6 +9,12 @@ from hanse.market.energy import core_time, unit_joules
 from hanse.market.kernels import kernel
 from hanse.market.ledger import Ledger
 from hanse.market.occupancy import B, C, F, Occupancy, U
+from hanse.market.payments import (
+    NO_COINS,
+    dispute_person_hours,
+    fee_resource_usd,
+    payments_of,
+)
 from hanse.market.states import COMPLETE, RIGHT
 from hanse.market.terms import Terms
 from hanse.market.units import (
@@ -35,6 +41,7 @@ class Welfare:
     egress_usd: Floats
     capital_usd: Floats
     person_usd: Floats
+    settlement_usd: Floats
     person_hours: Floats
     joules: Floats
     control_core_s: Floats
@@ -49,6 +56,7 @@ class Welfare:
             + self.egress_usd
             + self.capital_usd
             + self.person_usd
+            + self.settlement_usd
         )
 
     @property
@@ -65,10 +73,15 @@ def measure_welfare(
     n_families: int,
     electricity_usd_per_kwh: Floats,
     recovery_person_hours: float = 0.0,
+    chargeback_coin: Floats = NO_COINS,
 ) -> Welfare:
     """Value a run at the world's resource prices.
 
     Whoever brings sites of control back, `recovery_person_hours`, works for no family.
+
+    Parameters
+    ----------
+    chargeback_coin : shape (n_stages,); of no length where no payment is taken back.
     """
     joules, hardware = np.zeros(n_families + 1), np.zeros(n_families + 1)
     energy = np.zeros(n_families + 1)
@@ -84,6 +97,7 @@ def measure_welfare(
     core_joules = core_s * terms.core_w * terms.pue
     person_hours = _per_family(ledger, ledger.tally["approvals"], n_families)
     person_hours *= terms.approval_person_hours
+    person_hours[:n_families] += dispute_person_hours(ledger, terms, chargeback_coin, n_families)
     person_hours[n_families] += recovery_person_hours
     mean_price = float(electricity_usd_per_kwh.mean()) / J_PER_KWH
     return Welfare(
@@ -94,6 +108,7 @@ def measure_welfare(
         egress_usd=_per_family(ledger, ledger.stage["egress_usd"], n_families),
         capital_usd=_capital_usd(ledger, terms, n_families),
         person_usd=person_hours * terms.person_usd_per_hour,
+        settlement_usd=fee_resource_usd(ledger, terms, n_families),
         person_hours=person_hours,
         joules=joules + core_joules,
         control_core_s=core_s,
@@ -140,7 +155,10 @@ def _add_worth(fact: Rows, stage: Rows, record: Rows, total: Floats) -> None:
 
 
 def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
-    """Charge capital: receivables over the invoice lag, escrow until finality, and stakes."""
+    """Charge capital: what is owed until it is settled, escrow until finality, and stakes.
+
+    Escrow that is funded ahead is locked from when its money was sent.
+    """
     record, horizon_us = ledger.record, ledger.horizon_us
     work = ledger.work
     final_us = record["final_us"][work]
@@ -151,6 +169,8 @@ def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
         locked_us += np.maximum(0, end_us - record["escrow_us"][work])
     else:
         locked_us += np.where(final_us >= 0, terms.invoice_lag_us, 0)
+    if ledger.rail.is_on == 1:
+        locked_us += _on_the_rail_us(ledger, terms)
     if ledger.has_stakes:
         locked_us += terms.stake_multiple * (end_us - record["accepted_us"][work])
     cost = price_usd * terms.capital_rate_per_year * locked_us / US_PER_S / S_PER_YEAR
@@ -159,6 +179,15 @@ def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
     if ledger.has_escrow:
         total += _bounced_capital_usd(ledger, terms, n_families)
     return total
+
+
+def _on_the_rail_us(ledger: Ledger, terms: Terms) -> Floats:
+    """Return how much longer its rail keeps the price of each execution from its payee."""
+    paid = payments_of(ledger, terms)
+    extra_us = np.zeros(len(ledger.record))
+    late_us = np.where(paid.is_owed, paid.settled_us - paid.due_us, 0)
+    extra_us[paid.record] = late_us + paid.lead_us
+    return np.asarray(extra_us[ledger.work])
 
 
 def _bounced_capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:

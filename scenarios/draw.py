@@ -8,6 +8,7 @@ from hanse.market.terms import Terms
 from hanse.market.units import Integers
 from hanse.scenarios.borders import under_borders, with_remote_access
 from hanse.scenarios.draw_crossings import crossing_of, draw_crossings
+from hanse.scenarios.draw_egress import draw_egress_prices
 from hanse.scenarios.draw_fleet import draw_fleet
 from hanse.scenarios.draw_mishaps import (
     draw_divergences,
@@ -15,6 +16,7 @@ from hanse.scenarios.draw_mishaps import (
     draw_outages,
     failure_terms_of,
 )
+from hanse.scenarios.draw_money import draw_habits, settlement_terms_of, with_chargeback_coins
 from hanse.scenarios.draw_place import geography_of, law_of
 from hanse.scenarios.draw_shocks import ALWAYS_PAYS, detection_left, fake_share
 from hanse.scenarios.draw_workload import draw_workload, pick
@@ -55,6 +57,7 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
         trace=trace,
     )
     workload = under_borders(workload, scenario, seed, law=law, verifier_region=verifier_region)
+    workload = with_chargeback_coins(workload, scenario, seed)
     return World(
         scenario=scenario.name,
         seed=seed,
@@ -78,6 +81,8 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
             n_buyers=len(workload.buyer_region),
         ),
         mishaps=draw_mishaps(scenario, seed, n_stages=workload.n_stages, fleet=fleet),
+        habits=draw_habits(scenario, seed, n_buyers=len(workload.buyer_region)),
+        egress=draw_egress_prices(scenario, seed, fleet=fleet, buyer_region=workload.buyer_region),
     )
 
 
@@ -130,6 +135,7 @@ def terms_of(scenario: Scenario) -> Terms:
         approval_person_hours=number("crossing.approval_person_hours"),
         person_usd_per_hour=number("resources.person_usd_per_hour"),
         failures=failure_terms_of(scenario),
+        settlement=settlement_terms_of(scenario),
     )
 
 

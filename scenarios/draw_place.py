@@ -28,6 +28,7 @@ from hanse.scenarios.tapes import ANY
 _ANYWHERE = ("free", "accountability", "comparable", "conditional")
 _ADEQUATE = ("EU", "EEA", "adequate", "DPF")
 _TABULATED = "tabulated"
+OWNERS = "owners"
 _TARIFF, _SWITCHING_FREE = "tariff", "switching-free"
 _MBIT_PER_GBIT = 1000.0
 
@@ -107,15 +108,32 @@ def _power_cap_share(scenario: Scenario, regions: tuple[str, ...]) -> Floats:
 
 
 def _egress_usd_per_gb(scenario: Scenario) -> Floats:
-    """Return what a gigabyte pays that leaves a region, under the tariff or the EU Data Act."""
-    tariff, rule = read_regions().egress_usd_per_gb, scenario.text("law.egress_rule")
+    """Return what a gigabyte takes that leaves a region.
+
+    Where owners charge for it, that is its cost; else the tariff stands for it, or what the EU Data
+    Act leaves of the tariff.
+    """
+    tariff = read_regions().egress_usd_per_gb
+    if scenario.text("fleet.egress_pricing") == OWNERS:
+        return np.minimum(tariff, scenario.number("law.egress_cost_usd_per_gb"))
+    return under_egress_rule(scenario, tariff)
+
+
+def under_egress_rule(scenario: Scenario, usd_per_gb: Floats) -> Floats:
+    """Return what may be charged, or is counted, for bytes that leave each region.
+
+    Parameters
+    ----------
+    usd_per_gb : shape (..., n_regions), what would be without a rule.
+    """
+    rule = scenario.text("law.egress_rule")
     if rule == _TARIFF:
-        return tariff.copy()
-    cost = np.minimum(tariff, scenario.number("law.egress_cost_usd_per_gb"))
+        return usd_per_gb.copy()
+    cost = np.minimum(usd_per_gb, scenario.number("law.egress_cost_usd_per_gb"))
     if rule == _SWITCHING_FREE:
         cost = cost * (1.0 - scenario.number("law.egress_switching_share"))
     is_member = np.array([status == "EU" for status in read_jurisdictions().eu_adequacy])
-    return np.where(is_member[jurisdiction_index()], cost, tariff)
+    return np.where(is_member[jurisdiction_index()], cost, usd_per_gb)
 
 
 def _demand_weight(scenario: Scenario) -> Floats:

@@ -37,6 +37,7 @@ class Institutions:
     ration_cap: float
     resale: bool
     resale_haircut: float
+    resale_market: bool
     need_signal_error: float
     hub_rent_share: float
     honesty_rule: str

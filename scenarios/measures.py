@@ -101,8 +101,9 @@ def measure(world: World, ledger: Ledger) -> Measured:
         ),
         postings=post(
             ledger,
-            stake_multiple=world.terms.stake_multiple,
+            world.terms,
             verifier=np.maximum(0, world.workload.stage_verifier),
+            chargeback_coin=world.workload.stage_chargeback,
         ),
     )
 
@@ -116,6 +117,7 @@ def welfare_of(world: World, ledger: Ledger, occupancy: Occupancy) -> Welfare:
         n_families=len(world.workload.family),
         electricity_usd_per_kwh=world.geography.electricity_usd_per_kwh,
         recovery_person_hours=_recovery_person_hours(world, ledger),
+        chargeback_coin=world.workload.stage_chargeback,
     )
 
 

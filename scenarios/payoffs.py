@@ -3,9 +3,12 @@
 Every dollar of welfare is somebody's. Owners have what is paid for their units, less the hardware
 and energy of the time those were used, less slashes; buyers the worth of right results, less what
 they pay and the egress of their data; verifiers fees and their part of slashes, less what audits
-cost; the treasury its part of slashes. Control work, idle power, people and the cost of capital
-fall on the commons, that is, on no voter. Locks are still their owners' money. Transfers cancel:
-all columns together are welfare, whatever the transfers are.
+cost; the treasury its part of slashes. Where owners charge for egress, they have the bill and bear
+what the bytes cost. A rail has its fees, less the real resources that they pay for; owners pay
+them, and give back what payers take back. A thief has what escrow lost. Control work, idle power,
+people and the cost of capital fall on the commons, that is, on no voter. Locks are still their
+owners' money. Transfers cancel: all columns together are welfare, whatever the
+transfers are.
 """
 
 from dataclasses import dataclass
@@ -13,10 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanse.agents.world import World
+from hanse.market.egress import BILLED, COST
 from hanse.market.energy import unit_joules
 from hanse.market.ledger import Ledger
 from hanse.market.money import FEE, TO_TREASURY, TO_VERIFIER
 from hanse.market.occupancy import B, C, F, U
+from hanse.market.payments import escrow_losses, payments_of, rows_taken_back, taken_back
 from hanse.market.states import AUDIT, CAUGHT, FAILED
 from hanse.market.structure import job_worth_usd
 from hanse.market.units import J_PER_KWH, MICRO_USD_PER_USD, US_PER_HOUR, Floats
@@ -31,6 +36,8 @@ class Payoffs:
     ----------
     owner, buyer, verifier : by index of the holder.
     treasury, commons : of nobody in particular.
+    rail : of whoever moves the money.
+    thief : of whoever has what was lost in escrow.
     owner_paid, buyer_paid, verifier_paid : money that was moved to or from each, at least 0; what
         holdings of stake may follow.
     """
@@ -40,6 +47,8 @@ class Payoffs:
     verifier: Floats
     treasury: float
     commons: float
+    rail: float
+    thief: float
     owner_paid: Floats
     buyer_paid: Floats
     verifier_paid: Floats
@@ -48,7 +57,7 @@ class Payoffs:
     def total(self) -> float:
         """Return the sum over everybody, which is welfare."""
         held = self.owner.sum() + self.buyer.sum() + self.verifier.sum()
-        return float(held + self.treasury + self.commons)
+        return float(held + self.treasury + self.commons + self.rail + self.thief)
 
 
 def payoffs_of(measured: Measured) -> Payoffs:
@@ -58,21 +67,32 @@ def payoffs_of(measured: Measured) -> Payoffs:
     n_verifiers = len(world.verifier_region)
     fees = _fees_usd(measured, n_buyers, n_verifiers)
     of_owner, of_buyer, slashed = _settled_usd(world, ledger)
+    robbed_owner, robbed_buyer = _robbed_usd(world, ledger)
     used = _used_usd(measured)
     audit_usd, audit_sink_usd = _audits_usd(world, ledger, n_verifiers)
     worth = np.bincount(world.workload.job_buyer, job_worth_usd(ledger), n_buyers)
     egress = np.bincount(ledger.stage_fact["buyer"], ledger.stage["egress_usd"], n_buyers)
+    billed, moved = _egress_usd(ledger, n_buyers, n_owners)
     welfare = measured.welfare
     unused_energy_usd = float(welfare.energy_usd.sum() + welfare.hardware_usd.sum() - used.sum())
     shared = welfare.control_usd + welfare.capital_usd + welfare.person_usd
+    rail_fee, taken_owner, taken_buyer = _rail_usd(measured, n_owners, n_buyers)
     owner_cost = _by_owner(ledger, used - audit_sink_usd, n_owners)
     paid = of_buyer + fees.of_buyer
     return Payoffs(
-        owner=of_owner - slashed - owner_cost,
-        buyer=worth - egress - paid,
+        owner=of_owner
+        - slashed
+        - owner_cost
+        - rail_fee
+        - taken_owner
+        - robbed_owner
+        + (billed - moved).sum(axis=0),
+        buyer=worth - egress - paid + taken_buyer - (billed - moved).sum(axis=1) - robbed_buyer,
         verifier=fees.of_verifier - audit_usd,
         treasury=fees.treasury,
         commons=-unused_energy_usd - float(shared.sum()),
+        rail=float(rail_fee.sum() - welfare.settlement_usd.sum()),
+        thief=float(robbed_owner.sum() + robbed_buyer.sum()),
         owner_paid=of_owner,
         buyer_paid=paid,
         verifier_paid=fees.of_verifier,
@@ -105,6 +125,52 @@ def _fees_usd(measured: Measured, n_buyers: int, n_verifiers: int) -> _Fees:
         of_verifier=np.bincount(posted.credit_holder[earns], usd[earns], n_verifiers).astype(float),
         treasury=float(usd[posted.kind == TO_TREASURY].sum()),
     )
+
+
+def _rail_usd(measured: Measured, n_owners: int, n_buyers: int) -> tuple[Floats, Floats, Floats]:
+    """Return what owners owe the rail, and what is taken back from each owner by each buyer.
+
+    All of it counts that final results lead to, within the horizon or beyond it.
+    """
+    world, rail = measured.world, measured.ledger.rail
+    if rail.is_on == 0:
+        return np.zeros(n_owners), np.zeros(n_owners), np.zeros(n_buyers)
+    paid = payments_of(measured.ledger, world.terms)
+    fee = np.bincount(paid.transfer_payee, paid.fee_micro_usd, n_owners) / MICRO_USD_PER_USD
+    is_back = taken_back(paid, rail, world.workload.stage_chargeback)
+    rows = rows_taken_back(paid, is_back)
+    usd = paid.amount_micro_usd[rows] / MICRO_USD_PER_USD
+    each = round(rail.chargeback_fee_micro_usd * paid.part) / MICRO_USD_PER_USD
+    return (
+        fee + each * np.bincount(paid.transfer_payee[is_back], minlength=n_owners),
+        np.bincount(paid.owner[rows], usd, n_owners).astype(float),
+        np.bincount(paid.buyer[rows], usd, n_buyers).astype(float),
+    )
+
+
+def _robbed_usd(world: World, ledger: Ledger) -> tuple[Floats, Floats]:
+    """Return what escrow lost of each owner's pay-outs, and of what else was each buyer's."""
+    n_owners, n_buyers = len(world.fleet.owner), len(world.workload.buyer_region)
+    lost = escrow_losses(ledger, world.terms)
+    paid = payments_of(ledger, world.terms)
+    is_owed = np.zeros(len(ledger.record), bool)
+    is_owed[paid.record[paid.is_owed]] = True
+    work = ledger.record[ledger.work]
+    usd, owed = lost.of_record[ledger.work] / MICRO_USD_PER_USD, is_owed[ledger.work]
+    owner = ledger.offer["owner"][ledger.unit["offer"][work["unit"]]]
+    buyer = ledger.stage_fact["buyer"][work["stage"]]
+    of_buyer = np.bincount(buyer[~owed], usd[~owed], n_buyers).astype(float)
+    bounced = ledger.stage_fact["buyer"][ledger.lock["stage"]]
+    of_buyer += np.bincount(bounced, lost.of_lock / MICRO_USD_PER_USD, n_buyers)
+    return np.bincount(owner[owed], usd[owed], n_owners).astype(float), of_buyer
+
+
+def _egress_usd(ledger: Ledger, n_buyers: int, n_owners: int) -> tuple[Floats, Floats]:
+    """Return what owners bill buyers for bytes, and what those bytes cost the owners."""
+    if ledger.egress_bill.size == 0:
+        nothing = np.zeros((n_buyers, n_owners))
+        return nothing, nothing
+    return ledger.egress_bill[BILLED], ledger.egress_bill[COST]
 
 
 def _settled_usd(world: World, ledger: Ledger) -> tuple[Floats, Floats, Floats]:

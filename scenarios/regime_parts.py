@@ -8,13 +8,25 @@ from itertools import product
 from typing import Final
 
 from hanse.market.regime import CENTRAL, Incompatible, Regime, Rung, named_rungs, regimes
+from hanse.market.reporting import Hurried, Reporting, Scaled, Truthful
 from hanse.scenarios.parameters import ScenarioError, near_miss
 
-PARTS: Final[Mapping[str, type[IntEnum]]] = {
-    field.name: type(getattr(CENTRAL, field.name))
+
+def _word(choice: IntEnum) -> str:
+    return choice.name.lower().replace("_", " ")
+
+
+REPORTS: Final[Mapping[str, Reporting]] = {
+    "truthful": Truthful(),
+    "scaled": Scaled(),
+    "hurried": Hurried(),
+}
+
+PARTS: Final[Mapping[str, Mapping[str, object]]] = {
+    field.name: {_word(choice): choice for choice in type(getattr(CENTRAL, field.name))}
     for field in fields(CENTRAL)
     if isinstance(getattr(CENTRAL, field.name), IntEnum)
-}
+} | {"reporting": REPORTS}
 """Parts of a regime that are a choice of words, and the choices."""
 
 
@@ -53,8 +65,9 @@ def rungs_with_parts(rungs: Sequence[Rung], parts: Mapping[str, object]) -> list
     return list(made.values())
 
 
-def _replaced(rung: Rung, parts: Mapping[str, IntEnum]) -> Rung:
-    told = ", ".join(f"{part} {_word(choice)}" for part, choice in parts.items())
+def _replaced(rung: Rung, words: Mapping[str, str]) -> Rung:
+    told = ", ".join(f"{part} {word}" for part, word in words.items())
+    parts = {part: PARTS[part][word] for part, word in words.items()}
     try:
         regime = replace_part(rung.regime, **parts)  # type: ignore[arg-type]  # checked by part
     except Incompatible as error:
@@ -66,10 +79,10 @@ def _replaced(rung: Rung, parts: Mapping[str, IntEnum]) -> Rung:
     return Rung(name=name, title=name.capitalize(), change=told, regime=regime)
 
 
-def _choices(part: str, words: object) -> list[IntEnum]:
+def _choices(part: str, words: object) -> list[str]:
     if part not in PARTS:
         raise ScenarioError(f"unknown regime part {part!r}{near_miss(part, PARTS)}")
-    known = {_word(choice): choice for choice in PARTS[part]}
+    known = PARTS[part]
     if not isinstance(words, list | tuple) or not words:
         raise ScenarioError(
             f"regime.{part} must be a list of at least one of {', '.join(known)}, got {words!r}"
@@ -80,8 +93,4 @@ def _choices(part: str, words: object) -> list[IntEnum]:
                 f"regime.{part} must be one of {', '.join(known)}, got {word!r}"
                 f"{near_miss(str(word), known)}"
             )
-    return [known[word] for word in words]
-
-
-def _word(choice: IntEnum) -> str:
-    return choice.name.lower().replace("_", " ")
+    return [str(word) for word in words]

@@ -14,6 +14,7 @@ import numpy as np
 from hanse.agents.capacity import fleet_of, node_rows
 from hanse.agents.crossing_draws import CrossingDraws
 from hanse.agents.hoarding import allot_nodes, kept_units, pooled
+from hanse.agents.reselling import Resale, resell
 from hanse.agents.sums import summed
 from hanse.agents.workload import Workload
 from hanse.agents.world import Mishaps, World
@@ -21,6 +22,8 @@ from hanse.market.terms import Terms
 from hanse.market.units import US_PER_HOUR, Flags, Floats, Integers
 from hanse.scenarios.borders import under_borders
 from hanse.scenarios.draw import draw_world
+from hanse.scenarios.draw_egress import draw_egress_prices
+from hanse.scenarios.draw_money import draw_habits
 from hanse.scenarios.draw_shocks import ALWAYS_PAYS
 from hanse.scenarios.draw_tapes import FAMILIES
 from hanse.scenarios.draw_workload import allowed_verifiers
@@ -51,6 +54,7 @@ class SeasonWorld:
     node_row : row of the capacity of each node.
     job_buyer : who brings each job; where buyers pool, the world knows only the pool.
     given_back : units that each buyer has handed back for this season.
+    resale : what holders have sold each other for it.
     drawn_own_hours : accelerator-hours of work that each owner would bring at activity 1.
     """
 
@@ -58,6 +62,7 @@ class SeasonWorld:
     node_row: Integers
     job_buyer: Integers
     given_back: Integers
+    resale: Resale
     drawn_own_hours: Floats
 
 
@@ -71,20 +76,25 @@ def draw_season(cast: Cast, state: State, season: int) -> SeasonWorld:
     workload = drawn.workload
     buyer = workload.job_buyer
     workload = replace(workload, job_buyer=pool_head(cast)[buyer])
-    held, given_back = _held_units(
+    resale, given_back = _held_units(
         cast, state, workload=workload, horizon_us=drawn.horizon_us, seed=seed
     )
     row = node_rows(state.capacity)
     tenant = allot_nodes(
-        held,
+        resale.held - given_back,
         buyer_region=cast.buyer_region,
         node_region=state.capacity.region[row],
         rtt_ms=drawn.geography.rtt_ms,
     )
+    fleet = fleet_of(state.capacity, drawn.fleet, tenant)
     world = replace(
         drawn,
-        fleet=fleet_of(state.capacity, drawn.fleet, tenant),
+        fleet=fleet,
         workload=workload,
+        habits=draw_habits(cast.scenario, cast.seed, n_buyers=cast.n_buyers),
+        egress=draw_egress_prices(
+            cast.scenario, cast.seed, fleet=fleet, buyer_region=cast.buyer_region
+        ),
         terms=_terms(cast, state, drawn.terms),
     )
     return SeasonWorld(
@@ -92,6 +102,7 @@ def draw_season(cast: Cast, state: State, season: int) -> SeasonWorld:
         node_row=row,
         job_buyer=buyer,
         given_back=given_back,
+        resale=resale,
         drawn_own_hours=own_hours,
     )
 
@@ -191,15 +202,32 @@ def _at_home(cast: Cast, drawn: World) -> World:
 
 def _held_units(
     cast: Cast, state: State, *, workload: Workload, horizon_us: int, seed: int
-) -> tuple[Integers, Integers]:
-    """Return what each buyer holds in this season, and what it gives back for it.
+) -> tuple[Resale, Integers]:
+    """Return what each buyer holds once reservations are sold on, and what it gives back of that.
 
-    With resale it has an idea of what it will need, and weighs what a spare unit would save it.
+    It has an idea of what it will need by then. What it sells goes to whoever is short; what it
+    gives back, to nobody in particular.
     """
-    own = cast.institutions
-    if not own.resale or not state.reserved.any():
-        return state.reserved, np.zeros_like(state.reserved)
-    n_buyers = cast.n_buyers
+    own, given_back = cast.institutions, np.zeros_like(state.reserved)
+    resale = Resale(held=state.reserved, moved=given_back, price_usd=float("nan"))
+    if not (own.resale or own.resale_market) or not state.reserved.any():
+        return resale, given_back
+    need, spread = _idea_of_need(cast, state, workload, horizon_us=horizon_us, seed=seed)
+    price, short = np.nan_to_num(state.price_usd), shortage_usd(cast, state)
+    if own.resale_market:
+        resale = resell(state.reserved, need=need, sd=spread, shortage_usd=short, price_usd=price)
+    if own.resale:
+        salvage = (1.0 - own.resale_haircut) * price
+        kept = kept_units(resale.held, need, sd=spread, salvage_usd=salvage, shortage_usd=short)
+        given_back = resale.held - kept
+    return resale, given_back
+
+
+def _idea_of_need(
+    cast: Cast, state: State, workload: Workload, *, horizon_us: int, seed: int
+) -> tuple[Floats, Floats]:
+    """Return what each buyer, or pool at its head, expects to need in the season, and its error."""
+    own, n_buyers = cast.institutions, cast.n_buyers
     work_us = summed(workload.stage_job, workload.stage_work_us, workload.n_jobs)
     need = summed(workload.job_buyer, work_us, n_buyers) / horizon_us
     _, sd = pooled(
@@ -208,15 +236,7 @@ def _held_units(
     spread = np.zeros(n_buyers)
     spread[np.unique(pool_head(cast))] = own.need_signal_error * own.uncertainty_scale * sd
     luck = stream(seed, "institutions.need_signal").standard_normal(n_buyers)
-    price = np.nan_to_num(state.price_usd)
-    kept = kept_units(
-        state.reserved,
-        np.maximum(0.0, need + spread * luck),
-        sd=spread,
-        salvage_usd=(1.0 - own.resale_haircut) * price,
-        shortage_usd=shortage_usd(cast, state),
-    )
-    return kept, state.reserved - kept
+    return np.maximum(0.0, need + spread * luck), spread
 
 
 def _terms(cast: Cast, state: State, terms: Terms) -> Terms:

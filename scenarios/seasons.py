@@ -42,7 +42,8 @@ class Seasons:
     owners : one row per season and owner: owner, group, units, revenue_usd, customers_usd,
         rent_usd, profit_usd (hardware at replacement cost), own_hours.
     buyers : one row per season and buyer: jobs, activity, need_units, price_usd, wait_s, missed,
-        paid_usd, held_units, given_back_units, idle_held_hours, held_usd, need_sd,
+        paid_usd, held_units, given_back_units, resold_units (bought, or sold below zero),
+        idle_held_hours, held_usd, need_sd,
         critical_ratio, safety_units.
     worlds : one row per season: world_digest.
     """

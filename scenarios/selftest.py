@@ -273,7 +273,7 @@ def _escrow_micro_usd(world: World, ledger: Ledger) -> tuple[int, int]:
     """Return what lies in escrow and at stake by the postings, and by what is not final."""
     multiple = world.terms.stake_multiple
     verifier = np.maximum(0, world.workload.stage_verifier)
-    balance = post(ledger, stake_multiple=multiple, verifier=verifier).balances()
+    balance = post(ledger, world.terms, verifier=verifier).balances()
     record = ledger.record
     work = record[ledger.work]
     price = work["payment_micro_usd"][work["final_us"] < 0]

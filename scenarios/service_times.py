@@ -252,4 +252,4 @@ def make_settlement() -> tuple[Callable[[], object], int]:
     release(model)
     verifier = np.maximum(0, world.workload.stage_verifier)
     n_settled = int((ledger.stage["final_us"] >= 0).sum())
-    return lambda: post(ledger, stake_multiple=4.0, verifier=verifier).balances(), n_settled
+    return lambda: post(ledger, world.terms, verifier=verifier).balances(), n_settled

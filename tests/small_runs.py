@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 
 from hanse.market.regime import Rule, Rung, ladder
@@ -45,3 +46,17 @@ def stack_runs(
     part = unpack(pack([(k, Ended(keys=keys, tables=t)) for k, (keys, t) in enumerate(runs)]))
     tables = {name: stacked([part], name) for name in part.tables}
     return {name: table for name, table in tables.items() if table is not None}
+
+
+def where_tables_differ(
+    one: Mapping[str, Mapping[str, np.ndarray]],  # type: ignore[type-arg]
+    other: Mapping[str, Mapping[str, np.ndarray]],  # type: ignore[type-arg]
+) -> list[tuple[str, str]]:
+    """Name every table and column whose cells are not the same in two runs."""
+    assert {name: set(of) for name, of in one.items()} == {n: set(of) for n, of in other.items()}
+    return [
+        (table, name)
+        for table, columns in one.items()
+        for name, cells in columns.items()
+        if not np.array_equal(cells, other[table][name], equal_nan=cells.dtype.kind == "f")
+    ]

@@ -214,7 +214,7 @@ def test_nothing_that_draws_a_world_knows_a_regime() -> None:
         for node in ast.walk(tree_of(file))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hanse.market.")
     }
-    facts = {"crossings", "failure_terms", "geography", "jurisdictions", "terms", "units"}
+    facts = {"crossings", "failure_terms", "geography", "jurisdictions", "rails", "terms", "units"}
     assert imported == {f"hanse.market.{module}" for module in facts}
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hanse.market.regime import Rail
+from hanse.market.reporting import Scaled, Truthful
 from hanse.scenarios.cli import BAD_INPUT, main
 from hanse.scenarios.designs import make_design
 from hanse.scenarios.experiment_file import (
@@ -148,6 +150,19 @@ def test_parts_of_regimes_are_levers_that_meet_every_point() -> None:
     read = experiment(text)
     assert [rung.name for rung in read.rungs] == ["dynamic-central", "venues"]
     assert read.n_runs == experiment().n_runs
+
+
+def test_rails_and_reports_are_levers_by_their_words() -> None:
+    parts = 'regime.rail = ["bank", "chain"]\nregime.reporting = ["truthful", "scaled"]'
+    text = TEXT.replace('["dynamic-central", "venues"]', '["dynamic-central"]')
+    text = text.replace("gain =", "# gain =")
+    read = experiment(text.replace("[levers]", f"[levers]\n{parts}"))
+    found = [(one.regime.rail, one.regime.reporting) for one in read.rungs]
+    assert found == [
+        (rail, report) for rail in (Rail.BANK, Rail.CHAIN) for report in (Truthful(), Scaled())
+    ]
+    with pytest.raises(ScenarioError, match="regime.reporting must be one of truthful, scaled"):
+        experiment(text.replace("[levers]", '[levers]\nregime.reporting = ["scald"]'))
 
 
 def test_regimes_of_a_command_line_take_the_parts_of_the_file() -> None:

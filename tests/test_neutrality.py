@@ -376,6 +376,8 @@ PARTS: Final = frozenset(
         "first_party",
         "rule",
         "locational",
+        "pays_bid",
+        "rail",
         "escrow",
         "audits",
         "audit_probability",

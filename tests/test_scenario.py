@@ -103,10 +103,18 @@ def test_a_number_without_evidence_says_that_it_is_assumed() -> None:
     assert silent == []
 
 
-def test_parameters_live_in_twelve_sections() -> None:
+def test_parameters_live_in_fifteen_sections() -> None:
     sections = {key.partition(".")[0] for key in PARAMETERS}
     worlds = {"fleet", "load", "control", "crossing", "verification", "resources", "law", "failure"}
-    assert sections == worlds | {"shock", "measurement", "institutions", "governance"}
+    assert sections == worlds | {
+        "shock",
+        "measurement",
+        "institutions",
+        "governance",
+        "settlement",
+        "reporting",
+        "emission",
+    }
 
 
 # Values that only matter beside another one.
@@ -164,6 +172,14 @@ BESIDE: dict[str, dict[str, Value]] = {
     },
     "law.egress_cost_usd_per_gb": {"law.egress_rule": "at-cost"},
     "law.egress_switching_share": {"law.egress_rule": "switching-free"},
+    **{
+        f"fleet.{name}": {"fleet.egress_pricing": "owners"}
+        for name in (
+            "hyperscaler_egress_scale",
+            "neocloud_egress_usd_per_gb",
+            "stored_share",
+        )
+    },
     "shock.down_class": {**TWO_CLASSES, "shock.down_share": 0.5},
     "shock.down_share": {"shock.down_owner": "google"},
     "shock.down_from_s": {"shock.down_owner": "google"},
@@ -176,9 +192,9 @@ BESIDE: dict[str, dict[str, Value]] = {
 }
 
 
-# What agents go by between runs, or vote by, reaches no single world; tests/test_seasons.py and
-# tests/test_capture.py try each of them.
-BEYOND_RUNS = ("institutions.", "governance.")
+# What agents go by between runs, or vote by, and tokens that are handed out beside them reach no
+# single world; tests/test_seasons.py, tests/test_capture.py and tests/test_emissions.py try each.
+BEYOND_RUNS = ("institutions.", "governance.", "emission.")
 
 
 @pytest.mark.parametrize("key", [key for key in PARAMETERS if not key.startswith(BEYOND_RUNS)])

@@ -430,6 +430,7 @@ OTHERWISE: dict[str, tuple[object, dict[str, object]]] = {
     ),
     "resale": (True, HELD),
     "resale_haircut": (0.9, HELD | {"institutions.resale": True}),
+    "resale_market": (True, HELD),
     "need_signal_error": (3.0, HELD | {"institutions.resale": True}),
     "hub_rent_share": (0.2, {}),
     "honesty_rule": ("erev-roth", AUDITED),
