@@ -13,7 +13,7 @@ from hanse.market.obligations import (
     Executions,
     Part,
 )
-from hanse.market.payments import payments_of
+from hanse.market.payments import settled_of_records
 from hanse.market.states import ACTIVE, CAUGHT, FAILED
 from hanse.market.terms import Terms
 from hanse.market.units import Integers
@@ -30,8 +30,9 @@ def open_payments(ledger: Ledger, work: Executions, terms: Terms) -> list[Part]:
     price = ledger.record["payment_micro_usd"][work.record]
     ended = np.flatnonzero((work.end_us <= horizon_us) & (price > 0))
     final_us = ledger.record["final_us"][work.record[ended]]
-    is_caught = np.isin(ledger.record["outcome"][work.record[ended]], (CAUGHT, FAILED))
-    due_us = np.where(is_caught, final_us, _settled_us(ledger, terms)[work.record[ended]])
+    outcome = ledger.record["outcome"][work.record[ended]]
+    is_caught = (outcome == CAUGHT) | (outcome == FAILED)
+    due_us = np.where(is_caught, final_us, settled_of_records(ledger, terms)[work.record[ended]])
     is_final = final_us >= 0
     fate = np.where(is_caught, EXPIRED, CLOSED)
     fate[~is_final | (due_us > horizon_us)] = STILL_OPEN
@@ -45,14 +46,6 @@ def open_payments(ledger: Ledger, work: Executions, terms: Terms) -> list[Part]:
     since_us = work.left_us[locked]
     lock = _part(UNDELIVERED, work, locked, since_us, until_us, price[locked], fate)
     return [claim, lock, _bounced(ledger), _on_its_way(ledger)]
-
-
-def _settled_us(ledger: Ledger, terms: Terms) -> Integers:
-    """Return when the price of each record is settled, or -1 where it is not final."""
-    paid = payments_of(ledger, terms)
-    settled_us = np.full(len(ledger.record), -1)
-    settled_us[paid.record] = paid.settled_us
-    return settled_us
 
 
 def _part(

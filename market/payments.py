@@ -98,6 +98,21 @@ def payments_of(ledger: Ledger, terms: Terms) -> Payments:
     )
 
 
+def settled_of_records(ledger: Ledger, terms: Terms) -> Integers:
+    """Return when the price of each execution is settled, or -1 where it is not final yet.
+
+    Shape (n_records,). Without a rail a payment is there as it falls due.
+    """
+    if ledger.rail.is_on == 0:
+        final_us = ledger.record["final_us"]
+        lag_us = 0 if ledger.has_escrow else terms.invoice_lag_us
+        return np.where(final_us >= 0, final_us + lag_us, -1)
+    paid = payments_of(ledger, terms)
+    settled_us = np.full(len(ledger.record), -1)
+    settled_us[paid.record] = paid.settled_us
+    return settled_us
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EscrowLosses:
     """What was lost of each price that lay in escrow, in micro-dollars.
