@@ -139,23 +139,49 @@ def route_welfare(facts: Facts, rules: Rules, state: State, plane: int) -> None:
 
 @kernel
 def _route_alone(facts: Facts, rules: Rules, state: State, plane: int) -> None:
-    """Give a request that nobody competes with the sink where it is worth most, free of rent."""
+    """Give a request that nobody competes with the sink where it is worth most, free of rent.
+
+    The most promising sink is quoted first: few others can then still be better.
+    """
     book, stage = state.book, state.book.request[0]
     best, choice = 0, -1
+    promise = book.net_open[0]
+    first = _promise_row(facts, rules, state, plane, stage, promise)
+    if first >= 0:
+        quote(facts, rules, state, stage, first)
+        net = _net_nano_usd(state, stage, first)
+        if net > 0:
+            best, choice = net, first
     for word in range(state.open_sink.shape[1]):
         rest = state.option[stage, word] & state.open_sink[plane, word]
         while rest != 0:
             sink = word * WORD_BITS + lowest_bit(rest)
             rest &= rest - 1
-            bound = bound_or_strike_off(facts, rules, state, stage, sink)
-            if bound <= best:
+            if sink == first or promise[sink] <= 0 or promise[sink] < best:
                 continue
             quote(facts, rules, state, stage, sink)
             net = _net_nano_usd(state, stage, sink)
-            if net > best:
+            if net > best or (net == best and 0 <= sink < choice):
                 best, choice = net, sink
     book.assigned_sink[0] = choice
     state.clock[N_CERTIFIED] += choice >= 0
+
+
+@kernel
+def _promise_row(
+    facts: Facts, rules: Rules, state: State, plane: int, stage: int, promise: Integers
+) -> int:
+    """Bound what a request can gain at each open sink; return where that is most, or -1."""
+    largest, first = 0, -1
+    for word in range(state.open_sink.shape[1]):
+        rest = state.option[stage, word] & state.open_sink[plane, word]
+        while rest != 0:
+            sink = word * WORD_BITS + lowest_bit(rest)
+            rest &= rest - 1
+            promise[sink] = bound_or_strike_off(facts, rules, state, stage, sink)
+            if promise[sink] > largest:
+                largest, first = promise[sink], sink
+    return first
 
 
 @kernel
