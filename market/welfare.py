@@ -98,6 +98,7 @@ def measure_welfare(
     person_hours = _per_family(ledger, ledger.tally["approvals"], n_families)
     person_hours *= terms.approval_person_hours
     person_hours[:n_families] += dispute_person_hours(ledger, terms, chargeback_coin, n_families)
+    person_hours += procurement_person_hours(ledger, terms, n_families)
     person_hours[n_families] += recovery_person_hours
     mean_price = float(electricity_usd_per_kwh.mean()) / J_PER_KWH
     return Welfare(
@@ -113,6 +114,26 @@ def measure_welfare(
         joules=joules + core_joules,
         control_core_s=core_s,
     )
+
+
+def procurement_person_hours(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
+    """Return what people work before a buyer's first purchase from an owner, by its family.
+
+    Whoever is found, vetted and contracted once serves for the rest of the run. Nobody has to
+    procure what is its own. Shape (n_families + 1,).
+    """
+    total = np.zeros(n_families + 1)
+    if terms.procurement_person_hours == 0.0:
+        return total
+    stage = ledger.record["stage"][ledger.work]
+    fact, unit = ledger.stage_fact, ledger.record["unit"][ledger.work]
+    owner = ledger.offer["owner"][ledger.unit["offer"][unit]]
+    bought = np.flatnonzero(fact["first_party"][stage] != owner)
+    pair = fact["buyer"][stage[bought]] * (int(owner.max(initial=0)) + 1) + owner[bought]
+    first = np.unique(pair, return_index=True)[1]  # records come in order of acceptance
+    family = fact["family"][stage[bought[first]]]
+    count = np.bincount(family, minlength=n_families + 1)
+    return np.asarray(count * terms.procurement_person_hours)
 
 
 def _per_family(ledger: Ledger, amount: Floats, n_families: int) -> Floats:

@@ -133,6 +133,7 @@ def terms_of(scenario: Scenario) -> Terms:
         context_ttl_us=microseconds("crossing.context_ttl_s"),
         context_tokens_per_gpu_s=number("crossing.context_tokens_per_gpu_s"),
         approval_person_hours=number("crossing.approval_person_hours"),
+        procurement_person_hours=number("resources.procurement_person_hours"),
         person_usd_per_hour=number("resources.person_usd_per_hour"),
         failures=failure_terms_of(scenario),
         settlement=settlement_terms_of(scenario),
