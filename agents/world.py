@@ -2,7 +2,8 @@
 
 import hashlib
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from hanse.market.terms import Terms
 from hanse.market.units import Floats, Integers
 
 _DIGITS: Final = 32
+_SHORT_BYTES: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +139,13 @@ class World:
 
     def digests(self) -> "Digests":
         """Return the digest of the world, and that of all but its seed, by reading it once."""
-        state = hashlib.sha256()
-        for one in fields(self):
-            if one.name != "seed":
-                _fold(state, one.name, getattr(self, one.name))
-        luck = state.hexdigest()[:_DIGITS]
-        _fold(state, "seed", self.seed)
-        return Digests(world=state.hexdigest()[:_DIGITS], luck=luck)
+        read = _Reading()
+        for name in _names_of(World):
+            if name != "seed":
+                read.take(name, getattr(self, name))
+        luck = read.digest()
+        read.take("seed", self.seed)
+        return Digests(world=read.digest(), luck=luck)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,13 +161,39 @@ class Digests:
     luck: str
 
 
-def _fold(state: "hashlib._Hash", name: str, value: object) -> None:
-    if isinstance(value, np.ndarray):
-        state.update(f"{name}\0{value.dtype.str}{value.shape}".encode())
-        state.update(np.ascontiguousarray(value).reshape(-1).data)
-    elif is_dataclass(value):
-        state.update(f"{name}\0".encode())
-        for one in fields(value):
-            _fold(state, one.name, getattr(value, one.name))
-    else:
-        state.update(f"{name}\0{value!r}\0".encode())
+@cache
+def _names_of(kind: type) -> tuple[str, ...]:
+    """Return the names of the fields of a data class; none of any other type."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+
+
+class _Reading:
+    """A digest of what was read so far; what is short waits for more, as each call takes time."""
+
+    def __init__(self) -> None:
+        self._state, self._waiting = hashlib.sha256(), bytearray()
+
+    def take(self, name: str, value: object) -> None:
+        """Read a field, with all its fields if it has some."""
+        if isinstance(value, np.ndarray):
+            self._waiting += f"{name}\0{value.dtype.str}{value.shape}".encode()
+            if value.nbytes <= _SHORT_BYTES:
+                self._waiting += value.tobytes()
+            else:
+                self._pass_on()
+                self._state.update(np.ascontiguousarray(value).reshape(-1).data)
+            return
+        kind: type[Any] = type(value)
+        names = _names_of(kind)
+        self._waiting += (f"{name}\0" if names else f"{name}\0{value!r}\0").encode()
+        for each in names:
+            self.take(each, getattr(value, each))
+
+    def digest(self) -> str:
+        """Return the digits of the digest; reading may go on."""
+        self._pass_on()
+        return self._state.hexdigest()[:_DIGITS]
+
+    def _pass_on(self) -> None:
+        self._state.update(self._waiting)
+        self._waiting.clear()
