@@ -184,7 +184,7 @@ class _Reading:
                 self._state.update(np.ascontiguousarray(value).reshape(-1).data)
             return
         kind: type[Any] = type(value)
-        names = _names_of(kind)
+        names = _names_of(kind)  # type: ignore[arg-type]  # the hash that mypy sees is of instances
         self._waiting += (f"{name}\0" if names else f"{name}\0{value!r}\0").encode()
         for each in names:
             self.take(each, getattr(value, each))
