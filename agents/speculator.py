@@ -92,10 +92,10 @@ def trade_forward(traders: Traders, *, mean_usd: float, variance: float) -> Forw
     if usd == 0.0:
         return ForwardTrade(price_usd=mean_usd, position_hours=nobody)
     exposure, limit = traders.exposure_hours / hours, traders.limit_hours / hours
-    tolerance = traders.risk_aversion.max() / traders.risk_aversion
+    bearing = traders.risk_aversion.max() / traders.risk_aversion
 
     def wanted(premium: float) -> Floats:
-        return np.asarray(np.clip(exposure - premium * tolerance, -limit, limit))
+        return np.asarray(np.clip(exposure - premium * bearing, -limit, limit))
 
     premium = brentq(lambda one: float(wanted(one).sum()), -1.0, 1.0, xtol=_TOLERANCE)
     position = wanted(premium) * hours

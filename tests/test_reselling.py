@@ -11,6 +11,7 @@ from hanse.agents import reselling
 from hanse.agents.reselling import resell, worth_of_units
 from hanse.scenarios.scenario import Scenario, load
 from hanse.scenarios.seasons import play_seasons
+from tests.idle_holdings import idle_while_held
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=200, database=None)
 
@@ -114,20 +115,7 @@ def test_seasons_are_played_where_owners_charge_for_egress() -> None:
 def test_a_better_idea_of_need_lets_a_resale_leave_less_idle() -> None:
     """Five errors of the idea; the worst is as good as none, and leaves most."""
     idle = [
-        np.mean(
-            [
-                play_seasons(
-                    reserving(resale_market=True, need_signal_error=error),
-                    "reserved",
-                    n_seasons=5,
-                    seed=seed,
-                )
-                .path("idle_held_gpu_h")
-                .iloc[2:]
-                .mean()
-                for seed in range(4)
-            ]
-        )
+        idle_while_held(reserving(resale_market=True, need_signal_error=error), n_seasons=5)
         for error in (0.0, 0.25, 0.5, 1.0, 3.0)
     ]
     assert idle[0] < idle[-1]

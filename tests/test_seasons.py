@@ -27,6 +27,7 @@ from hanse.scenarios.season_patterns import (
 from hanse.scenarios.season_state import Cast, State, first_state, season_seed
 from hanse.scenarios.season_world import SeasonWorld, draw_season, kept_jobs
 from hanse.scenarios.seasons import Seasons, list_changes, play_paired, play_seasons
+from tests.idle_holdings import idle_while_held
 
 FEW = {"measurement.displacement_instants": 16}
 STILL = {
@@ -234,20 +235,7 @@ def test_buyers_with_equal_needs_hold_root_n_less_when_they_pool() -> None:
 @pytest.mark.slow
 def test_a_cheaper_resale_leaves_less_idle() -> None:
     idle = [
-        np.mean(
-            [
-                play_seasons(
-                    hoarding(resale=True, resale_haircut=haircut),
-                    "reserved",
-                    n_seasons=6,
-                    seed=seed,
-                )
-                .path("idle_held_gpu_h")
-                .iloc[2:]
-                .mean()
-                for seed in range(4)
-            ]
-        )
+        idle_while_held(hoarding(resale=True, resale_haircut=haircut), n_seasons=6)
         for haircut in (0.0, 1.0)
     ]
     assert idle[0] < 0.95 * idle[1]
