@@ -9,13 +9,13 @@ import numpy as np
 from hanse.agents.control_layout import lay_out
 from hanse.agents.failure_lowering import checked_mishaps, lower_failures, retried_bound
 from hanse.agents.lower_crossings import crossing_facts, held_steps, links
+from hanse.agents.lower_fleet import by_price, lower_offers, lower_sinks, lower_units
 from hanse.agents.lowered_graph import lower_edges, lower_paths
 from hanse.agents.reports import with_reports
 from hanse.agents.signatures import distinct, group_stages
 from hanse.agents.world import World
 from hanse.market.bits import pack
-from hanse.market.columns import OFFER, SINK, STAGE_FACT, UNIT_FACT, Facts, Rows, Rules
-from hanse.market.energy import usd_per_joule
+from hanse.market.columns import STAGE_FACT, Facts, Rows, Rules
 from hanse.market.power_caps import LONGEST_US
 from hanse.market.rails import zone_shift_us
 from hanse.market.regime import (
@@ -70,8 +70,9 @@ def _pack(world: World) -> Facts:
     """Pack what no regime changes; there are no control planes in it yet."""
     geography, workload, mishaps = world.geography, world.workload, checked_mishaps(world)
     legal, family, accelerator, signature = group_stages(world)
-    offer, unit_offer = _offers(world)
-    sinks = _sinks(world, offer)
+    offer, unit_offer = lower_offers(world)
+    offer_by_price, first_of_class = by_price(world, offer)
+    sinks = lower_sinks(world, offer)
     stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
     edges = lower_edges(workload)
     root = np.flatnonzero(edges.first_input[1:] == edges.first_input[:-1])
@@ -95,8 +96,10 @@ def _pack(world: World) -> Facts:
         attempt_way=workload.attempt_way,
         attempt_error=mishaps.attempt_error,
         attempt_backoff=mishaps.attempt_backoff,
-        unit=_unit_facts(world, unit_offer),
+        unit=lower_units(world, unit_offer),
         offer=offer,
+        offer_by_price=offer_by_price,
+        first_of_class=first_of_class,
         sink=sinks,
         legal=legal,
         signature_family=family,
@@ -243,14 +246,6 @@ def audit_probability(terms: Terms, regime: Regime) -> float:
     return 1.0 if regime.audits is Audits.REPLICATION else terms.audit_probability
 
 
-def usd_per_us(world: World) -> tuple[Floats, Floats]:
-    """Return the real cost of a busy and of a held unit per region, in USD per microsecond."""
-    terms, price = world.terms, world.geography.electricity_usd_per_kwh
-    hardware = terms.hardware_usd_per_gpu_hour / US_PER_HOUR
-    per_watt = usd_per_joule(terms, price) / US_PER_S
-    return hardware + terms.active_w * per_watt, hardware + terms.idle_w * per_watt
-
-
 def _whole(us: Floats) -> Integers:
     return np.rint(us).astype(np.int64)
 
@@ -347,45 +342,3 @@ def _audit_regions(world: World) -> Integers:
     distance = np.where(lawful, world.geography.rtt_ms[place], np.inf)
     nearest: Integers = distance.argmin(axis=1)[of_stage]
     return nearest
-
-
-def _offers(world: World) -> tuple[Rows, Integers]:
-    """Group units of one region, class, owner and posted price; units are contiguous."""
-    fleet = world.fleet
-    keys = np.column_stack([fleet.node_region, fleet.node_class, fleet.node_owner])
-    starts = np.flatnonzero(np.append(True, (np.diff(keys, axis=0) != 0).any(axis=1)))
-    n_classes = len(fleet.accelerator_class)
-    offer = np.zeros(len(starts), OFFER)
-    offer["region"] = fleet.node_region[starts]
-    offer["owner"] = fleet.node_owner[starts]
-    offer["sink"] = fleet.node_region[starts] * n_classes + fleet.node_class[starts]
-    offer["first_unit"] = starts
-    offer["last_unit"] = np.append(starts[1:], fleet.n_nodes)
-    offer["posted_usd_per_us"] = fleet.node_posted_usd_per_gpu_hour[starts] / US_PER_HOUR
-    unit_offer = np.repeat(np.arange(len(starts)), offer["last_unit"] - offer["first_unit"])
-    return offer, unit_offer
-
-
-def _unit_facts(world: World, unit_offer: Integers) -> Rows:
-    fleet = world.fleet
-    unit = np.zeros(fleet.n_nodes, UNIT_FACT)
-    unit["region"] = fleet.node_region
-    unit["sink"] = fleet.node_region * len(fleet.accelerator_class) + fleet.node_class
-    unit["offer"] = unit_offer
-    return unit
-
-
-def _sinks(world: World, offer: Rows) -> Rows:
-    n_classes, n_regions = len(world.fleet.accelerator_class), world.geography.n_regions
-    sink = np.zeros(n_regions * n_classes, SINK)
-    sink["region"] = np.repeat(np.arange(n_regions), n_classes)
-    sink["accelerator"] = np.tile(np.arange(n_classes), n_regions)
-    index = np.arange(len(sink))
-    sink["first_offer"] = np.searchsorted(offer["sink"], index, side="left")
-    sink["last_offer"] = np.searchsorted(offer["sink"], index, side="right")
-    busy, held = usd_per_us(world)
-    sink["busy_usd_per_us"] = busy[sink["region"]]
-    sink["held_usd_per_us"] = held[sink["region"]]
-    sink["posted_usd_per_us"] = np.inf
-    np.minimum.at(sink["posted_usd_per_us"], offer["sink"], offer["posted_usd_per_us"])
-    return sink

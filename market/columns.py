@@ -102,7 +102,7 @@ UNIT_FACT: Final = np.dtype([("region", "i8"), ("sink", "i8"), ("offer", "i8"), 
 
 UNIT: Final = np.dtype([("is_busy", "i8"), ("record", "i8"), ("freed_entry", "i8")])
 
-_OFFER_FIELDS: Final = ("sink", "region", "owner", "first_unit", "last_unit")
+_OFFER_FIELDS: Final = ("sink", "region", "owner", "rank", "first_unit", "last_unit")
 OFFER: Final = np.dtype([*((name, "i8") for name in _OFFER_FIELDS), ("posted_usd_per_us", "f8")])
 
 SINK: Final = np.dtype(
@@ -156,6 +156,7 @@ PLANE: Final = np.dtype(
         ("has_gained", "i8"),
         ("n_rivals", "i8"),
         ("n_unmatched", "i8"),
+        ("looked_us", "i8"),
         ("next_sight_us", "i8"),
         ("n_visible", "i8"),
         ("n_holds", "i8"),
@@ -202,6 +203,7 @@ class Facts(NamedTuple):
     `site_cap_w` is infinite without a cap; `zone_us` is what local time is ahead of UTC.
     `egress_price` is by owner and region, in USD per byte, or empty where no owner charges;
     `buyer_store` is with whom the inputs of a buyer lie, or -1.
+    `offer_by_price` has the offers of each class, from its `first_of_class` on, by rising price.
     """
 
     stage: Rows
@@ -222,6 +224,8 @@ class Facts(NamedTuple):
     attempt_backoff: Floats
     unit: Rows
     offer: Rows
+    offer_by_price: Integers
+    first_of_class: Integers
     sink: Rows
     legal: Flags
     signature_family: Integers
@@ -302,17 +306,17 @@ class Rules(NamedTuple):
 class State(NamedTuple):
     """Everything that changes while the engine advances.
 
-    `open_sink` says in bits which sinks a plane sees a free unit of, `option` which ones a stage
-    may still gain from, `undecided` which of them have not refused it at posted prices, and
-    `gained` which have shown a unit more since the plane last looked at all that is pending.
+    `open_sink` says in bits which sinks a plane sees a free unit of, `open_offer` which offers by
+    rank, `option` which sinks a stage may still gain from, `undecided` which of them have not
+    refused it at posted prices, and `gained` which have shown a unit more since the plane last
+    looked at all that is pending.
     `idle_units` counts, at each sink, the units that nothing occupies.
     A stage borrows a row of `plan_us` while it has a plan, and while it is pending one of `quote`:
     `quoted` says for which sinks that holds, in the generation `quoted_at`.
     `visible` says in bits of units which ones a plane sees as free, `idle` which ones are.
-    `source` has the distinct regions where the inputs of a joining stage lie, from its
-    `first_input` on, as many as its `n_sources`.
-    `egress_bill` has two tables by buyer and owner: what was charged, and what it cost.
-    `bound_stage` is whose quota a unit counts for, or -1; `n_bound` how many do, by buyer.
+    `source` has the `n_sources` regions where inputs of a stage lie, from its `first_input` on.
+    `egress_bill` has what was charged and what it cost, by buyer and owner. `bound_stage` is whose
+    quota a unit counts for, or -1; `n_bound` how many do, by buyer.
     """
 
     clock: Integers
@@ -333,6 +337,7 @@ class State(NamedTuple):
     visible: Integers
     visible_offer: Integers
     visible_sink: Integers
+    open_offer: Integers
     open_sink: Integers
     option: Integers
     quote: Rows

@@ -112,7 +112,7 @@ def start(facts: Facts, rules: Rules, state: State, free_from_us: Integers) -> N
     for name in ("pending_first", "pending_last", "queue_first", "queue_last"):
         state.plane[name] = -1
     state.plane["tick_us"] = state.plane["serve_us"] = -1
-    state.plane["wake_us"] = -1
+    state.plane["wake_us"] = state.plane["looked_us"] = -1
     state.plane["next_refresh"] = 1
     state.plane["n_watched"] = facts.watches.sum(axis=1)
     watched_us = np.where(facts.watches, facts.command_us, 0)

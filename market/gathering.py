@@ -7,6 +7,7 @@ from hanse.market.pools import give_back
 from hanse.market.quotas import ask, forget_asked
 from hanse.market.stale import rank_of
 from hanse.market.units import Integers
+from hanse.market.views import taken_us
 
 _NEVER = 1 << 62
 
@@ -118,7 +119,7 @@ def gather(
     book, count = state.book, 0
     state.clock[N_HELD_BACK] = 0
     if everything and rules.shares_books == 1:
-        count = _gather_in_view(state, plane)
+        count = _gather_in_view(facts, rules, state, plane)
     elif everything:
         stage = state.plane[plane]["pending_first"]
         while stage >= 0:
@@ -144,7 +145,7 @@ def gather(
 
 
 @kernel
-def _gather_in_view(state: State, plane: int) -> int:
+def _gather_in_view(facts: Facts, rules: Rules, state: State, plane: int) -> int:
     """Collect own requests, and what others had pending when this plane's picture was taken."""
     book, count = state.book, 0
     if state.plane[plane]["n_pending"] == 0:
@@ -154,7 +155,7 @@ def _gather_in_view(state: State, plane: int) -> int:
         if interval["plane"] == plane:
             is_seen = interval["decided_us"] == _NEVER
         else:
-            at_us = state.sight[plane, interval["region"]]["at_us"]
+            at_us = taken_us(facts, rules, state, plane, interval["region"])
             is_seen = interval["since_us"] <= at_us <= interval["decided_us"]
         if is_seen:
             assert count < len(book.request), "the book is full"

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from hanse.market.bits import WORD_BITS, drop_member
-from hanse.market.clock import N_BOOK
+from hanse.market.bits import WORD_BITS, add_member, drop_member, next_member
+from hanse.market.clock import N_BOOK, NOW
 from hanse.market.columns import Facts, Rules, State
-from hanse.market.kernels import kernel, lowest_bit
+from hanse.market.kernels import kernel
 from hanse.market.options import bound_or_strike_off
-from hanse.market.preparation import quote
+from hanse.market.preparation import ROUNDINGS, quote, worth_usd
 from hanse.market.units import NANO_USD_PER_USD
 
 
@@ -54,44 +54,58 @@ def _may_propose(
 
 
 @kernel
+def _may_gain(state: State, plane: int, stage: int, sink: int) -> bool:
+    """Say whether a stage has not been refused at a sink, nor asked there in this choice."""
+    word, bit = sink // WORD_BITS, 1 << (sink % WORD_BITS)
+    may = state.undecided[stage, word] | state.gained[plane, word]
+    may &= state.option[stage, word] & ~state.book.asked[word]
+    return bool(may & bit != 0)
+
+
+@kernel
 def _best_offer(
     facts: Facts, rules: Rules, state: State, plane: int, row: int, is_displaced: int
 ) -> int:
     """Return the offer of largest positive surplus that could take the request, or -1.
 
-    Where no visible offer of a sink is cheap enough, only a further unit there can change that.
+    Offers are asked from cheap to dear, of each sink the first that could take the request, and
+    no further than the price at which even a result at once and at no distance would gain less
+    than what is found. Where no visible offer of a sink is cheap enough, only a further unit there
+    can change that, unless one could not take the request now and may yet.
     """
-    book, best, choice = state.book, 0, -1
+    book, best, choice, is_contested = state.book, 1, -1, False
     stage = book.request[row]
     fact = facts.stage[stage]
-    for word in range(state.open_sink.shape[1]):
-        rest = state.undecided[stage, word] | state.gained[plane, word]
-        rest &= state.option[stage, word] & state.open_sink[plane, word]
-        while rest != 0:
-            sink = word * WORD_BITS + lowest_bit(rest)
-            rest &= rest - 1
-            bound = bound_or_strike_off(facts, rules, state, stage, sink)
-            if bound <= best:
-                continue
-            place, cheapest, is_contested = facts.sink[sink], np.inf, False
-            for offer in range(place["first_offer"], place["last_offer"]):
-                if _may_propose(facts, rules, state, plane, row, offer, is_displaced):
-                    cheapest = min(cheapest, facts.offer[offer]["posted_usd_per_us"])
-                elif state.visible_offer[plane, offer] > 0:
-                    is_contested = True
-            premium = (cheapest - place["posted_usd_per_us"]) * NANO_USD_PER_USD
-            bound -= premium * (fact["work_us"] + fact["rest_work_us"])
-            if bound <= 0 and not is_contested:
-                drop_member(state.undecided[stage], sink)
-            if bound <= best:
-                continue
-            quote(facts, rules, state, stage, sink)
-            for offer in range(place["first_offer"], place["last_offer"]):
-                if not _may_propose(facts, rules, state, plane, row, offer, is_displaced):
-                    continue
-                surplus = _surplus_nano_usd(facts, state, stage, offer)
-                if surplus > best:
-                    best, choice = surplus, offer
+    done_us = state.clock[NOW] + fact["work_us"] + fact["rest_us"]
+    most_nano_usd = worth_usd(facts, stage, done_us) * NANO_USD_PER_USD + ROUNDINGS
+    nano_usd_per_price = (fact["work_us"] + fact["rest_work_us"]) * NANO_USD_PER_USD
+    for word in range(len(book.asked)):
+        book.asked[word] = 0
+    last = facts.first_of_class[fact["accelerator"] + 1]
+    k = next_member(state.open_offer[plane], facts.first_of_class[fact["accelerator"]], last)
+    while k < last:
+        offer = facts.offer_by_price[k]
+        k = next_member(state.open_offer[plane], k + 1, last)
+        sink, price = facts.offer[offer]["sink"], facts.offer[offer]["posted_usd_per_us"]
+        if most_nano_usd - price * nano_usd_per_price < best:
+            break
+        if not _may_gain(state, plane, stage, sink):
+            continue
+        if not _may_propose(facts, rules, state, plane, row, offer, is_displaced):
+            is_contested = True
+            continue
+        add_member(book.asked, sink)
+        premium = price - facts.sink[sink]["posted_usd_per_us"]
+        bound = bound_or_strike_off(facts, rules, state, stage, sink)
+        bound -= premium * nano_usd_per_price
+        if bound <= 0 and not is_contested:
+            drop_member(state.undecided[stage], sink)
+        if bound < best:
+            continue
+        quote(facts, rules, state, stage, sink)
+        surplus = _surplus_nano_usd(facts, state, stage, offer)
+        if surplus > best or (surplus == best and (choice < 0 or offer < choice)):
+            best, choice = surplus, offer
     return choice
 
 

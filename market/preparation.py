@@ -17,7 +17,7 @@ from hanse.market.states import ON_IDENTITY
 from hanse.market.units import NANO_USD_PER_USD
 
 # A quote rounds thrice to whole nano-USD, and an amount in floating point is right to far less.
-_ROUNDINGS: Final = 4
+ROUNDINGS: Final = 4
 
 
 _NOTHING: Final = (0, 0, 0, 0, 0)
@@ -233,4 +233,4 @@ def bound_nano_usd(
     else:
         cost = place["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
         cost += place["held_usd_per_us"] * holding_us
-    return int((worth - crossing_usd - cost) * NANO_USD_PER_USD) + _ROUNDINGS
+    return int((worth - crossing_usd - cost) * NANO_USD_PER_USD) + ROUNDINGS

@@ -73,6 +73,7 @@ def show(facts: Facts, state: State, plane: int, unit: int) -> None:
     unbind(facts, state, unit)
     add_member(state.visible[plane], unit)
     state.visible_offer[plane, fact["offer"]] += 1
+    add_member(state.open_offer[plane], facts.offer[fact["offer"]]["rank"])
     state.visible_sink[plane, sink] += 1
     add_member(state.open_sink[plane], sink)
     add_member(state.gained[plane], sink)
@@ -102,6 +103,8 @@ def hide(facts: Facts, state: State, plane: int, unit: int) -> None:
     sink = fact["sink"]
     drop_member(state.visible[plane], unit)
     state.visible_offer[plane, fact["offer"]] -= 1
+    if state.visible_offer[plane, fact["offer"]] == 0:
+        drop_member(state.open_offer[plane], facts.offer[fact["offer"]]["rank"])
     state.visible_sink[plane, sink] -= 1
     if state.visible_sink[plane, sink] == 0:
         drop_member(state.open_sink[plane], sink)
@@ -141,14 +144,14 @@ def _walk(facts: Facts, state: State, plane: int, region: int, until_us: int) ->
 
 
 @kernel
-def _drop_holds(facts: Facts, state: State, plane: int) -> None:
+def _drop_holds(facts: Facts, rules: Rules, state: State, plane: int) -> None:
     """Forget own commands that a refresh has seen land."""
     count = state.plane[plane]["n_holds"]
     kept = 0
     for k in range(count):
         unit = state.hold[plane, k]["unit"]
         land_us = state.hold[plane, k]["land_us"]
-        if land_us < state.sight[plane, facts.unit[unit]["region"]]["at_us"]:
+        if land_us < taken_us(facts, rules, state, plane, facts.unit[unit]["region"]):
             state.seen[plane, unit] &= SEEN_FREE
             if state.seen[plane, unit] == SEEN_FREE:
                 show(facts, state, plane, unit)
@@ -160,11 +163,41 @@ def _drop_holds(facts: Facts, state: State, plane: int) -> None:
 
 
 @kernel
+def taken_us(facts: Facts, rules: Rules, state: State, plane: int, region: int) -> int:
+    """Return when the picture of a region was taken that the plane looked at last, or -1."""
+    if rules.refresh_us > 0:
+        return int(state.sight[plane, region]["at_us"])
+    return int(max(-1, state.plane[plane]["looked_us"] - facts.command_us[plane, region]))
+
+
+@kernel
 def look(facts: Facts, rules: Rules, state: State, plane: int, now_us: int) -> None:
     """Bring the plane's view of every region up to what has reached it by now."""
     row = state.plane[plane]
     if now_us < row["next_sight_us"]:
         return
+    if rules.refresh_us > 0:
+        row["next_sight_us"] = _look_at_pictures(facts, rules, state, plane, now_us)
+    elif now_us > row["looked_us"]:
+        row["looked_us"] = now_us
+        _look_at_logs(facts, state, plane, now_us)
+    _drop_holds(facts, rules, state, plane)
+
+
+@kernel
+def _look_at_logs(facts: Facts, state: State, plane: int, now_us: int) -> None:
+    """Read what is new in the logs of all regions, as far as word of it has come."""
+    for region in range(len(state.region)):
+        is_new = state.region[region]["log_last"] != state.sight[plane, region]["log"]
+        if is_new and facts.watches[plane, region]:
+            at_us = now_us - facts.command_us[plane, region]
+            if at_us >= 0:
+                _walk(facts, state, plane, region, at_us)
+
+
+@kernel
+def _look_at_pictures(facts: Facts, rules: Rules, state: State, plane: int, now_us: int) -> int:
+    """Read the logs of regions that a refresh has come from; return when the next one comes."""
     next_us = _NEVER
     for region in range(len(state.region)):
         if not facts.watches[plane, region]:
@@ -178,8 +211,7 @@ def look(facts: Facts, rules: Rules, state: State, plane: int, now_us: int) -> N
                 _walk(facts, state, plane, region, at_us)
         due_us = sight["at_us"] + rules.refresh_us + facts.command_us[plane, region]
         next_us = min(next_us, due_us if sight["at_us"] >= 0 else now_us + 1)
-    row["next_sight_us"] = max(next_us, now_us + 1) if rules.refresh_us > 0 else 0
-    _drop_holds(facts, state, plane)
+    return int(max(next_us, now_us + 1))
 
 
 @kernel

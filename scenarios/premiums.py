@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from hanse.agents.lowering import usd_per_us
+from hanse.agents.lower_fleet import usd_per_us
 from hanse.agents.world import World
 from hanse.market.units import S_PER_HOUR, US_PER_S
 from hanse.scenarios.measures import Table

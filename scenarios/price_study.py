@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hanse.agents.lowering import usd_per_us
+from hanse.agents.lower_fleet import usd_per_us
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.columns import Rows
