@@ -3,7 +3,7 @@
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.columns import OFFER, SINK, UNIT_FACT, Rows
+from hanse.market.columns import OFFER, PRICE, SINK, UNIT_FACT, Rows
 from hanse.market.energy import usd_per_joule
 from hanse.market.units import US_PER_HOUR, US_PER_S, Floats, Integers
 
@@ -33,13 +33,17 @@ def lower_offers(world: World) -> tuple[Rows, Integers]:
     return offer, unit_offer
 
 
-def by_price(world: World, offer: Rows) -> tuple[Integers, Integers]:
-    """Order the offers of each class from cheap to dear, and write into each its rank."""
+def list_prices(world: World, offer: Rows) -> tuple[Rows, Integers]:
+    """List the offers of each class from cheap to dear, and write into each its rank."""
     n_classes = len(world.fleet.accelerator_class)
     accelerator = offer["sink"] % n_classes
     by_price = np.lexsort((offer["posted_usd_per_us"], accelerator))
     offer["rank"][by_price] = np.arange(len(offer))
-    return by_price, np.searchsorted(accelerator[by_price], np.arange(n_classes + 1))
+    price = np.zeros(len(offer), PRICE)
+    price["offer"] = by_price
+    for name in ("posted_usd_per_us", "sink"):
+        price[name] = offer[name][by_price]
+    return price, np.searchsorted(accelerator[by_price], np.arange(n_classes + 1))
 
 
 def lower_units(world: World, unit_offer: Integers) -> Rows:

@@ -9,7 +9,7 @@ import numpy as np
 from hanse.agents.control_layout import lay_out
 from hanse.agents.failure_lowering import checked_mishaps, lower_failures, retried_bound
 from hanse.agents.lower_crossings import crossing_facts, held_steps, links
-from hanse.agents.lower_fleet import by_price, lower_offers, lower_sinks, lower_units
+from hanse.agents.lower_fleet import list_prices, lower_offers, lower_sinks, lower_units
 from hanse.agents.lowered_graph import lower_edges, lower_paths
 from hanse.agents.reports import with_reports
 from hanse.agents.signatures import distinct, group_stages
@@ -71,7 +71,7 @@ def _pack(world: World) -> Facts:
     geography, workload, mishaps = world.geography, world.workload, checked_mishaps(world)
     legal, family, accelerator, signature = group_stages(world)
     offer, unit_offer = lower_offers(world)
-    offer_by_price, first_of_class = by_price(world, offer)
+    price_list, first_of_class = list_prices(world, offer)
     sinks = lower_sinks(world, offer)
     stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
     edges = lower_edges(workload)
@@ -98,7 +98,7 @@ def _pack(world: World) -> Facts:
         attempt_backoff=mishaps.attempt_backoff,
         unit=lower_units(world, unit_offer),
         offer=offer,
-        offer_by_price=offer_by_price,
+        price_list=price_list,
         first_of_class=first_of_class,
         sink=sinks,
         legal=legal,

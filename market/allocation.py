@@ -54,7 +54,7 @@ def _book(facts: Facts) -> BookColumns:
         assigned_sink=np.zeros(n_requests, np.int64),
         rent_nano_usd=np.zeros(n_sinks, np.int64),
         refused=np.empty((n_requests, n_offers), np.uint8),
-        asked=np.zeros(n_words(n_sinks), np.int64),
+        to_ask=np.zeros(n_words(n_sinks), np.int64),
         cursor=np.zeros(n_units, np.int64),
         candidate=np.zeros(n_requests, np.int64),
         slot=np.zeros(n_sinks, np.int64),

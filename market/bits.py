@@ -48,6 +48,12 @@ def drop_member(words: Integers, member: int) -> None:
 
 
 @kernel
+def is_member(words: Integers, member: int) -> bool:
+    """Say whether a set has a member."""
+    return bool(words[member // WORD_BITS] >> (member % WORD_BITS) & 1)
+
+
+@kernel
 def next_member(words: Integers, start: int, stop: int) -> int:
     """Return the least member from `start` on below `stop`, or `stop` if there is none."""
     if start >= stop:

@@ -14,7 +14,7 @@ class BookColumns(NamedTuple):
     Requests stand in order of their index, so that all planes break ties alike; `own` lists the
     rows of the plane's own. A rule writes `assigned` (an offer) or `assigned_sink` (a sink), -1 for
     none, and the `rent_nano_usd` of each sink.
-    The rest is scratch: who refused whom, the sinks that a request has asked, in bits, the requests
+    The rest is scratch: who refused whom, the sinks that a request may ask, in bits, the requests
     and the open sinks that a clearing is about, the slot of a sink among the open ones, units
     taken, and the best values so far.
     """
@@ -27,7 +27,7 @@ class BookColumns(NamedTuple):
     assigned_sink: Integers
     rent_nano_usd: Integers
     refused: NDArray[np.uint8]
-    asked: Integers
+    to_ask: Integers
     cursor: Integers
     candidate: Integers
     slot: Integers

@@ -103,6 +103,7 @@ UNIT_FACT: Final = np.dtype([("region", "i8"), ("sink", "i8"), ("offer", "i8"), 
 UNIT: Final = np.dtype([("is_busy", "i8"), ("record", "i8"), ("freed_entry", "i8")])
 
 _OFFER_FIELDS: Final = ("sink", "region", "owner", "rank", "first_unit", "last_unit")
+PRICE: Final = np.dtype([("posted_usd_per_us", "f8"), ("offer", "i4"), ("sink", "i4")])
 OFFER: Final = np.dtype([*((name, "i8") for name in _OFFER_FIELDS), ("posted_usd_per_us", "f8")])
 
 SINK: Final = np.dtype(
@@ -201,9 +202,9 @@ class Facts(NamedTuple):
     The outages of a plane's site stand from `first_outage` of the plane's region to that of the
     next; likewise the divergences of a region. A unit with a `plane` is for that plane alone.
     `site_cap_w` is infinite without a cap; `zone_us` is what local time is ahead of UTC.
-    `egress_price` is by owner and region, in USD per byte, or empty where no owner charges;
-    `buyer_store` is with whom the inputs of a buyer lie, or -1.
-    `offer_by_price` has the offers of each class, from its `first_of_class` on, by rising price.
+    `egress_price`, USD per byte, is by owner and region, or empty; `buyer_store` is with whom the
+    inputs of a buyer lie, or -1. `price_list` has the offers of each class, from its
+    `first_of_class` on, by rising price.
     """
 
     stage: Rows
@@ -224,7 +225,7 @@ class Facts(NamedTuple):
     attempt_backoff: Floats
     unit: Rows
     offer: Rows
-    offer_by_price: Integers
+    price_list: Rows
     first_of_class: Integers
     sink: Rows
     legal: Flags
@@ -395,6 +396,5 @@ N_DEBT_BINS: Final = 120
 
 # Books over fewer visible units than this are pruned to the requests that could matter.
 MAX_BEST: Final = 17
-
 # A decision looks at no more requests than this at once; the engine asserts it.
 BOOK_DEPTH: Final = 16_384

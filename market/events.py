@@ -65,21 +65,35 @@ def push(heap: NDArray[np.void], size: int, at_us: int, kind: int, index: int) -
 
 
 @kernel
+def _is_before(heap: NDArray[np.void], one: int, other: int) -> int:
+    """Return 1 if one event comes before another, else 0; computed so that nothing branches."""
+    first, second = heap[one], heap[other]
+    is_tie = int(first["at_us"] == second["at_us"]) & int(first["key"] < second["key"])
+    return int(first["at_us"] < second["at_us"]) | is_tie
+
+
+@kernel
+def _first_child(heap: NDArray[np.void], child: int, size: int) -> int:
+    """Return the first event of four siblings from `child` on, or of as many as there are."""
+    if child + 4 <= size:
+        left = child + _is_before(heap, child + 1, child)
+        right = child + 2 + _is_before(heap, child + 3, child + 2)
+        return left + (right - left) * _is_before(heap, right, left)
+    first = child
+    for other in range(child + 1, size):
+        if _is_before(heap, other, first) == 1:
+            first = other
+    return first
+
+
+@kernel
 def pop(heap: NDArray[np.void], size: int) -> int:
     """Remove the first event and return the new size; read `heap[0]` before calling."""
     size -= 1
     at_us, key = heap[size]["at_us"], heap[size]["key"]
     parent = 0
-    while True:
-        child = 4 * parent + 1
-        if child >= size:
-            break
-        for other in range(child + 1, min(child + 4, size)):
-            if heap[other]["at_us"] < heap[child]["at_us"] or (
-                heap[other]["at_us"] == heap[child]["at_us"]
-                and heap[other]["key"] < heap[child]["key"]
-            ):
-                child = other
+    while 4 * parent + 1 < size:
+        child = _first_child(heap, 4 * parent + 1, size)
         below = heap[child]
         if at_us < below["at_us"] or (at_us == below["at_us"] and key <= below["key"]):
             break

@@ -28,6 +28,8 @@ def next_plane(facts: Facts, state: State, stage: int) -> int:
     Planes that could not serve it by law are passed over, but for the last, where it waits. Where
     the last is the plane that it has never left, it stays.
     """
+    if facts.passes_to.shape[1] == 0:
+        return -1
     tour, here = facts.passes_to[facts.stage_plane[stage]], state.stage[stage]["plane"]
     for position in range(state.stage[stage]["passed_on"], len(tour)):
         if tour[position] < 0 or tour[position] == here:

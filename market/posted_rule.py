@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hanse.market.bits import WORD_BITS, add_member, drop_member, next_member
+from hanse.market.bits import drop_member, is_member, next_member
 from hanse.market.clock import N_BOOK, NOW
 from hanse.market.columns import Facts, Rules, State
-from hanse.market.kernels import kernel
+from hanse.market.kernels import count_bits, kernel
 from hanse.market.options import bound_or_strike_off
 from hanse.market.preparation import ROUNDINGS, quote, worth_usd
 from hanse.market.units import NANO_USD_PER_USD
@@ -54,12 +54,15 @@ def _may_propose(
 
 
 @kernel
-def _may_gain(state: State, plane: int, stage: int, sink: int) -> bool:
-    """Say whether a stage has not been refused at a sink, nor asked there in this choice."""
-    word, bit = sink // WORD_BITS, 1 << (sink % WORD_BITS)
-    may = state.undecided[stage, word] | state.gained[plane, word]
-    may &= state.option[stage, word] & ~state.book.asked[word]
-    return bool(may & bit != 0)
+def _note_whom_to_ask(state: State, plane: int, stage: int) -> int:
+    """Write into `book.to_ask` the open sinks that have not refused a stage; return how many."""
+    n_sinks = 0
+    for word in range(state.open_sink.shape[1]):
+        may = state.undecided[stage, word] | state.gained[plane, word]
+        may &= state.option[stage, word] & state.open_sink[plane, word]
+        state.book.to_ask[word] = may
+        n_sinks += count_bits(may)
+    return n_sinks
 
 
 @kernel
@@ -78,23 +81,24 @@ def _best_offer(
     fact = facts.stage[stage]
     done_us = state.clock[NOW] + fact["work_us"] + fact["rest_us"]
     most_nano_usd = worth_usd(facts, stage, done_us) * NANO_USD_PER_USD + ROUNDINGS
-    nano_usd_per_price = (fact["work_us"] + fact["rest_work_us"]) * NANO_USD_PER_USD
-    for word in range(len(book.asked)):
-        book.asked[word] = 0
+    first = facts.first_of_class[fact["accelerator"]]
     last = facts.first_of_class[fact["accelerator"] + 1]
-    k = next_member(state.open_offer[plane], facts.first_of_class[fact["accelerator"]], last)
-    while k < last:
-        offer = facts.offer_by_price[k]
+    nano_usd_per_price = (fact["work_us"] + fact["rest_work_us"]) * NANO_USD_PER_USD
+    n_sinks = _note_whom_to_ask(state, plane, stage)
+    k = next_member(state.open_offer[plane], first, last)
+    while k < last and n_sinks > 0:
+        entry = facts.price_list[k]
         k = next_member(state.open_offer[plane], k + 1, last)
-        sink, price = facts.offer[offer]["sink"], facts.offer[offer]["posted_usd_per_us"]
+        offer, sink, price = entry["offer"], entry["sink"], entry["posted_usd_per_us"]
         if most_nano_usd - price * nano_usd_per_price < best:
             break
-        if not _may_gain(state, plane, stage, sink):
+        if not is_member(book.to_ask, sink):
             continue
         if not _may_propose(facts, rules, state, plane, row, offer, is_displaced):
             is_contested = True
             continue
-        add_member(book.asked, sink)
+        drop_member(book.to_ask, sink)
+        n_sinks -= 1
         premium = price - facts.sink[sink]["posted_usd_per_us"]
         bound = bound_or_strike_off(facts, rules, state, stage, sink)
         bound -= premium * nano_usd_per_price
