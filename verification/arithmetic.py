@@ -15,6 +15,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from hanse.verification.carrying import bring_back, carry
+
 # At run time the element type is one of four, and `tensors` and this module check which.
 Tensor: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
@@ -30,6 +32,9 @@ SHIFT_MAX: Final = 62
 
 # Of a product, as many as stay in the cache while numpy takes a copy of them.
 _ROWS_AT_ONCE: Final = 16
+
+# From so many elements on, passes through memory cost more than a call of a compiled function.
+_MANY: Final = 1 << 14
 
 
 class Mode(StrEnum):
@@ -119,10 +124,13 @@ could reach 9011597301252096
         _require_float32(a, b)
         return np.asarray(a @ b)
     carrier = CARRIERS[mode]
-    reach = a.shape[1] * _magnitude_max(a, carrier) * _magnitude_max(b, carrier)
+    _require_integers(a)
+    _require_integers(b)
+    (left, left_max), (right, right_max) = _carried(0, a, carrier), _carried(1, b, carrier)
+    reach = a.shape[1] * left_max * right_max
     if reach > carrier.sum_max:
         raise OutOfRangeError("matmul", carrier.sum_max, reach)
-    return _whole_numbers(_carried(0, a, carrier) @ _carried(1, b, carrier), carrier)
+    return _whole_numbers(left @ right, carrier)
 
 
 def rescale(value: Tensor, *, shift: int, bound: int, mode: Mode) -> Tensor:
@@ -227,17 +235,6 @@ def require_one_shape(a: Tensor, b: Tensor) -> None:
         raise ValueError(f"a and b must have one shape, got {a.shape} and {b.shape}")
 
 
-def _magnitude_max(operand: Tensor, carrier: Carrier) -> int:
-    _require_integers(operand)
-    declared = -int(np.iinfo(operand.dtype).min)
-    if declared <= carrier.operand_max:
-        return declared
-    reach = max(map(abs, extremes(operand)))
-    if reach > carrier.operand_max:
-        raise OutOfRangeError("operand of matmul", carrier.operand_max, reach)
-    return reach
-
-
 class _Scratch(threading.local):
     """Room for the operands of one product at a time, kept from product to product."""
 
@@ -248,22 +245,41 @@ class _Scratch(threading.local):
 _scratch: Final = _Scratch()
 
 
-def _carried(which: int, operand: Tensor, carrier: Carrier) -> Tensor:
+def _carried(which: int, operand: Tensor, carrier: Carrier) -> tuple[Tensor, int]:
     """Write an operand as floating-point numbers where the last one of its side was.
 
     New memory would be cleared page by page first, which at 1,024 x 1,024 takes as long as writing.
+    Return them and the largest magnitude that they have, or can have by their type.
     """
     n_bytes = operand.size * np.dtype(carrier.dtype).itemsize
     if _scratch.room[which].nbytes < n_bytes:
         _scratch.room[which] = np.empty(-(-n_bytes // 8))
     room = _scratch.room[which].view(carrier.dtype)[: operand.size].reshape(operand.shape)
+    reach = -int(np.iinfo(operand.dtype).min)
+    if reach > carrier.operand_max:
+        reach = max(map(abs, _convert(operand, room)))
+        if reach > carrier.operand_max:
+            raise OutOfRangeError("operand of matmul", carrier.operand_max, reach)
+    else:
+        room[:] = operand
+    return room, reach
+
+
+def _convert(operand: Tensor, room: Tensor) -> tuple[int, int]:
+    """Write integers into a room of floating point; return their extremes, or 0 beyond them."""
+    is_plain = operand.dtype == np.int32 and operand.flags.c_contiguous
+    if is_plain and room.dtype == np.float64 and operand.size >= _MANY:
+        return carry(operand, room)
     room[:] = operand
-    return room
+    return extremes(operand)
 
 
 def _whole_numbers(product: Tensor, carrier: Carrier) -> Tensor:
     """Turn floating-point numbers into integers of the same size, where they stand."""
     whole = product.view(carrier.sum_dtype)
+    if whole.dtype == np.int64 and whole.size >= _MANY:
+        bring_back(product, whole)
+        return whole
     for first in range(0, len(product), _ROWS_AT_ONCE):
         rows = slice(first, first + _ROWS_AT_ONCE)
         whole[rows] = product[rows]
