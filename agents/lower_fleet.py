@@ -1,5 +1,7 @@
 """From a fleet to the units, offers and sinks of the engine."""
 
+from typing import Any
+
 import numpy as np
 
 from hanse.agents.world import World
@@ -16,7 +18,20 @@ def usd_per_us(world: World) -> tuple[Floats, Floats]:
     return hardware + terms.active_w * per_watt, hardware + terms.idle_w * per_watt
 
 
-def lower_offers(world: World) -> tuple[Rows, Integers]:
+def lower_fleet(world: World) -> dict[str, Any]:
+    """Lay out the units, their offers, the price list of each class, and the sinks."""
+    offer, unit_offer = _offers(world)
+    price_list, first_of_class = _list_prices(world, offer)
+    return {
+        "unit": _units(world, unit_offer),
+        "offer": offer,
+        "price_list": price_list,
+        "first_of_class": first_of_class,
+        "sink": _sinks(world, offer),
+    }
+
+
+def _offers(world: World) -> tuple[Rows, Integers]:
     """Group units of one region, class, owner and posted price; units are contiguous."""
     fleet = world.fleet
     keys = np.column_stack([fleet.node_region, fleet.node_class, fleet.node_owner])
@@ -33,7 +48,7 @@ def lower_offers(world: World) -> tuple[Rows, Integers]:
     return offer, unit_offer
 
 
-def list_prices(world: World, offer: Rows) -> tuple[Rows, Integers]:
+def _list_prices(world: World, offer: Rows) -> tuple[Rows, Integers]:
     """List the offers of each class from cheap to dear, and write into each its rank."""
     n_classes = len(world.fleet.accelerator_class)
     accelerator = offer["sink"] % n_classes
@@ -46,7 +61,7 @@ def list_prices(world: World, offer: Rows) -> tuple[Rows, Integers]:
     return price, np.searchsorted(accelerator[by_price], np.arange(n_classes + 1))
 
 
-def lower_units(world: World, unit_offer: Integers) -> Rows:
+def _units(world: World, unit_offer: Integers) -> Rows:
     """Say of each unit where it stands and which offer it belongs to."""
     fleet = world.fleet
     unit = np.zeros(fleet.n_nodes, UNIT_FACT)
@@ -56,7 +71,7 @@ def lower_units(world: World, unit_offer: Integers) -> Rows:
     return unit
 
 
-def lower_sinks(world: World, offer: Rows) -> Rows:
+def _sinks(world: World, offer: Rows) -> Rows:
     """Lay out one sink for each region and class, with what a unit there really costs."""
     n_classes, n_regions = len(world.fleet.accelerator_class), world.geography.n_regions
     sink = np.zeros(n_regions * n_classes, SINK)

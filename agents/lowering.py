@@ -9,7 +9,7 @@ import numpy as np
 from hanse.agents.control_layout import lay_out
 from hanse.agents.failure_lowering import checked_mishaps, lower_failures, retried_bound
 from hanse.agents.lower_crossings import crossing_facts, held_steps, links
-from hanse.agents.lower_fleet import list_prices, lower_offers, lower_sinks, lower_units
+from hanse.agents.lower_fleet import lower_fleet
 from hanse.agents.lowered_graph import lower_edges, lower_paths
 from hanse.agents.reports import with_reports
 from hanse.agents.signatures import distinct, group_stages
@@ -70,9 +70,8 @@ def _pack(world: World) -> Facts:
     """Pack what no regime changes; there are no control planes in it yet."""
     geography, workload, mishaps = world.geography, world.workload, checked_mishaps(world)
     legal, family, accelerator, signature = group_stages(world)
-    offer, unit_offer = lower_offers(world)
-    price_list, first_of_class = list_prices(world, offer)
-    sinks = lower_sinks(world, offer)
+    fleet = lower_fleet(world)
+    sinks = fleet["sink"]
     stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
     edges = lower_edges(workload)
     root = np.flatnonzero(edges.first_input[1:] == edges.first_input[:-1])
@@ -96,11 +95,7 @@ def _pack(world: World) -> Facts:
         attempt_way=workload.attempt_way,
         attempt_error=mishaps.attempt_error,
         attempt_backoff=mishaps.attempt_backoff,
-        unit=lower_units(world, unit_offer),
-        offer=offer,
-        price_list=price_list,
-        first_of_class=first_of_class,
-        sink=sinks,
+        **fleet,
         legal=legal,
         signature_family=family,
         signature_accelerator=accelerator,

@@ -4,15 +4,23 @@ numpy takes three passes into it (least, greatest, conversion), and at 1,024 x 1
 long as the memory does. What is computed is the same to the bit.
 """
 
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-@njit(cache=True, nogil=True)
-def carry(
-    integer: NDArray[np.int32], room: NDArray[np.float64]
-) -> tuple[int, int]:  # pragma: no cover - compiled
+
+def _compiled(function: Callable[P, R]) -> Callable[P, R]:
+    return cast(Callable[P, R], njit(cache=True, nogil=True)(function))
+
+
+@_compiled
+def carry(integer: NDArray[np.int32], room: NDArray[np.float64]) -> tuple[int, int]:
     """Write integers into `room`, of the same shape; return the least and the greatest, and 0."""
     least = greatest = np.int32(0)
     for row in range(integer.shape[0]):
@@ -23,10 +31,8 @@ def carry(
     return least, greatest
 
 
-@njit(cache=True, nogil=True)
-def bring_back(
-    product: NDArray[np.float64], integer: NDArray[np.int64]
-) -> None:  # pragma: no cover - compiled
+@_compiled
+def bring_back(product: NDArray[np.float64], integer: NDArray[np.int64]) -> None:
     """Write whole numbers as integers; `integer` may be the same memory as `product`."""
     for row in range(product.shape[0]):
         for column in range(product.shape[1]):
