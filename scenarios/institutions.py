@@ -38,6 +38,7 @@ class Institutions:
     resale: bool
     resale_haircut: float
     resale_market: bool
+    resale_share: float
     need_signal_error: float
     hub_rent_share: float
     honesty_rule: str

@@ -72,13 +72,15 @@ def decide(
 def row_margins(capacity: Capacity, accounts: Accounts) -> Floats:
     """Return what each row earned per GPU-hour of capacity, energy paid; NaN without units.
 
-    Own work counts at the owner's own price. Rent for routing is spread over its units.
+    Own work counts at the owner's own price. Rent for routing, and what tokens are worth, are
+    spread over its units.
     """
     rows, hours = accounts.rows, capacity.units * accounts.hours
     earned = rows.customers_usd + rows.own_usd + rows.others_usd + rows.held_usd - rows.energy_usd
     units = capacity.owner_units
-    rent = np.divide(accounts.rent_usd, units, out=np.zeros_like(units), where=units > 0)
-    earned = earned + rent[capacity.owner] * capacity.units
+    beside = accounts.rent_usd + accounts.subsidy_usd
+    of_unit = np.divide(beside, units, out=np.zeros_like(units), where=units > 0)
+    earned = earned + of_unit[capacity.owner] * capacity.units
     return mean_of(earned, np.asarray(hours, float))
 
 

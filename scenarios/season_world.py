@@ -215,7 +215,14 @@ def _held_units(
     need, spread = _idea_of_need(cast, state, workload, horizon_us=horizon_us, seed=seed)
     price, short = np.nan_to_num(state.price_usd), shortage_usd(cast, state)
     if own.resale_market:
-        resale = resell(state.reserved, need=need, sd=spread, shortage_usd=short, price_usd=price)
+        resale = resell(
+            state.reserved,
+            need=need,
+            sd=spread,
+            shortage_usd=short,
+            price_usd=price,
+            share=own.resale_share,
+        )
     if own.resale:
         salvage = (1.0 - own.resale_haircut) * price
         kept = kept_units(resale.held, need, sd=spread, salvage_usd=salvage, shortage_usd=short)
