@@ -9,7 +9,7 @@ import numpy as np
 from hanse.agents.control_layout import lay_out
 from hanse.agents.failure_lowering import checked_mishaps, lower_failures, retried_bound
 from hanse.agents.lower_crossings import crossing_facts, held_steps, links
-from hanse.agents.lower_fleet import list_prices, lower_offers, lower_sinks, lower_units
+from hanse.agents.lower_fleet import Places, lower_places
 from hanse.agents.lowered_graph import lower_edges, lower_paths
 from hanse.agents.reports import with_reports
 from hanse.agents.signatures import distinct, group_stages
@@ -29,6 +29,7 @@ from hanse.market.regime import (
     Settlement,
     rail_of,
 )
+from hanse.market.reporting import AT_COST
 from hanse.market.terms import ON_FINALITY, Terms
 from hanse.market.units import (
     BYTES_PER_GB,
@@ -45,11 +46,12 @@ _ROWS_AT_ONCE: Final = 4096
 
 
 def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -> Facts:
-    """Pack a world's columns for the engine; only the layout of control comes from the regime.
+    """Pack a world's columns for the engine; layout, reports and asks come from the regime.
 
-    `lowered` are facts of the same world, packed for any regime: all but the layout is shared.
+    `lowered` are facts of the same world, packed for any regime: all else is shared.
     """
     facts = _pack(world) if lowered is None else lowered
+    facts = _as_asked(facts, lower_places(world, regime.asking))
     layout = lay_out(world, regime)
     one_way_us = world.geography.rtt_ms * US_PER_MS / 2
     unit = facts.unit.copy()
@@ -66,14 +68,26 @@ def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -
     )
 
 
+def _as_asked(facts: Facts, places: Places) -> Facts:
+    """Put offers and sinks into facts; the same facts where those are in them."""
+    if places.equals(facts):
+        return facts
+    return facts._replace(
+        unit=places.unit,
+        offer=places.offer,
+        price_list=places.price_list,
+        sink=places.sink,
+        admissible=_admissible(facts.legal, facts.signature_accelerator, places.sink),
+    )
+
+
 def _pack(world: World) -> Facts:
     """Pack what no regime changes; there are no control planes in it yet."""
     geography, workload, mishaps = world.geography, world.workload, checked_mishaps(world)
     legal, family, accelerator, signature = group_stages(world)
-    offer, unit_offer = lower_offers(world)
-    price_list, first_of_class = list_prices(world, offer)
-    sinks = lower_sinks(world, offer)
-    stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
+    places = lower_places(world, AT_COST)
+    cheapest = places.sink["busy_usd_per_us"].min()
+    stage = _stage_facts(world, signature, cheapest_usd_per_us=cheapest)
     edges = lower_edges(workload)
     root = np.flatnonzero(edges.first_input[1:] == edges.first_input[:-1])
     deadline_us = workload.job_deadline_us[workload.stage_job]
@@ -96,11 +110,11 @@ def _pack(world: World) -> Facts:
         attempt_way=workload.attempt_way,
         attempt_error=mishaps.attempt_error,
         attempt_backoff=mishaps.attempt_backoff,
-        unit=lower_units(world, unit_offer),
-        offer=offer,
-        price_list=price_list,
-        first_of_class=first_of_class,
-        sink=sinks,
+        unit=places.unit,
+        offer=places.offer,
+        price_list=places.price_list,
+        first_of_class=places.first_of_class,
+        sink=places.sink,
         legal=legal,
         signature_family=family,
         signature_accelerator=accelerator,
@@ -115,7 +129,7 @@ def _pack(world: World) -> Facts:
         passes_to=nowhere,
         **_down_times(world),
         sample_us=world.sample_instant_us,
-        admissible=_admissible(legal, accelerator, sinks),
+        admissible=_admissible(legal, accelerator, places.sink),
         site_cap_w=_site_cap_w(world),
         zone_us=zone_shift_us(geography.longitude),
         egress_price=world.egress.owner_usd_per_gb / BYTES_PER_GB,
@@ -179,6 +193,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         rule=int(regime.rule),
         locational=int(regime.pricing is Pricing.LOCATIONAL),
         pays_bid=int(regime.pricing is Pricing.PAY_AS_BID),
+        pays_ask=int(regime.pricing is Pricing.PAY_AS_ASK),
         escrow=int(regime.settlement is Settlement.ESCROW),
         audits=int(regime.audits is not Audits.NONE),
         on_finality=int(terms.release == ON_FINALITY),

@@ -23,7 +23,7 @@ from hanse.market.units import US_PER_HOUR, Flags, Floats, Integers
 from hanse.scenarios.borders import under_borders
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_egress import draw_egress_prices
-from hanse.scenarios.draw_money import draw_habits
+from hanse.scenarios.draw_money import draw_asks, draw_habits
 from hanse.scenarios.draw_shocks import ALWAYS_PAYS
 from hanse.scenarios.draw_tapes import FAMILIES
 from hanse.scenarios.draw_workload import allowed_verifiers
@@ -92,6 +92,7 @@ def draw_season(cast: Cast, state: State, season: int) -> SeasonWorld:
         fleet=fleet,
         workload=workload,
         habits=draw_habits(cast.scenario, cast.seed, n_buyers=cast.n_buyers),
+        asks=draw_asks(cast.scenario, cast.seed, n_owners=len(fleet.owner)),
         egress=draw_egress_prices(
             cast.scenario, cast.seed, fleet=fleet, buyer_region=cast.buyer_region
         ),

@@ -11,7 +11,7 @@ import pytest
 
 from hanse.agents.reselling import SPREADS_MAX, resell
 from hanse.agents.world import World
-from hanse.market.regime import ladder, regimes
+from hanse.market.regime import ladder
 from hanse.market.reporting import Scaled, Truthful
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.emissions import subsidy_usd, token_emissions
@@ -110,7 +110,9 @@ def test_more_units_are_sold_on_the_more_may_be() -> None:
     found = [
         [
             late("resold_units")(
-                play_seasons(selling(resale_share=share), "reserved", n_seasons=N_SEASONS, seed=seed)
+                play_seasons(
+                    selling(resale_share=share), "reserved", n_seasons=N_SEASONS, seed=seed
+                )
             )
             for share in DOSES
         ]
