@@ -22,7 +22,7 @@ from hanse.scenarios.payoffs import payoffs_of
 from hanse.scenarios.scenario import Scenario
 
 DOSES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
-EMISSIONS: Final = (0.0, 0.025, 0.1, 0.4, 1.6)
+EMISSIONS: Final = (0.0, 0.0125, 0.025, 0.05, 0.1)
 _SOLD_ON: Final = "institutions.resale_share"
 _EMITTED: Final = "emission.share_per_year"
 _BENDING: Final = "reporting.strategic_share"
