@@ -48,6 +48,7 @@ class Institutions:
     forgetting: float
     experimentation: float
     exploration: float
+    least_share: float
     honesty_learning_rate: float
     reputation_rewards: float
     verifier_cost_usd: float

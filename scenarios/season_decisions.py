@@ -40,7 +40,6 @@ from hanse.market.terms import Terms
 from hanse.market.units import Floats, Integers
 from hanse.scenarios.season_accounts import Accounts
 from hanse.scenarios.season_learning import (
-    LEAST_SHARE,
     decides,
     learn_entry,
     learn_hoarding,
@@ -232,9 +231,11 @@ def _own_activity(
         sold = float(seen.paid_usd.sum()) / max(1e-12, float(seen.hours.sum()))
         for owner in np.flatnonzero(accounts.own_hours > 0.0):
             worth = accounts.own_worth_usd[owner] / accounts.own_hours[owner]
-            share = min(max(float(activity[owner]), LEAST_SHARE), 1.0 - LEAST_SHARE)
+            share = min(max(float(activity[owner]), own.least_share), 1.0 - own.least_share)
             gain = worth / sold - 1.0 if sold > 0.0 else float("nan")
-            activity[owner] = shift_odds(share, gain, rate=own.own_learning_rate, least=LEAST_SHARE)
+            activity[owner] = shift_odds(
+                share, gain, rate=own.own_learning_rate, least=own.least_share
+            )
     return activity
 
 

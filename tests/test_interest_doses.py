@@ -147,7 +147,7 @@ def test_more_capacity_is_built_the_more_is_emitted_for_having_it(regime: str) -
             late("units")(play_seasons(emitting(share), regime, n_seasons=N_SEASONS, seed=seed))
             for share in EMISSIONS
         ]
-        for seed in range(4)
+        for seed in range(8)
     ]
     follows(np.array(found), rises=True)
 

@@ -430,6 +430,7 @@ OTHERWISE: dict[str, tuple[object, dict[str, object]]] = {
     "forgetting": (0.9, CROWDED | {"institutions.entry_rule": "erev-roth"}),
     "experimentation": (0.9, CROWDED | {"institutions.entry_rule": "erev-roth"}),
     "exploration": (1.0, CROWDED | {"institutions.entry_rule": "exp3"}),
+    "least_share": (0.3, {"institutions.own_learning_rate": 1.0}),
     "honesty_learning_rate": (2.0, {"regime": "audited-market"}),
     "reputation_rewards": (10.0, AUDITED),
     "verifier_cost_usd": (5.0, {"regime": "audited-market"}),
