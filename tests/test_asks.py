@@ -248,7 +248,14 @@ def test_more_owners_are_strategic_the_larger_their_share() -> None:
 def test_owners_who_are_paid_what_they_ask_learn_to_ask_more() -> None:
     regime = replace(regimes["market"], pricing=Pricing.PAY_AS_ASK)
     found = best_responses(
-        tiny(), regime, seeds=[0, 1], shares=[1.0, 2.0], n_triers=2, n_rounds=2, lie=COST, workers=1
+        tiny().replace({"load.model_calls": 600}),
+        regime,
+        seeds=[0, 1],
+        shares=[1.0, 2.0],
+        n_triers=2,
+        n_rounds=2,
+        lie=COST,
+        workers=1,
     )
     assert found["best_share"].tolist()[0] == 2.0
     assert found["paid_usd"].is_monotonic_increasing
