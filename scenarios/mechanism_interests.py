@@ -90,7 +90,6 @@ _HELD: Final = {
 }
 _BUILT: Final = {
     "units": "units",
-    "independent_share": "independents' part",
     "sold_share": "sold, of all hours",
     "paid_usd_per_gpu_hour": "paid, USD/GPU-h",
 }
@@ -117,13 +116,14 @@ INTERESTS: Final[Mapping[str, Shown]] = {
     "emission": Inquiry(
         title="What capacity does when owners are paid in tokens for having it",
         caption=_SEASONS_CAPTION,
-        observe=seen(_emitting, last_seasons, *_BUILT, "subsidy_usd", "revenue_usd"),
+        observe=seen(
+            _emitting, last_seasons, *_BUILT, "independent_share", "subsidy_usd", "revenue_usd"
+        ),
         draw=Curves(
             x=_EMITTED,
             xlabel="tokens emitted a year, over those that there are",
             by="regime",
             measures=_beside_none(_BUILT),
-            even_x=True,
         ),
         n_seeds=6,
         versus=_EMITTED,
