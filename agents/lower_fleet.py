@@ -5,7 +5,7 @@ side and are asked for at one cost are a sink; so, if all owners tell the truth,
 and class.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from hanse.market.reporting import AskHabits, Asking, Asks
 from hanse.market.units import US_PER_HOUR, US_PER_S, Floats, Integers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Places(NamedTuple):
     """Where stages can run, in rows of `UNIT_FACT`, `OFFER`, `PRICE` and `SINK`.
 
     `price_list` has the offers of each class from cheap to dear, from its `first_of_class` on.

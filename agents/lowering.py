@@ -73,10 +73,7 @@ def _as_asked(facts: Facts, places: Places) -> Facts:
     if places.equals(facts):
         return facts
     return facts._replace(
-        unit=places.unit,
-        offer=places.offer,
-        price_list=places.price_list,
-        sink=places.sink,
+        **places._asdict(),
         admissible=_admissible(facts.legal, facts.signature_accelerator, places.sink),
     )
 
@@ -86,12 +83,10 @@ def _pack(world: World) -> Facts:
     geography, workload, mishaps = world.geography, world.workload, checked_mishaps(world)
     legal, family, accelerator, signature = group_stages(world)
     places = lower_places(world, AT_COST)
-    cheapest = places.sink["busy_usd_per_us"].min()
-    stage = _stage_facts(world, signature, cheapest_usd_per_us=cheapest)
+    stage = _stage_facts(world, signature, places.sink)
     edges = lower_edges(workload)
     root = np.flatnonzero(edges.first_input[1:] == edges.first_input[:-1])
-    deadline_us = workload.job_deadline_us[workload.stage_job]
-    expiry_stage = np.argsort(deadline_us, kind="stable")
+    expiry_stage = np.argsort(workload.job_deadline_us[workload.stage_job], kind="stable")
     nowhere = np.zeros((0, 0), np.int64)
     return Facts(
         stage=stage,
@@ -101,7 +96,7 @@ def _pack(world: World) -> Facts:
         first_output=edges.first_output,
         arrival_us=workload.job_arrival_us[workload.stage_job[root]],
         arrival_stage=root,
-        expiry_us=deadline_us[expiry_stage],
+        expiry_us=workload.job_deadline_us[workload.stage_job[expiry_stage]],
         expiry_stage=expiry_stage,
         attempt_temptation=workload.attempt_temptation,
         attempt_audit=workload.attempt_audit,
@@ -265,7 +260,7 @@ def _whole(us: Floats) -> Integers:
     return np.rint(us).astype(np.int64)
 
 
-def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: float) -> Rows:
+def _stage_facts(world: World, signature: Integers, sink: Rows) -> Rows:
     """Lay the facts of stages out in rows, block by block: what is filled stays in the cache."""
     workload, job = world.workload, world.workload.stage_job
     fact = np.zeros(workload.n_stages, STAGE_FACT)
@@ -276,6 +271,7 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
         "holds": held_steps(world),
     }
     latest_us = float(workload.job_deadline_us[job].max(initial=0))
+    cheapest = float(sink["busy_usd_per_us"].min())
     for begin in range(0, len(job), _ROWS_AT_ONCE):
         chosen = slice(begin, begin + _ROWS_AT_ONCE)
         rows = fact[chosen]
@@ -283,7 +279,7 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
         _copy_stage_facts(
             world, rows, chosen=chosen, stage={name: of[chosen] for name, of in stage.items()}
         )
-        rows["worthless_us"] = _worthless_us(rows, latest_us, cheapest_usd_per_us)
+        rows["worthless_us"] = _worthless_us(rows, latest_us, cheapest)
     return fact
 
 
