@@ -9,7 +9,7 @@ import numpy as np
 from hanse.agents.control_layout import lay_out
 from hanse.agents.failure_lowering import checked_mishaps, lower_failures, retried_bound
 from hanse.agents.lower_crossings import crossing_facts, held_steps, links
-from hanse.agents.lower_fleet import lower_fleet
+from hanse.agents.lower_fleet import Places, lower_places
 from hanse.agents.lowered_graph import lower_edges, lower_paths
 from hanse.agents.reports import with_reports
 from hanse.agents.signatures import distinct, group_stages
@@ -29,6 +29,7 @@ from hanse.market.regime import (
     Settlement,
     rail_of,
 )
+from hanse.market.reporting import AT_COST
 from hanse.market.terms import ON_FINALITY, Terms
 from hanse.market.units import (
     BYTES_PER_GB,
@@ -45,11 +46,12 @@ _ROWS_AT_ONCE: Final = 4096
 
 
 def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -> Facts:
-    """Pack a world's columns for the engine; only the layout of control comes from the regime.
+    """Pack a world's columns for the engine; layout, reports and asks come from the regime.
 
-    `lowered` are facts of the same world, packed for any regime: all but the layout is shared.
+    `lowered` are facts of the same world, packed for any regime: all else is shared.
     """
     facts = _pack(world) if lowered is None else lowered
+    facts = _as_asked(facts, lower_places(world, regime.asking))
     layout = lay_out(world, regime)
     one_way_us = world.geography.rtt_ms * US_PER_MS / 2
     unit = facts.unit.copy()
@@ -66,17 +68,25 @@ def lower_facts(world: World, regime: Regime, *, lowered: Facts | None = None) -
     )
 
 
+def _as_asked(facts: Facts, places: Places) -> Facts:
+    """Put offers and sinks into facts; the same facts where those are in them."""
+    if places.equals(facts):
+        return facts
+    return facts._replace(
+        **places._asdict(),
+        admissible=_admissible(facts.legal, facts.signature_accelerator, places.sink),
+    )
+
+
 def _pack(world: World) -> Facts:
     """Pack what no regime changes; there are no control planes in it yet."""
     geography, workload, mishaps = world.geography, world.workload, checked_mishaps(world)
     legal, family, accelerator, signature = group_stages(world)
-    fleet = lower_fleet(world)
-    sinks = fleet["sink"]
-    stage = _stage_facts(world, signature, cheapest_usd_per_us=sinks["busy_usd_per_us"].min())
+    places = lower_places(world, AT_COST)
+    stage = _stage_facts(world, signature, places.sink)
     edges = lower_edges(workload)
     root = np.flatnonzero(edges.first_input[1:] == edges.first_input[:-1])
-    deadline_us = workload.job_deadline_us[workload.stage_job]
-    expiry_stage = np.argsort(deadline_us, kind="stable")
+    expiry_stage = np.argsort(workload.job_deadline_us[workload.stage_job], kind="stable")
     nowhere = np.zeros((0, 0), np.int64)
     return Facts(
         stage=stage,
@@ -86,7 +96,7 @@ def _pack(world: World) -> Facts:
         first_output=edges.first_output,
         arrival_us=workload.job_arrival_us[workload.stage_job[root]],
         arrival_stage=root,
-        expiry_us=deadline_us[expiry_stage],
+        expiry_us=workload.job_deadline_us[workload.stage_job[expiry_stage]],
         expiry_stage=expiry_stage,
         attempt_temptation=workload.attempt_temptation,
         attempt_audit=workload.attempt_audit,
@@ -95,7 +105,11 @@ def _pack(world: World) -> Facts:
         attempt_way=workload.attempt_way,
         attempt_error=mishaps.attempt_error,
         attempt_backoff=mishaps.attempt_backoff,
-        **fleet,
+        unit=places.unit,
+        offer=places.offer,
+        price_list=places.price_list,
+        first_of_class=places.first_of_class,
+        sink=places.sink,
         legal=legal,
         signature_family=family,
         signature_accelerator=accelerator,
@@ -110,7 +124,7 @@ def _pack(world: World) -> Facts:
         passes_to=nowhere,
         **_down_times(world),
         sample_us=world.sample_instant_us,
-        admissible=_admissible(legal, accelerator, sinks),
+        admissible=_admissible(legal, accelerator, places.sink),
         site_cap_w=_site_cap_w(world),
         zone_us=zone_shift_us(geography.longitude),
         egress_price=world.egress.owner_usd_per_gb / BYTES_PER_GB,
@@ -174,6 +188,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         rule=int(regime.rule),
         locational=int(regime.pricing is Pricing.LOCATIONAL),
         pays_bid=int(regime.pricing is Pricing.PAY_AS_BID),
+        pays_ask=int(regime.pricing is Pricing.PAY_AS_ASK),
         escrow=int(regime.settlement is Settlement.ESCROW),
         audits=int(regime.audits is not Audits.NONE),
         on_finality=int(terms.release == ON_FINALITY),
@@ -245,7 +260,7 @@ def _whole(us: Floats) -> Integers:
     return np.rint(us).astype(np.int64)
 
 
-def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: float) -> Rows:
+def _stage_facts(world: World, signature: Integers, sink: Rows) -> Rows:
     """Lay the facts of stages out in rows, block by block: what is filled stays in the cache."""
     workload, job = world.workload, world.workload.stage_job
     fact = np.zeros(workload.n_stages, STAGE_FACT)
@@ -256,6 +271,7 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
         "holds": held_steps(world),
     }
     latest_us = float(workload.job_deadline_us[job].max(initial=0))
+    cheapest = float(sink["busy_usd_per_us"].min())
     for begin in range(0, len(job), _ROWS_AT_ONCE):
         chosen = slice(begin, begin + _ROWS_AT_ONCE)
         rows = fact[chosen]
@@ -263,7 +279,7 @@ def _stage_facts(world: World, signature: Integers, *, cheapest_usd_per_us: floa
         _copy_stage_facts(
             world, rows, chosen=chosen, stage={name: of[chosen] for name, of in stage.items()}
         )
-        rows["worthless_us"] = _worthless_us(rows, latest_us, cheapest_usd_per_us)
+        rows["worthless_us"] = _worthless_us(rows, latest_us, cheapest)
     return fact
 
 

@@ -13,7 +13,12 @@ from hanse.agents.hoarding import chance_of_shortage
 from hanse.market.mechanisms import k_double_auction
 from hanse.market.units import NANO_USD_PER_USD, Floats, Integers
 
-_SPREADS_MAX: Final = 4.0
+SPREADS_MAX: Final = 4.0
+"""How far beyond its expected need, in standard deviations, a buyer lists bids at all.
+
+Where bids end, not what anybody believes: a unit that far out is needed with a chance of 3e-5, and
+is bid for only where a shortage costs 30,000 times the price of a unit, or a unit costs nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +66,15 @@ def worth_of_units(
 
 
 def resell(
-    held: Integers, *, need: Floats, sd: Floats, shortage_usd: Floats, price_usd: Floats
+    held: Integers,
+    *,
+    need: Floats,
+    sd: Floats,
+    shortage_usd: Floats,
+    price_usd: Floats,
+    share: float = 1.0,
 ) -> Resale:
-    """Let every holder offer its units, and every buyer bid for more, at one price.
+    """Let every holder offer units, and every buyer bid for more, at one price.
 
     Holders ask what a unit is worth to them, but nothing less than nothing. All are truthful: with
     many on either side nobody moves the price by much (Rustichini, Satterthwaite, Williams 1994).
@@ -73,6 +84,7 @@ def resell(
     held : shape (n_buyers,), units before.
     need, sd : what each expects to need, and how far it may be off; units.
     shortage_usd, price_usd : per unit and hour: lost where short, and paid for a held unit.
+    share : of the units of each that it may offer, rounded down; those are its least needed.
 
     Examples
     --------
@@ -85,11 +97,10 @@ def resell(
     >>> sale.held.tolist(), sale.price_usd
     ([1, 3], 7.25)
     """
-    asker = np.repeat(np.arange(len(held)), held)
-    below = np.arange(len(asker)) - np.repeat(np.cumsum(held) - held, held)
-    most = np.ceil(np.maximum(0.0, need + _SPREADS_MAX * sd - held)).astype(np.int64)
-    bidder = np.repeat(np.arange(len(held)), most)
-    above = np.arange(len(bidder)) - np.repeat(np.cumsum(most) - most, most) + held[bidder]
+    offered = np.floor(share * held).astype(np.int64)
+    most = np.ceil(np.maximum(0.0, need + SPREADS_MAX * sd - held)).astype(np.int64)
+    asker, below = _units(held - offered, offered)
+    bidder, above = _units(held, most)
     of_each = {"need": need, "sd": sd, "shortage_usd": shortage_usd, "price_usd": price_usd}
     ask, bid = (
         worth_of_units(unit.astype(float), **{name: of[who] for name, of in of_each.items()})
@@ -106,6 +117,13 @@ def resell(
         moved=moved,
         price_usd=float("nan") if price is None else price / NANO_USD_PER_USD,
     )
+
+
+def _units(first: Integers, n_units: Integers) -> tuple[Integers, Integers]:
+    """List so many units of each buyer, from its first on: whose they are, and which of its."""
+    who = np.repeat(np.arange(len(n_units)), n_units)
+    rank = np.arange(len(who)) - np.repeat(np.cumsum(n_units) - n_units, n_units)
+    return who, rank + first[who]
 
 
 def _nano(usd: Floats) -> Integers:

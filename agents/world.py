@@ -85,6 +85,23 @@ NO_HABITS: Final = BuyerHabits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerHabits:
+    """How each owner bends the truth where a regime lets it; of no length where none does.
+
+    Attributes
+    ----------
+    cost_share, posted_share : shape (n_owners,), what is said that units cost over what they do,
+        and what is posted over the list; >= 0.
+    """
+
+    cost_share: Floats = field(default_factory=lambda: np.zeros(0))
+    posted_share: Floats = field(default_factory=lambda: np.zeros(0))
+
+
+AS_IT_IS: Final = OwnerHabits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EgressPrices:
     """What owners charge for bytes that leave them; of no length where none does.
 
@@ -128,6 +145,7 @@ class World:
     crossing_draws: CrossingDraws = NO_DRAWS
     mishaps: Mishaps = NO_MISHAPS
     habits: BuyerHabits = NO_HABITS
+    asks: OwnerHabits = AS_IT_IS
     egress: EgressPrices = NO_EGRESS_PRICES
 
     def digest(self) -> str:

@@ -15,16 +15,17 @@ from hanse.market.views import record_change
 @kernel
 def audit_arrives(facts: Facts, rules: Rules, state: State, stage: int) -> None:
     """Start an audit on a free unit where the verifier sits, or let it wait for the next one."""
-    n_accelerators = len(facts.sink) // len(state.region)
-    place = facts.stage[stage]["verifier_region"]
-    sink = place * n_accelerators + facts.stage[stage]["accelerator"]
-    if state.idle_units[sink] > 0:
+    n_accelerators = (facts.sink[-1]["place"] + 1) // len(state.region)
+    region = facts.stage[stage]["verifier_region"]
+    place = region * n_accelerators + facts.stage[stage]["accelerator"]
+    sink = _sink_with_idle_unit(facts, state, place)
+    if sink >= 0:
         first = facts.offer[facts.sink[sink]["first_offer"]]["first_unit"]
         unit = next_member(state.idle, first, len(facts.unit))
         start_audit(facts, rules, state, stage, unit)
         record_change(facts, rules, state, unit, 0)
         return
-    queue = state.audit_queue[sink]
+    queue = state.audit_queue[place]
     if state.audit_next[stage] != NOT_QUEUED:
         return
     state.audit_next[stage] = -1
@@ -36,9 +37,25 @@ def audit_arrives(facts: Facts, rules: Rules, state: State, stage: int) -> None:
 
 
 @kernel
-def next_audit(state: State, sink: int) -> int:
-    """Take the first waiting audit that is still wanted off a sink's queue; -1 if there is none."""
-    queue = state.audit_queue[sink]
+def _sink_with_idle_unit(facts: Facts, state: State, place: int) -> int:
+    """Return the first sink of a place that has an idle unit, or -1.
+
+    Sinks stand in the order of places, each of which has one or more.
+    """
+    sink = place
+    while facts.sink[sink]["place"] < place:
+        sink += 1
+    while sink < len(facts.sink) and facts.sink[sink]["place"] == place:
+        if state.idle_units[sink] > 0:
+            return int(sink)
+        sink += 1
+    return -1
+
+
+@kernel
+def next_audit(state: State, place: int) -> int:
+    """Take the first waiting audit that is still wanted off a queue; -1 if there is none."""
+    queue = state.audit_queue[place]
     while queue["first"] >= 0:
         stage = queue["first"]
         queue["first"] = state.audit_next[stage]

@@ -25,7 +25,7 @@ class Book:
     offer_free : units of the offer that this plane sees as free.
     offer_posted_usd_per_us : posted price of occupied time.
     worth_nano_usd : shape (n_requests, n_sinks); v(expected finish) less crossing cost.
-    cost_nano_usd : real resource cost, remaining stages included.
+    cost_nano_usd : resource cost as owners say it, remaining stages included.
     net_nano_usd : their difference, or `hanse.market.clearing.FORBIDDEN`.
     billed_us : occupied time that a posted price is paid for, remaining stages included.
     """

@@ -106,16 +106,11 @@ _OFFER_FIELDS: Final = ("sink", "region", "owner", "rank", "first_unit", "last_u
 PRICE: Final = np.dtype([("posted_usd_per_us", "f8"), ("offer", "i4"), ("sink", "i4")])
 OFFER: Final = np.dtype([*((name, "i8") for name in _OFFER_FIELDS), ("posted_usd_per_us", "f8")])
 
+_SINK_FIELDS: Final = ("region", "accelerator", "place", "first_offer", "last_offer")
+_COSTS: Final = ("busy_usd_per_us", "held_usd_per_us")
+_SINK_PRICES: Final = (*_COSTS, *(f"asked_{name}" for name in _COSTS), "posted_usd_per_us")
 SINK: Final = np.dtype(
-    [
-        ("region", "i8"),
-        ("accelerator", "i8"),
-        ("first_offer", "i8"),
-        ("last_offer", "i8"),
-        ("busy_usd_per_us", "f8"),
-        ("held_usd_per_us", "f8"),
-        ("posted_usd_per_us", "f8"),
-    ]
+    [*((name, "i8") for name in _SINK_FIELDS), *((name, "f8") for name in _SINK_PRICES)]
 )
 
 RECORD: Final = np.dtype(
@@ -199,6 +194,7 @@ class Facts(NamedTuple):
     `watches` says which regions a plane has in view, and `scope` the same in bits of sinks.
     `passes_to` has a row for the first plane of a request: where it goes on if it finds no unit.
     `stage` has first the stages, then the rows of stale requests (`stale.py`), if there are any.
+    A sink has units of one `place`, a region and class, that owners say cost the same.
     The outages of a plane's site stand from `first_outage` of the plane's region to that of the
     next; likewise the divergences of a region. A unit with a `plane` is for that plane alone.
     `site_cap_w` is infinite without a cap; `zone_us` is what local time is ahead of UTC.
@@ -267,6 +263,7 @@ class Rules(NamedTuple):
     rule: int
     locational: int
     pays_bid: int
+    pays_ask: int
     escrow: int
     audits: int
     on_finality: int

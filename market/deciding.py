@@ -308,15 +308,20 @@ def _range_start(facts: Facts, state: State, k: int) -> int:
 
 @kernel
 def _payment_micro_usd(facts: Facts, rules: Rules, state: State, k: int, unit: int) -> int:
-    """Return what the request will pay: the posted price, resource cost plus rent, or its bid."""
+    """Return what the request will pay: the posted price, what is asked plus rent, or its bid.
+
+    Where asks are paid there is no rent.
+    """
     book, place = state.book, facts.unit[unit]
     fact, sink = facts.stage[book.request[k]], place["sink"]
     row = state.quote[state.quote_rows.row_of[book.request[k]], sink]
-    if rules.locational == 1 or rules.pays_bid == 1:
-        rest_usd = facts.sink[sink]["busy_usd_per_us"] * fact["rest_work_us"]
+    if rules.locational == 1 or rules.pays_bid == 1 or rules.pays_ask == 1:
+        rest_usd = facts.sink[sink]["asked_busy_usd_per_us"] * fact["rest_work_us"]
         own = row["cost_nano_usd"] - round(rest_usd * 1e9)
         rent = book.rent_nano_usd[sink]
-        if rules.pays_bid == 1:
+        if rules.pays_ask == 1:
+            rent = 0
+        elif rules.pays_bid == 1:
             rent = row["worth_nano_usd"] - row["cost_nano_usd"]
         return int((own + rent) // 1000)
     posted = facts.offer[place["offer"]]["posted_usd_per_us"]

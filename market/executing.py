@@ -179,7 +179,7 @@ def finish(facts: Facts, rules: Rules, state: State, unit: int) -> None:
     add_member(state.idle, unit)
     if state.record[index]["stage"] >= 0:
         _end_work(facts, rules, state, index)
-    waiting = next_audit(state, facts.unit[unit]["sink"])
+    waiting = next_audit(state, facts.sink[facts.unit[unit]["sink"]]["place"])
     if waiting >= 0:
         start_audit(facts, rules, state, waiting, unit)
     else:

@@ -14,6 +14,7 @@ from hanse.market.payments import (
     Payments,
     escrow_losses,
     payments_of,
+    returns_of,
     rows_taken_back,
     taken_back,
 )
@@ -109,7 +110,8 @@ def post(
     """Post every transfer of a run up to the horizon.
 
     Invoices are posted when the result is final; that they are paid only after the lag is a cost of
-    capital, not a transfer. Over a rail what is due is in transit until it is settled.
+    capital, not a transfer. Over a rail what is due, or goes back, is in transit until it is
+    settled.
 
     Parameters
     ----------
@@ -126,15 +128,14 @@ def post(
     failed = is_final & (rows["outcome"] == FAILED)
     passed = is_final & ~caught & ~failed
     price, at_us = rows["payment_micro_usd"], rows["final_us"]
-    book, payee = _Journal(), (OWNER, owner)
-    if ledger.rail.is_on == 1:
-        payee = (IN_TRANSIT, np.zeros_like(owner))
+    book, payee = _Journal(), _over_rail(ledger, OWNER, owner)
     if ledger.has_escrow:
         book.add(rows["escrow_us"], LOCK, (BUYER, buyer), (ESCROW, 0), price)
         lost = escrow_losses(ledger, terms)
         left = price - lost.of_record[work]
         book.add(at_us, PAYOUT, (ESCROW, 0), payee, left, passed)
-        book.add(at_us, REFUND, (ESCROW, 0), (BUYER, buyer), left, caught | failed)
+        refunded = _over_rail(ledger, BUYER, buyer)
+        book.add(at_us, REFUND, (ESCROW, 0), refunded, left, caught | failed)
         _post_bounced(book, ledger, lost.of_lock)
         _post_losses(book, terms, lost)
     else:
@@ -143,10 +144,19 @@ def post(
         _post_rail(book, ledger, payments_of(ledger, terms), chargeback_coin)
     if ledger.has_stakes:
         stake = np.rint(terms.stake_multiple * price).astype(np.int64)
-        _post_stakes(book, rows, stake, owner, verifier[rows["stage"]], passed | failed, caught)
+        freed = _over_rail(ledger, OWNER, owner)
+        checker = verifier[rows["stage"]]
+        _post_stakes(book, rows, stake, owner, checker, freed, passed | failed, caught)
         _post_fees(book, ledger, verifier)
+    if ledger.rail.is_on == 1:
+        _post_returns(book, ledger, terms, owner=owner, buyer=buyer, price=price)
     _post_egress(book, ledger)
     return book.close()
+
+
+def _over_rail(ledger: Ledger, account: int, holder: Integers) -> tuple[int, Integers]:
+    """Return where money goes that is for somebody: into transit, where a rail carries it."""
+    return (IN_TRANSIT, np.zeros_like(holder)) if ledger.rail.is_on == 1 else (account, holder)
 
 
 class _Journal:
@@ -215,7 +225,8 @@ def _post_bounced(book: _Journal, ledger: Ledger, lost: Integers) -> None:
     buyer, amount = ledger.stage_fact["buyer"][lock["stage"]], lock["amount_micro_usd"]
     is_back = lock["freed_us"] <= ledger.horizon_us
     book.add(lock["locked_us"], LOCK, (BUYER, buyer), (ESCROW, 0), amount)
-    book.add(lock["freed_us"], REFUND, (ESCROW, 0), (BUYER, buyer), amount - lost, is_back)
+    refunded = _over_rail(ledger, BUYER, buyer)
+    book.add(lock["freed_us"], REFUND, (ESCROW, 0), refunded, amount - lost, is_back)
 
 
 def _post_rail(book: _Journal, ledger: Ledger, paid: Payments, chargeback_coin: Floats) -> None:
@@ -236,18 +247,46 @@ def _post_rail(book: _Journal, ledger: Ledger, paid: Payments, chargeback_coin: 
     book.add(back_us, RAIL_FEE, payee, (RAIL, 0), each, is_back & (back_us <= horizon_us))
 
 
+def _post_returns(
+    book: _Journal,
+    ledger: Ledger,
+    terms: Terms,
+    *,
+    owner: Integers,
+    buyer: Integers,
+    price: Integers,
+) -> None:
+    """Settle what goes back over the rail: refunds of prices and locks, and stakes."""
+    back, horizon_us, work = returns_of(ledger), ledger.horizon_us, ledger.work
+
+    def settle(at_us: Integers, payee: tuple[int, Integers], amount: Integers) -> None:
+        there = (at_us >= 0) & (at_us <= horizon_us)
+        book.add(at_us, SETTLED, (IN_TRANSIT, 0), payee, amount, there)
+
+    if ledger.has_escrow:
+        lost = escrow_losses(ledger, terms)
+        settle(back.refund_us[work], (BUYER, buyer), price - lost.of_record[work])
+        locker = ledger.stage_fact["buyer"][ledger.lock["stage"]]
+        left = ledger.lock["amount_micro_usd"] - lost.of_lock
+        settle(back.lock_us, (BUYER, locker), left)
+    if ledger.has_stakes:
+        stake = np.rint(terms.stake_multiple * price).astype(np.int64)
+        settle(back.release_us[work], (OWNER, owner), stake)
+
+
 def _post_stakes(
     book: _Journal,
     rows: Mapping[str, Integers],
     stake: Integers,
     owner: Integers,
     verifier: Integers,
+    freed: tuple[int, Integers],
     passed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
     caught: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
 ) -> None:
     at_us = rows["final_us"]
     book.add(rows["accepted_us"], STAKE_LOCK, (OWNER, owner), (STAKE, 0), stake)
-    book.add(at_us, STAKE_RELEASE, (STAKE, 0), (OWNER, owner), stake, passed)
+    book.add(at_us, STAKE_RELEASE, (STAKE, 0), freed, stake, passed)
     halves = [slash(int(amount)) for amount in stake[caught]]
     nobody = np.zeros(len(halves), np.int64)
     for kind, account, holder, part in (

@@ -13,7 +13,7 @@ from hanse.market.obligations import (
     Executions,
     Part,
 )
-from hanse.market.payments import settled_of_records
+from hanse.market.payments import returns_of, settled_of_records
 from hanse.market.states import ACTIVE, CAUGHT, FAILED
 from hanse.market.terms import Terms
 from hanse.market.units import Integers
@@ -45,7 +45,8 @@ def open_payments(ledger: Ledger, work: Executions, terms: Terms) -> list[Part]:
     fate = np.where(work.end_us[locked] <= horizon_us, CLOSED, STILL_OPEN)
     since_us = work.left_us[locked]
     lock = _part(UNDELIVERED, work, locked, since_us, until_us, price[locked], fate)
-    return [claim, lock, _bounced(ledger), _on_its_way(ledger)]
+    whole = [claim, lock, _bounced(ledger), _on_its_way(ledger)]
+    return whole if ledger.rail.is_on == 0 else [*whole, _going_back(ledger, work)]
 
 
 def _part(
@@ -88,10 +89,23 @@ def _on_its_way(ledger: Ledger) -> Part:
     )
 
 
+def _going_back(ledger: Ledger, work: Executions) -> Part:
+    """List prices that are on their way back to buyers: paid, and nothing came of it."""
+    price = ledger.record["payment_micro_usd"][work.record]
+    back_us = returns_of(ledger).refund_us[work.record]
+    chosen = np.flatnonzero((back_us >= 0) & (price > 0))
+    back_us, final_us = back_us[chosen], ledger.record["final_us"][work.record[chosen]]
+    fate = np.where(back_us <= ledger.horizon_us, CLOSED, STILL_OPEN)
+    until_us = np.minimum(back_us, ledger.horizon_us)
+    return _part(UNDELIVERED, work, chosen, final_us, until_us, price[chosen], fate)
+
+
 def _bounced(ledger: Ledger) -> Part:
     """List the locks of commands that bounced: nothing was delivered for them."""
-    lock = ledger.lock
-    is_back = lock["freed_us"] <= ledger.horizon_us
+    lock, back_us = ledger.lock, ledger.lock["freed_us"]
+    if ledger.rail.is_on == 1:
+        back_us = returns_of(ledger).lock_us
+    is_back = back_us <= ledger.horizon_us
     return Part(
         kind=UNDELIVERED,
         stage=lock["stage"],
@@ -99,7 +113,7 @@ def _bounced(ledger: Ledger) -> Part:
         fate=np.where(is_back, IN_VAIN, STILL_OPEN),
         is_interest=np.ones(len(lock), bool),
         opened_us=lock["locked_us"],
-        ended_us=np.minimum(lock["freed_us"], ledger.horizon_us),
+        ended_us=np.minimum(back_us, ledger.horizon_us),
         amount=lock["amount_micro_usd"],
         usd_per_unit=np.zeros(len(lock)),
     )

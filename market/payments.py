@@ -114,6 +114,61 @@ def settled_of_records(ledger: Ledger, terms: Terms) -> Integers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Returns:
+    """When what goes back to whom it came from is there again, over the rail of the run.
+
+    Attributes
+    ----------
+    refund_us : shape (n_records,), of the price of a result that is final and not owed; else -1.
+    release_us : the same, of the stake of a result that is final and was not caught; else -1.
+    lock_us : shape (n_locks,), of what was locked for commands that bounced.
+    """
+
+    refund_us: Integers
+    release_us: Integers
+    lock_us: Integers
+
+
+def returns_of(ledger: Ledger) -> Returns:
+    """Say when refunds and stakes are back: sent as payments are, on the same rail.
+
+    A refund goes from the place of the unit to that of the buyer, a stake stays where it is; what a
+    bounced command had locked never left the buyer's place. Without a rail all is there at once.
+    """
+    record, zone_us = ledger.record, ledger.zone_us
+    final_us, outcome = record["final_us"], record["outcome"]
+    is_final = np.zeros(len(record), bool)
+    is_final[ledger.work] = final_us[ledger.work] >= 0
+    stage = np.where(is_final, record["stage"], 0)
+    origin_us = zone_us[ledger.stage_fact["origin"][stage]]
+    here_us = zone_us[ledger.unit["region"][record["unit"]]]
+    is_caught = outcome == CAUGHT
+    return Returns(
+        refund_us=_back_us(
+            ledger, final_us, here_us, origin_us, is_final & (is_caught | (outcome == FAILED))
+        ),
+        release_us=_back_us(ledger, final_us, here_us, here_us, is_final & ~is_caught),
+        lock_us=_back_us(ledger, ledger.lock["freed_us"], *_home_us(ledger)),
+    )
+
+
+def _home_us(ledger: Ledger) -> tuple[Integers, Integers, Flags]:
+    lock = ledger.lock
+    home_us = ledger.zone_us[ledger.stage_fact["origin"][lock["stage"]]]
+    return home_us, home_us, np.ones(len(lock), bool)
+
+
+def _back_us(
+    ledger: Ledger, freed_us: Integers, from_us: Integers, to_us: Integers, chosen: Flags
+) -> Integers:
+    """Return when money that is free at an instant is back; -1 where none comes back."""
+    back_us = np.full(len(freed_us), -1)
+    sent_us = sent_with_others_us(ledger.rail, freed_us[chosen])
+    back_us[chosen] = settle_all(ledger.rail, sent_us, from_us[chosen], to_us[chosen])
+    return back_us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EscrowLosses:
     """What was lost of each price that lay in escrow, in micro-dollars.
 

@@ -157,7 +157,7 @@ def lock_wait_us(
 
 @kernel
 def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> None:
-    """Fill in worth, real resource cost and occupied time of a stage at a sink, as of now.
+    """Fill in worth, resource cost as asked, and occupied time of a stage at a sink, as of now.
 
     A quote depends on the stage and the sink, not on who asks: planes that decide at one instant
     share it.
@@ -195,8 +195,8 @@ def quote(facts: Facts, rules: Rules, state: State, stage: int, sink: int) -> No
     # No job is done before its longest path: a branch is not worth more for being short.
     worth = worth_usd(facts, stage, max(finish_us, fact["soonest_us"])) - crossing_usd
     cost = (
-        facts.sink[sink]["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
-        + facts.sink[sink]["held_usd_per_us"] * ready.holding_us
+        facts.sink[sink]["asked_busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
+        + facts.sink[sink]["asked_held_usd_per_us"] * ready.holding_us
     )
     row = state.quote[own, sink]
     row["worth_nano_usd"] = round(worth * NANO_USD_PER_USD)
@@ -231,6 +231,6 @@ def bound_nano_usd(
     if rules.rule == POSTED_RULE:
         cost = place["posted_usd_per_us"] * (busy_us + fact["rest_work_us"] + holding_us)
     else:
-        cost = place["busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
-        cost += place["held_usd_per_us"] * holding_us
+        cost = place["asked_busy_usd_per_us"] * (busy_us + fact["rest_work_us"])
+        cost += place["asked_held_usd_per_us"] * holding_us
     return int((worth - crossing_usd - cost) * NANO_USD_PER_USD) + ROUNDINGS

@@ -46,6 +46,7 @@ def reference_ledger(
         rule=WELFARE_RULE,
         locational=0,
         pays_bid=0,
+        pays_ask=0,
         escrow=0,
         audits=0,
         audit_probability=0.0,

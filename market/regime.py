@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hanse.market.rails import NO_RAIL, RailRules, SettlementTerms, lower_rail
-from hanse.market.reporting import TRUTHFUL, Reporting
+from hanse.market.reporting import AT_COST, TRUTHFUL, Asking, Reporting
 from hanse.market.router import Router
 
 
@@ -68,14 +68,16 @@ class Rule(IntEnum):
 
 
 class Pricing(IntEnum):
-    """What is paid: the owner's posted price, resource cost plus the locational rent, or the bid.
+    """What is paid: the posted price, what is asked plus the locational rent, the bid, or the ask.
 
-    A bid is what its buyer says that the result is worth, less the cost of the rest of the job.
+    A bid is what its buyer says that the result is worth, less the cost of the rest of the job; an
+    ask what the owner says that the stage costs it.
     """
 
     POSTED = 0
     LOCATIONAL = 1
     PAY_AS_BID = 2
+    PAY_AS_ASK = 3
 
 
 class Settlement(IntEnum):
@@ -127,6 +129,7 @@ class Regime:
     audits: Audits
     admission: Admission = Admission.OPEN
     reporting: Reporting = TRUTHFUL
+    asking: Asking = AT_COST
     rail: Rail = Rail.INSTANT
     router: Router | None = None
 
@@ -155,6 +158,11 @@ class Regime:
             raise Incompatible(
                 "pricing=PAY_AS_BID with rule=POSTED: requests take posted prices and make no "
                 "bids; use rule=WELFARE, or pricing=POSTED"
+            )
+        if self.pricing is Pricing.PAY_AS_ASK and self.rule is Rule.POSTED:
+            raise Incompatible(
+                "pricing=PAY_AS_ASK with rule=POSTED: requests take posted prices, which are all "
+                "that is asked; use rule=WELFARE, or pricing=POSTED"
             )
 
     def parts(self) -> Mapping[str, str]:

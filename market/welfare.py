@@ -14,6 +14,7 @@ from hanse.market.payments import (
     dispute_person_hours,
     fee_resource_usd,
     payments_of,
+    returns_of,
 )
 from hanse.market.states import COMPLETE, RIGHT
 from hanse.market.terms import Terms
@@ -203,19 +204,32 @@ def _capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
 
 
 def _on_the_rail_us(ledger: Ledger, terms: Terms) -> Floats:
-    """Return how much longer its rail keeps the price of each execution from its payee."""
+    """Return how much longer its rail keeps the price of each execution from whom it is for.
+
+    That is its payee, or its buyer where it is refunded; a stake counts as so many prices.
+    """
     paid = payments_of(ledger, terms)
     extra_us = np.zeros(len(ledger.record))
     late_us = np.where(paid.is_owed, paid.settled_us - paid.due_us, 0)
     extra_us[paid.record] = late_us + paid.lead_us
+    back, final_us = returns_of(ledger), ledger.record["final_us"]
+    if ledger.has_escrow:
+        extra_us += np.where(back.refund_us >= 0, back.refund_us - final_us, 0)
+    if ledger.has_stakes:
+        stake_us = np.where(back.release_us >= 0, back.release_us - final_us, 0)
+        extra_us += terms.stake_multiple * stake_us
     return np.asarray(extra_us[ledger.work])
 
 
 def _bounced_capital_usd(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
-    """Charge the capital that commands had locked which bounced."""
+    """Charge the capital that commands had locked which bounced, until it is back."""
     lock = ledger.lock
-    locked_s = (np.minimum(lock["freed_us"], ledger.horizon_us) - lock["locked_us"]) / US_PER_S
-    balance_usd_s = lock["amount_micro_usd"] / MICRO_USD_PER_USD * np.maximum(0.0, locked_s)
+    locked_us = np.minimum(lock["freed_us"], ledger.horizon_us) - lock["locked_us"]
+    locked_us = np.maximum(0, locked_us)
+    if ledger.rail.is_on == 1:
+        is_free = lock["freed_us"] <= ledger.horizon_us
+        locked_us += np.where(is_free, returns_of(ledger).lock_us - lock["freed_us"], 0)
+    balance_usd_s = lock["amount_micro_usd"] / MICRO_USD_PER_USD * (locked_us / US_PER_S)
     cost = balance_usd_s * (terms.capital_rate_per_year / S_PER_YEAR)
     family = ledger.stage_fact["family"][lock["stage"]]
     return np.bincount(family, cost, n_families + 1).astype(float)

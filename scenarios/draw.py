@@ -16,7 +16,12 @@ from hanse.scenarios.draw_mishaps import (
     draw_outages,
     failure_terms_of,
 )
-from hanse.scenarios.draw_money import draw_habits, settlement_terms_of, with_chargeback_coins
+from hanse.scenarios.draw_money import (
+    draw_asks,
+    draw_habits,
+    settlement_terms_of,
+    with_chargeback_coins,
+)
 from hanse.scenarios.draw_place import geography_of, law_of
 from hanse.scenarios.draw_shocks import ALWAYS_PAYS, detection_left, fake_share
 from hanse.scenarios.draw_workload import draw_workload, pick
@@ -82,6 +87,7 @@ def draw_world(scenario: Scenario, seed: int, *, trace: Trace | None = None) -> 
         ),
         mishaps=draw_mishaps(scenario, seed, n_stages=workload.n_stages, fleet=fleet),
         habits=draw_habits(scenario, seed, n_buyers=len(workload.buyer_region)),
+        asks=draw_asks(scenario, seed, n_owners=len(fleet.owner)),
         egress=draw_egress_prices(scenario, seed, fleet=fleet, buyer_region=workload.buyer_region),
     )
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from hanse.agents.workload import Workload
-from hanse.agents.world import BuyerHabits
+from hanse.agents.world import BuyerHabits, OwnerHabits
 from hanse.market.rails import US_PER_DAY, RailTerms, SettlementTerms
-from hanse.market.units import US_PER_HOUR
+from hanse.market.units import US_PER_HOUR, Flags, Floats
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
 
@@ -62,9 +62,23 @@ def draw_habits(scenario: Scenario, seed: int, *, n_buyers: int) -> BuyerHabits:
     coin = stream(seed, "reporting.strategic").random(n_buyers)
     bends = coin < scenario.number("reporting.strategic_share")
     return BuyerHabits(
-        worth_share=np.where(bends, scenario.number("reporting.worth_share"), 1.0),
-        delay_scale=np.where(bends, scenario.number("reporting.delay_scale"), 1.0),
+        worth_share=_where(bends, scenario, "worth_share"),
+        delay_scale=_where(bends, scenario, "delay_scale"),
     )
+
+
+def draw_asks(scenario: Scenario, seed: int, *, n_owners: int) -> OwnerHabits:
+    """Draw which owners bend the truth; a larger share of them has those of a smaller one."""
+    coin = stream(seed, "reporting.strategic_owners").random(n_owners)
+    bends = coin < scenario.number("reporting.strategic_owner_share")
+    return OwnerHabits(
+        cost_share=_where(bends, scenario, "cost_share"),
+        posted_share=_where(bends, scenario, "posted_share"),
+    )
+
+
+def _where(bends: Flags, scenario: Scenario, name: str) -> Floats:
+    return np.where(bends, scenario.number(f"reporting.{name}"), 1.0)
 
 
 def _hours_us(hours: float) -> int:

@@ -13,11 +13,18 @@ import numpy as np
 import pandas as pd
 
 from hanse.market.columns import Rows
-from hanse.market.emissions import BY_CAPACITY, BY_PAYMENT, BY_WORK, Emission, hand_out
+from hanse.market.emissions import (
+    BY_CAPACITY,
+    BY_PAYMENT,
+    BY_WORK,
+    Emission,
+    TokenAccount,
+    hand_out,
+)
 from hanse.market.ledger import Ledger
 from hanse.market.regime import Rung, ladder
 from hanse.market.states import RIGHT, WRONG
-from hanse.market.units import S_PER_YEAR, Integers
+from hanse.market.units import S_PER_YEAR, Floats, Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_shocks import fake_share
 from hanse.scenarios.executors import available_workers, run_in_order
@@ -73,6 +80,16 @@ def emission_of(scenario: Scenario) -> Emission:
         burned_share=scenario.number("emission.burned_share"),
         worth_usd=scenario.number("emission.supply_worth_usd"),
     )
+
+
+def account_of(scenario: Scenario, measured: Measured) -> TokenAccount:
+    """Hand out what a scenario emits in a run, by the scenario's rule."""
+    return hand_out(emission_of(scenario), weights_of(measured, scenario.text("emission.rule")))
+
+
+def subsidy_usd(scenario: Scenario, measured: Measured) -> Floats:
+    """Return what the tokens are worth that each owner got in a run; shape (n_owners,)."""
+    return np.asarray(account_of(scenario, measured).subsidy_micro_usd * _MICRO)
 
 
 def weights_of(measured: Measured, rule: str) -> Integers:
@@ -142,7 +159,7 @@ def _of_seed(
     for rung in regimes:
         measured = measure(world, run_ledger(world, rung.regime))
         emission = emission_of(scenario)
-        account = hand_out(emission, weights_of(measured, rule))
+        account = account_of(scenario, measured)
         subsidy = account.subsidy_micro_usd * _MICRO
         left = payoffs_of(measured)
         for k, name in enumerate(world.fleet.owner):

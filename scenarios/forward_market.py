@@ -16,6 +16,7 @@ from hanse.agents.speculator import Traders, capital_limit_hours, trade_forward
 from hanse.market.units import MICRO_USD_PER_USD, Floats
 from hanse.scenarios.financial import Spot, by_rung
 from hanse.scenarios.intervals import interval
+from hanse.scenarios.scenario import Scenario
 
 _MEASURES: Final = (
     "premium_usd_per_hour",
@@ -30,24 +31,29 @@ _SEEDS_MIN: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speculators:
-    """Who takes the risk of others, and what all are like; nothing here has evidence: sweep it.
+    """Who takes the risk of others, and what all are like: the parameters of `forward`.
 
-    Attributes
-    ----------
-    number : of speculators, all alike.
-    capital_usd : of each; what margins its position, and all that it can lose.
-    risk_aversion : of everybody, above 0, one over USD.
-    margin_multiple : margin per hour over the standard deviation of the price.
-    inventory_hours : the most that each may hold.
-    owners_hedge_share : share of what they sell that owners sell forward.
+    What each is stands beside its value there; none has evidence.
     """
 
     number: int
     capital_usd: float
-    risk_aversion: float = 1.0
-    margin_multiple: float = 2.0
-    inventory_hours: float = float("inf")
-    owners_hedge_share: float = 0.0
+    risk_aversion: float
+    margin_multiple: float
+    inventory_hours: float
+    owners_hedge_share: float
+
+
+def speculators_of(scenario: Scenario) -> Speculators:
+    """Read who trades forward off a scenario."""
+    return Speculators(
+        number=scenario.count("forward.speculators"),
+        capital_usd=scenario.number("forward.capital_usd"),
+        risk_aversion=scenario.number("forward.risk_aversion"),
+        margin_multiple=scenario.number("forward.margin_multiple"),
+        inventory_hours=scenario.number("forward.inventory_hours"),
+        owners_hedge_share=scenario.number("forward.owners_hedge_share"),
+    )
 
 
 def forward_market(runs: Sequence[Spot], *, speculators: Speculators) -> pd.DataFrame:

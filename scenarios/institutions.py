@@ -38,6 +38,7 @@ class Institutions:
     resale: bool
     resale_haircut: float
     resale_market: bool
+    resale_share: float
     need_signal_error: float
     hub_rent_share: float
     honesty_rule: str
@@ -47,6 +48,7 @@ class Institutions:
     forgetting: float
     experimentation: float
     exploration: float
+    least_share: float
     honesty_learning_rate: float
     reputation_rewards: float
     verifier_cost_usd: float

@@ -323,19 +323,18 @@ def _prices(measured: Measured) -> Table:
     ledger, world = measured.ledger, measured.world
     record = ledger.record
     work = ledger.work
-    sink = ledger.unit["sink"][record["unit"][work]]
-    n_sinks = len(ledger.sink)
-    paid = np.bincount(sink, record["payment_micro_usd"][work], n_sinks) / MICRO_USD_PER_USD
+    of_unit = ledger.sink["place"][ledger.unit["sink"]]
+    place, n_places = of_unit[record["unit"][work]], int(ledger.sink["place"][-1]) + 1
+    paid = np.bincount(place, record["payment_micro_usd"][work], n_places) / MICRO_USD_PER_USD
     occupied_us = record["end_us"][work] - record["accepted_us"][work]
-    hours = np.bincount(sink, occupied_us, n_sinks) / US_PER_S / S_PER_HOUR
-    units = np.bincount(ledger.unit["sink"], minlength=n_sinks)
+    hours = np.bincount(place, occupied_us, n_places) / US_PER_S / S_PER_HOUR
+    units = np.bincount(of_unit, minlength=n_places)
     used = hours > 0
+    sink = ledger.sink[np.unique(ledger.sink["place"], return_index=True)[1]]
     price: Floats = paid[used] / hours[used]
     return {
-        "region": _names(world.geography.region, ledger.sink["region"][used]),
-        "accelerator_class": _names(
-            world.fleet.accelerator_class, ledger.sink["accelerator"][used]
-        ),
+        "region": _names(world.geography.region, sink["region"][used]),
+        "accelerator_class": _names(world.fleet.accelerator_class, sink["accelerator"][used]),
         "mean_usd_per_gpu_hour": price,
         "units": units[used],
     }

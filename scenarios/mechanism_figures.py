@@ -11,12 +11,18 @@ from hanse.scenarios.mechanism import Shown
 from hanse.scenarios.mechanism_families import FAMILIES
 from hanse.scenarios.mechanism_frictions import FRICTIONS
 from hanse.scenarios.mechanism_institutions import INSTITUTIONS
+from hanse.scenarios.mechanism_interests import INTERESTS
 from hanse.scenarios.mechanism_studies import Evidence
 from hanse.scenarios.parameters import ScenarioError, near_miss
 from hanse.scenarios.results import provenance
 from hanse.scenarios.scenario import Scenario
 
-MECHANISMS: Final[Mapping[str, Shown]] = {**FAMILIES, **FRICTIONS, **INSTITUTIONS}
+MECHANISMS: Final[Mapping[str, Shown]] = {
+    **FAMILIES,
+    **FRICTIONS,
+    **INSTITUTIONS,
+    **INTERESTS,
+}
 """By scenario of the library."""
 SUFFIXES: Final = (".png", ".svg")
 _DOTS_PER_INCH: Final = 130

@@ -4,7 +4,7 @@ They are those of agents that want something: buyers that hoard, owners that gro
 what routing needs, those who vote, and those who trade. None names a number that a regime has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -12,72 +12,43 @@ from hanse.scenarios.institution_charts import dots_in_rows, removals_and_sovere
 from hanse.scenarios.institution_studies import attacks_seen, removals_seen, trades_seen
 from hanse.scenarios.mechanism import Inquiry
 from hanse.scenarios.mechanism_charts import Curves
-from hanse.scenarios.mechanism_seasons import SeasonCase, every_season, last_seasons
-from hanse.scenarios.mechanism_studies import Evidence
-from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.mechanism_seasons import (
+    SeasonCase,
+    dosed,
+    every_season,
+    last_seasons,
+    plainly,
+    seen,
+)
+from hanse.scenarios.scenario import Scenario, Value
 
 _OF: Final = "institutions."
 _SCALE: Final = f"{_OF}uncertainty_scale"
 _OWN: Final = f"{_OF}own_growth_share"
-FEWER_INSTANTS: Final = {"measurement.displacement_instants": 64}
-"""Displacement is not drawn of seasons, and is what takes longest to measure."""
+_HOARDS: Final = f"{_OF}hoarding"
 
 
 def _hoarding(scenario: Scenario) -> list[SeasonCase]:
     """Vary what buyers reckon with, where units are reserved: apart, pooled, with resale."""
-    fewer = scenario.replace(FEWER_INSTANTS)
     pooled = {f"{_OF}pool_buyers": scenario.count("load.buyers")}
-    ways: dict[str, tuple[str, Mapping[str, object]]] = {
+    ways: dict[str, tuple[str, Mapping[str, Value]]] = {
         "reserved, each for itself": ("reserved", {}),
         "reserved, one pool": ("reserved", pooled),
         "reserved, resale": ("reserved", {f"{_OF}resale": True}),
-        "central": ("central", {}),
-        "market": ("market", {}),
+        **plainly("central", "market"),
     }
-    return [
-        SeasonCase(
-            keys={"way": way, _SCALE: scale},
-            scenario=fewer.replace({_SCALE: scale, **changes}),
-            regime=regime,
-        )
-        for way, (regime, changes) in ways.items()
-        for scale in (0.0, 0.5, 1.0, 1.5, 2.0)
-    ]
+    return dosed(scenario, _SCALE, (0.0, 0.5, 1.0, 1.5, 2.0), ways=ways, by="way")
 
 
 def _concentration(scenario: Scenario) -> list[SeasonCase]:
-    fewer = scenario.replace(FEWER_INSTANTS)
-    return [
-        SeasonCase(
-            keys={"regime": regime, "way": way},
-            scenario=fewer.replace({f"{_OF}hoarding": hoards}),
-            regime=regime,
-        )
-        for regime in ("central", "reserved", "market")
-        for way, hoards in (("nobody hoards", False), ("buyers may hoard", True))
-    ]
+    hoards = {"nobody hoards": False, "buyers may hoard": True}
+    ways = plainly("central", "reserved", "market")
+    return dosed(scenario, _HOARDS, hoards, ways=ways, by="regime", along="way")
 
 
 def _own_work(scenario: Scenario) -> list[SeasonCase]:
-    fewer = scenario.replace(FEWER_INSTANTS)
-    return [
-        SeasonCase(
-            keys={"regime": regime, _OWN: share},
-            scenario=fewer.replace({_OWN: share}),
-            regime=regime,
-        )
-        for regime in ("central", "without-first-party", "market")
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-    ]
-
-
-def _of(
-    cases: Callable[[Scenario], list[SeasonCase]],
-    play: Callable[[Sequence[SeasonCase], Sequence[int], Sequence[str]], Evidence],
-    *measures: str,
-) -> Callable[[Scenario, Sequence[int]], Evidence]:
-    """Return what plays cases and keeps measures."""
-    return lambda scenario, seeds: play(cases(scenario), seeds, measures)
+    ways = plainly("central", "without-first-party", "market")
+    return dosed(scenario, _OWN, (0.0, 0.25, 0.5, 0.75, 1.0), ways=ways, by="regime")
 
 
 INSTITUTIONS: Final[Mapping[str, Inquiry]] = {
@@ -86,7 +57,7 @@ INSTITUTIONS: Final[Mapping[str, Inquiry]] = {
         caption="Means over the last four of eight seasons, by how much of their uncertainty "
         "buyers reckon with, and the same less that without any, on the same luck; band: 95 % "
         "over worlds.",
-        observe=_of(_hoarding, last_seasons, "idle_held_gpu_h", "unserved_share"),
+        observe=seen(_hoarding, last_seasons, "idle_held_gpu_h", "unserved_share"),
         draw=Curves(
             x=_SCALE,
             xlabel="uncertainty that buyers reckon with, over what it was",
@@ -105,7 +76,7 @@ INSTITUTIONS: Final[Mapping[str, Inquiry]] = {
         caption="Sums of squared shares, 0 to 1: of owners by units, and of whoever holds or owns "
         "a unit; below each, with hoarding less without, on the same luck; and the independents' "
         "part of all units. Band: 95 % over worlds.",
-        observe=_of(_concentration, every_season, "owner_hhi", "command_hhi", "independent_share"),
+        observe=seen(_concentration, every_season, "owner_hhi", "command_hhi", "independent_share"),
         draw=Curves(
             x="season",
             xlabel="season",
@@ -126,7 +97,7 @@ INSTITUTIONS: Final[Mapping[str, Inquiry]] = {
         title="What hyperscalers forgo in sales when new units do their own work",
         caption="Means over the last four of eight seasons, by the share of new units that owners "
         "fill with work of their own; band: 95 % over worlds.",
-        observe=_of(
+        observe=seen(
             _own_work, last_seasons, "hyperscaler_customers_usd", "own_hours", "unserved_share"
         ),
         draw=Curves(

@@ -1,17 +1,19 @@
 """Seasons for figures: the one place that plays cases on the same luck and keeps what is drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import pandas as pd
 
 from hanse.scenarios.mechanism_studies import Evidence, Key
-from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.scenario import Scenario, Value
 from hanse.scenarios.seasons import Seasons, play_seasons
 
 N_SEASONS: Final = 8
 N_LAST: Final = 4
+FEWER_INSTANTS: Final = {"measurement.displacement_instants": 64}
+"""Displacement is not drawn of seasons, and is what takes longest to measure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,51 @@ class SeasonCase:
     keys: Mapping[str, Key]
     scenario: Scenario
     regime: str
+
+
+def dosed(
+    scenario: Scenario,
+    key: str,
+    doses: Sequence[float] | Mapping[str, Value],
+    *,
+    ways: Mapping[str, tuple[str, Mapping[str, Value]]],
+    by: str,
+    along: str = "",
+) -> list[SeasonCase]:
+    """Combine values of one parameter with ways to play, and play all on the same luck.
+
+    Parameters
+    ----------
+    key, doses : the parameter and its values; by what they are to be called, where they have names.
+    ways : by name the regime, and what else is changed.
+    by, along : columns that tell the ways and the doses apart; `key` for those without names.
+    """
+    fewer = scenario.replace(FEWER_INSTANTS)
+    named: list[tuple[Key, Value]]
+    named = list(doses.items()) if isinstance(doses, Mapping) else [(dose, dose) for dose in doses]
+    return [
+        SeasonCase(
+            keys={by: way, along or key: name},
+            scenario=fewer.replace({**changes, key: dose}),
+            regime=regime,
+        )
+        for way, (regime, changes) in ways.items()
+        for name, dose in named
+    ]
+
+
+def plainly(*regimes: str) -> dict[str, tuple[str, Mapping[str, Value]]]:
+    """Return ways to play that are regimes as they are."""
+    return {name: (name, {}) for name in regimes}
+
+
+def seen(
+    cases: Callable[[Scenario], list[SeasonCase]],
+    play: Callable[[Sequence[SeasonCase], Sequence[int], Sequence[str]], Evidence],
+    *measures: str,
+) -> Callable[[Scenario, Sequence[int]], Evidence]:
+    """Return what plays cases and keeps measures."""
+    return lambda scenario, seeds: play(cases(scenario), seeds, measures)
 
 
 def last_seasons(

@@ -137,6 +137,7 @@ def purchases(world: World, ledger: Ledger, planner: Planner) -> pd.DataFrame:
     stage, work, geography = row["stage"], world.workload, world.geography
     fact, region = ledger.stage_fact[stage], ledger.unit["region"][row["unit"]]
     sink, origin = ledger.unit["sink"][row["unit"]], ledger.stage_fact["origin"][stage]
+    dual = _mean_dual(planner, row, ledger.sink["place"][sink])
     law = geography.region_jurisdiction
     tempted = work.attempt_temptation[row["attempt"], stage] < world.terms.temptation_share
     match_us = row["accepted_us"] - ledger.stage["ready_us"][stage]
@@ -153,7 +154,7 @@ def purchases(world: World, ledger: Ledger, planner: Planner) -> pd.DataFrame:
             "hours": (row["end_us"] - row["accepted_us"]) / US_PER_HOUR,
             "paid_usd": row["payment_micro_usd"] / MICRO_USD_PER_USD,
             "cost_usd": _cost_usd(ledger, row, sink),
-            "dual_usd_per_gpu_hour": _mean_dual(planner, row, sink) * S_PER_HOUR,
+            "dual_usd_per_gpu_hour": dual * S_PER_HOUR,
             "match_s": np.where(first, match_us / US_PER_S, np.nan),
             "work_s": fact["work_us"] / US_PER_S,
             "electricity_usd_per_kwh": geography.electricity_usd_per_kwh[region],
@@ -241,7 +242,7 @@ def _cost_usd(ledger: Ledger, row: Rows, sink: Rows) -> Floats:
     return np.asarray(place["busy_usd_per_us"] * busy_us + place["held_usd_per_us"] * held_us)
 
 
-def _mean_dual(planner: Planner, row: Rows, sink: Rows) -> Floats:
+def _mean_dual(planner: Planner, row: Rows, place: Rows) -> Floats:
     """Return the mean dual price over each occupation up to the horizon, USD per GPU-second."""
     edges_us = planner.edges_us
     area = np.zeros((len(planner.price_usd_per_gpu_s), len(edges_us)))
@@ -250,8 +251,8 @@ def _mean_dual(planner: Planner, row: Rows, sink: Rows) -> Floats:
 
     def area_until(at_us: Floats) -> Floats:
         slot = np.minimum(np.searchsorted(edges_us, at_us, side="right") - 1, len(edges_us) - 2)
-        rate = planner.price_usd_per_gpu_s[sink, slot]
-        return np.asarray(area[sink, slot] + rate * (at_us - edges_us[slot]))
+        rate = planner.price_usd_per_gpu_s[place, slot]
+        return np.asarray(area[place, slot] + rate * (at_us - edges_us[slot]))
 
     mean: Floats = (area_until(end_us) - area_until(start_us)) / (end_us - start_us)
     return mean

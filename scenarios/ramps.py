@@ -23,9 +23,17 @@ from hanse.scenarios.selftest_checks import run_ledger
 from hanse.scenarios.unfinished_work import work_path
 
 N_WINDOWS: Final = 8
-"""Into which each step is cut; the second half of them is what is read of a level."""
+"""Into which each step is cut; the second half of them is what is read of a level.
+
+A definition, not a belief about the world: how finely time to escape is read. Levels are settled or
+not whatever it is; docs/how-to/find-the-boundary.md says what other cuts give.
+"""
 HEALTHY_MIN: Final = 0.5
-"""The least share of jobs done at which a level counts as healthy."""
+"""The least share of jobs done at which a level counts as healthy, unless told otherwise.
+
+What collapse means, not a belief about the world: more is done than is given up. By how much the
+escape depends on it stands in docs/how-to/find-the-boundary.md.
+"""
 OUTCOMES: Final = {
     "done_share": "share of jobs done",
     "payload_share": "payload, share of the fleet",

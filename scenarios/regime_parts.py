@@ -8,7 +8,15 @@ from itertools import product
 from typing import Final
 
 from hanse.market.regime import CENTRAL, Incompatible, Regime, Rung, named_rungs, regimes
-from hanse.market.reporting import Hurried, Reporting, Scaled, Truthful
+from hanse.market.reporting import (
+    Asking,
+    AtCost,
+    Hurried,
+    MarkedUp,
+    Reporting,
+    Scaled,
+    Truthful,
+)
 from hanse.scenarios.parameters import ScenarioError, near_miss
 
 
@@ -22,11 +30,13 @@ REPORTS: Final[Mapping[str, Reporting]] = {
     "hurried": Hurried(),
 }
 
+ASKS: Final[Mapping[str, Asking]] = {"at cost": AtCost(), "marked up": MarkedUp()}
+
 PARTS: Final[Mapping[str, Mapping[str, object]]] = {
     field.name: {_word(choice): choice for choice in type(getattr(CENTRAL, field.name))}
     for field in fields(CENTRAL)
     if isinstance(getattr(CENTRAL, field.name), IntEnum)
-} | {"reporting": REPORTS}
+} | {"reporting": REPORTS, "asking": ASKS}
 """Parts of a regime that are a choice of words, and the choices."""
 
 

@@ -91,6 +91,7 @@ class Accounts:
     hours : length of the season.
     unserved_share : share of the work of jobs that are done or given up that was given up.
     rent_usd : what each owner got for routing, and paid for it; sums to zero.
+    subsidy_usd : what the tokens are worth that each owner was handed.
     idle_held_hours : idle time of units held, by who holds them; shape (n_buyers,).
     held_usd : what that costs who holds them; shape (n_buyers,).
     holder : for which buyer alone each node really was, or -1; shape (n_nodes,).
@@ -105,6 +106,7 @@ class Accounts:
     buyers: BuyerAccounts
     unserved_share: float
     rent_usd: Floats
+    subsidy_usd: Floats
     idle_held_hours: Floats
     held_usd: Floats
     holder: Integers
@@ -122,8 +124,14 @@ def read_accounts(
     *,
     hub_rent_share: float,
     saved_share: float,
+    subsidy_usd: Floats,
 ) -> Accounts:
-    """Read everybody's accounts of one season."""
+    """Read everybody's accounts of one season.
+
+    Parameters
+    ----------
+    subsidy_usd : shape (n_owners,), what a rule of emission handed each beside the season.
+    """
     ledger, world = measured.ledger, season.world
     hours = ledger.horizon_us / US_PER_HOUR
     sales = _sales(ledger)
@@ -154,6 +162,7 @@ def read_accounts(
         buyers=_buyers(season, ledger, sales=sales, jobs=jobs),
         unserved_share=given_up / settled if settled else 0.0,
         rent_usd=_rents(ledger, season, sales=sales, is_own=is_own) * hub_rent_share,
+        subsidy_usd=subsidy_usd,
         idle_held_hours=summed(holder, idle_h, n_buyers),
         held_usd=summed(holder, idle_usd, n_buyers),
         holder=np.where(is_kept, tenant, -1),

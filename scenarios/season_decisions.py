@@ -40,7 +40,6 @@ from hanse.market.terms import Terms
 from hanse.market.units import Floats, Integers
 from hanse.scenarios.season_accounts import Accounts
 from hanse.scenarios.season_learning import (
-    LEAST_SHARE,
     decides,
     learn_entry,
     learn_hoarding,
@@ -72,13 +71,15 @@ def decide(
 def row_margins(capacity: Capacity, accounts: Accounts) -> Floats:
     """Return what each row earned per GPU-hour of capacity, energy paid; NaN without units.
 
-    Own work counts at the owner's own price. Rent for routing is spread over its units.
+    Own work counts at the owner's own price. Rent for routing, and what tokens are worth, are
+    spread over its units.
     """
     rows, hours = accounts.rows, capacity.units * accounts.hours
     earned = rows.customers_usd + rows.own_usd + rows.others_usd + rows.held_usd - rows.energy_usd
     units = capacity.owner_units
-    rent = np.divide(accounts.rent_usd, units, out=np.zeros_like(units), where=units > 0)
-    earned = earned + rent[capacity.owner] * capacity.units
+    beside = accounts.rent_usd + accounts.subsidy_usd
+    of_unit = np.divide(beside, units, out=np.zeros_like(units), where=units > 0)
+    earned = earned + of_unit[capacity.owner] * capacity.units
     return mean_of(earned, np.asarray(hours, float))
 
 
@@ -230,9 +231,11 @@ def _own_activity(
         sold = float(seen.paid_usd.sum()) / max(1e-12, float(seen.hours.sum()))
         for owner in np.flatnonzero(accounts.own_hours > 0.0):
             worth = accounts.own_worth_usd[owner] / accounts.own_hours[owner]
-            share = min(max(float(activity[owner]), LEAST_SHARE), 1.0 - LEAST_SHARE)
+            share = min(max(float(activity[owner]), own.least_share), 1.0 - own.least_share)
             gain = worth / sold - 1.0 if sold > 0.0 else float("nan")
-            activity[owner] = shift_odds(share, gain, rate=own.own_learning_rate, least=LEAST_SHARE)
+            activity[owner] = shift_odds(
+                share, gain, rate=own.own_learning_rate, least=own.least_share
+            )
     return activity
 
 

@@ -6,7 +6,6 @@ need it; imitation compares means of those who did and those who did not.
 """
 
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 
@@ -23,9 +22,6 @@ from hanse.scenarios.learned_cheating import Payoffs
 from hanse.scenarios.season_accounts import Accounts
 from hanse.scenarios.season_state import Cast, State
 from hanse.scenarios.streams import stream
-
-LEAST_SHARE: Final = 0.01
-"""Of attempts that are cheats, or of own work that is brought, however badly it pays."""
 
 
 def decides(cast: Cast, *, luck: int, what: str, n: int) -> Flags:
@@ -116,5 +112,5 @@ def _learning(own: Institutions, rule: str, *, rate: float) -> Learning:
         forgetting=own.forgetting,
         experimentation=own.experimentation,
         exploration=own.exploration,
-        least=LEAST_SHARE,
+        least=own.least_share,
     )

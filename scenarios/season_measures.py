@@ -70,6 +70,7 @@ def _outcomes(season: SeasonWorld, state: State, *, measured: Measured, accounts
         ("cheating_share", "share"): season.world.terms.temptation_share,
         ("verifiers", "verifiers"): float(state.n_verifiers),
         ("rent_moved_usd", "USD"): float(np.maximum(0.0, accounts.rent_usd).sum()),
+        ("subsidy_usd", "USD"): float(accounts.subsidy_usd.sum()),
     }
 
 
@@ -171,6 +172,7 @@ def owner_table(capacity: Capacity, accounts: Accounts, terms: Terms) -> pd.Data
             "revenue_usd": revenue,
             "customers_usd": add_up(rows.customers_usd),
             "rent_usd": accounts.rent_usd,
+            "subsidy_usd": accounts.subsidy_usd,
             "profit_usd": revenue - add_up(rows.energy_usd) - hardware,
             "own_hours": accounts.own_hours,
         }

@@ -23,7 +23,7 @@ from hanse.market.units import US_PER_HOUR, Flags, Floats, Integers
 from hanse.scenarios.borders import under_borders
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_egress import draw_egress_prices
-from hanse.scenarios.draw_money import draw_habits
+from hanse.scenarios.draw_money import draw_asks, draw_habits
 from hanse.scenarios.draw_shocks import ALWAYS_PAYS
 from hanse.scenarios.draw_tapes import FAMILIES
 from hanse.scenarios.draw_workload import allowed_verifiers
@@ -92,6 +92,7 @@ def draw_season(cast: Cast, state: State, season: int) -> SeasonWorld:
         fleet=fleet,
         workload=workload,
         habits=draw_habits(cast.scenario, cast.seed, n_buyers=cast.n_buyers),
+        asks=draw_asks(cast.scenario, cast.seed, n_owners=len(fleet.owner)),
         egress=draw_egress_prices(
             cast.scenario, cast.seed, fleet=fleet, buyer_region=cast.buyer_region
         ),
@@ -215,7 +216,14 @@ def _held_units(
     need, spread = _idea_of_need(cast, state, workload, horizon_us=horizon_us, seed=seed)
     price, short = np.nan_to_num(state.price_usd), shortage_usd(cast, state)
     if own.resale_market:
-        resale = resell(state.reserved, need=need, sd=spread, shortage_usd=short, price_usd=price)
+        resale = resell(
+            state.reserved,
+            need=need,
+            sd=spread,
+            shortage_usd=short,
+            price_usd=price,
+            share=own.resale_share,
+        )
     if own.resale:
         salvage = (1.0 - own.resale_haircut) * price
         kept = kept_units(resale.held, need, sd=spread, salvage_usd=salvage, shortage_usd=short)

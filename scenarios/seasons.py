@@ -13,6 +13,7 @@ import pandas as pd
 
 from hanse.agents.model import ComputeMarket, release
 from hanse.market.regime import Regime, regimes
+from hanse.scenarios.emissions import subsidy_usd
 from hanse.scenarios.institutions import Institutions, institutions_of
 from hanse.scenarios.measures import Measured, measure
 from hanse.scenarios.scenario import Scenario
@@ -40,7 +41,7 @@ class Seasons:
         price_usd, sold_hours, customers_usd, own_usd, others_usd (for other owners' own work),
         held_usd, energy_usd, margin_usd_per_hour.
     owners : one row per season and owner: owner, group, units, revenue_usd, customers_usd,
-        rent_usd, profit_usd (hardware at replacement cost), own_hours.
+        rent_usd, subsidy_usd, profit_usd (without it; hardware at replacement cost), own_hours.
     buyers : one row per season and buyer: jobs, activity, need_units, price_usd, wait_s, missed,
         paid_usd, held_units, given_back_units, resold_units (bought, or sold below zero),
         idle_held_hours, held_usd, need_sd,
@@ -96,6 +97,7 @@ def play_seasons(
             measured,
             hub_rent_share=own.hub_rent_share,
             saved_share=scenario.number("verification.saved_share"),
+            subsidy_usd=subsidy_usd(scenario, measured),
         )
         parts.append(_tables(season, state, measured=measured, accounts=accounts, number=number))
         state = decide(cast, state, season=season, accounts=accounts, number=number)

@@ -376,6 +376,7 @@ PARTS: Final = frozenset(
         "rule",
         "locational",
         "pays_bid",
+        "pays_ask",
         "rail",
         "escrow",
         "audits",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hanse.agents.world import World
 from hanse.market.money import ACCOUNTS, IN_TRANSIT, KINDS, OWNER, RAIL
-from hanse.market.payments import payments_of
+from hanse.market.payments import payments_of, returns_of
 from hanse.market.rails import (
     ON_DEMAND,
     US_PER_DAY,
@@ -21,13 +21,14 @@ from hanse.market.rails import (
     settled_us,
     zone_shift_us,
 )
-from hanse.market.regime import Rail, Regime, Settlement, regimes
+from hanse.market.regime import Audits, Rail, Regime, Settlement, regimes
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_YEAR, US_PER_HOUR, US_PER_S
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.payoffs import payoffs_of
 from hanse.scenarios.run import run_world
 from tests.small_runs import tiny, where_tables_differ
 from tests.strategies import HUB, Finished, finish, with_jobs, world_of
+from tests.test_money import cheated
 
 HOUR = int(US_PER_HOUR)
 BANK = RailTerms(opens_us=9 * HOUR, closes_us=17 * HOUR, business_days=2)
@@ -217,9 +218,78 @@ def test_all_money_is_somewhere_to_the_last_micro_dollar() -> None:
     paid = payments_of(run.ledger, world.terms)
     away = paid.is_owed & (paid.settled_us > run.ledger.horizon_us)
     balances = run.measured.postings.balances()
-    assert 0 < balances[IN_TRANSIT, 0] == paid.amount_micro_usd[away].sum()
+    lock, horizon_us = run.ledger.lock, run.ledger.horizon_us
+    going_back = (lock["freed_us"] <= horizon_us) & (returns_of(run.ledger).lock_us > horizon_us)
+    refunds = int(lock["amount_micro_usd"][going_back].sum())
+    assert refunds > 0
+    assert balances[IN_TRANSIT, 0] == paid.amount_micro_usd[away].sum() + refunds
     settled = (paid.is_owed & ~away).sum()
     assert balances[RAIL, 0] == settled
+
+
+def caught_over_chain(delay_s: int, *, capital: float = 0.0) -> Finished:
+    """Run a cheat that its audit catches, and the work done anew, over a chain."""
+    world = cheated()
+    terms = replace(
+        world.terms, settlement=over_chain(delay_s), capital_rate_per_year=capital, invoice_lag_us=0
+    )
+    return finish(replace(world, terms=terms), on_chain(replace(ESCROWED, audits=Audits.RANDOM)))
+
+
+def test_a_refund_and_a_stake_go_back_over_the_rail_too() -> None:
+    run = caught_over_chain(10)
+    # As without a rail, but that what is free at 72 and 108 is back 10 s later. A slash stays.
+    assert [booking for booking in bookings(run) if booking[0] >= 72.0] == [
+        (72.0, "escrow lock", "buyer", "escrow", 20_000),
+        (72.0, "refund", "escrow", "in transit", 20_000),
+        (72.0, "stake lock", "owner", "stake", 80_000),
+        (72.0, "slash to treasury", "stake", "treasury", 40_000),
+        (72.0, "slash to verifier", "stake", "verifier", 40_000),
+        (72.0, "audit fee", "buyer", "verifier", 10_000),
+        (82.0, "settlement", "in transit", "buyer", 20_000),
+        (108.0, "payout", "escrow", "in transit", 20_000),
+        (108.0, "stake release", "stake", "in transit", 80_000),
+        (118.0, "settlement", "in transit", "owner", 20_000),
+        (118.0, "rail fee", "owner", "rail", 0),
+        (118.0, "settlement", "in transit", "owner", 80_000),
+    ]
+
+
+@pytest.mark.parametrize("delay_s", DELAYS_S)
+def test_each_second_on_the_way_back_locks_what_goes_back(delay_s: int) -> None:
+    rate = 0.5
+    slow, quick = (
+        caught_over_chain(each, capital=rate).measured.welfare.capital_usd.sum()
+        for each in (delay_s, 0)
+    )
+    # Two locks funded ahead, one pay-out, one refund: 0.02 USD each; and a stake of 0.08 USD.
+    usd_s = (4 * 0.02 + 0.08) * delay_s
+    assert slow - quick == pytest.approx(usd_s * rate / S_PER_YEAR, rel=1e-9, abs=1e-18)
+
+
+@pytest.mark.parametrize("delay_s", [0, 15, 60, 127])
+def test_a_refund_on_the_rail_is_owed_to_its_buyer(delay_s: int) -> None:
+    quick, slow, beyond = (
+        [
+            one
+            for one in caught_over_chain(each).measured.debt
+            if one.obligation == "undelivered payment"
+        ]
+        for each in (0, delay_s, 200)
+    )
+    # It is 0.02 USD from 72 s on, of 200.
+    more = sum(one.mean_stock for one in slow) - sum(one.mean_stock for one in quick)
+    assert more == pytest.approx(0.02 * delay_s / 200, abs=1e-12)
+    assert sum(one.open_at_horizon_class_mean for one in beyond) == pytest.approx(0.02)
+
+
+def test_what_a_bounced_command_had_locked_is_back_once_its_rail_has_brought_it() -> None:
+    base = draw_world(tiny(), 3)
+    world = replace(base, terms=replace(base.terms, settlement=over_chain(7)))
+    run = finish(world, on_chain(regimes["market"]))
+    lock = run.ledger.lock
+    assert run.ledger.n_bounces > 0
+    assert (returns_of(run.ledger).lock_us - lock["freed_us"] == 7 * US_PER_S).all()
 
 
 def test_a_fee_is_a_transfer_but_for_its_declared_part() -> None:

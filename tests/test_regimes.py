@@ -70,8 +70,8 @@ def test_every_combination_of_parts_runs_or_gives_a_reason(world: World) -> None
         assert np.isfinite(measures["value"][measures["measure"] == "welfare_usd"]).all(), regime
         ran += 1
     # Eight planes, and a hub with quotas; two cadences. Posted prices: two rankings, one pricing;
-    # the welfare rule: one ranking, three pricings; each with two settlements and four policies.
-    assert ran == (8 + 1) * 2 * (2 * 1 + 1 * 3) * 2 * 4
+    # the welfare rule: one ranking, four pricings; each with two settlements and four policies.
+    assert ran == (8 + 1) * 2 * (2 * 1 + 1 * 4) * 2 * 4
 
 
 def parts_that_differ(one: Regime, other: Regime) -> list[str]:

@@ -189,7 +189,7 @@ def test_gains_are_measured_against_the_truth_of_the_same_worlds() -> None:
         replace(regimes["market"], pricing=Pricing.PAY_AS_BID),
         seeds=[0, 1],
         shares=[0.5],
-        n_buyers=1,
+        n_triers=1,
         workers=1,
     )
     gain = gains.set_index("own_share")["gain_usd"]
@@ -203,7 +203,7 @@ def test_best_responses_leave_the_truth_where_bids_are_paid() -> None:
         replace(regimes["market"], pricing=Pricing.PAY_AS_BID),
         seeds=[0, 1],
         shares=[0.5, 1.0],
-        n_buyers=1,
+        n_triers=1,
         n_rounds=2,
         workers=1,
     )

@@ -67,6 +67,7 @@ def one_season(
         measure(season.world, ledger),
         hub_rent_share=own.hub_rent_share,
         saved_share=scenario.number("verification.saved_share"),
+        subsidy_usd=np.zeros(len(season.world.fleet.owner)),
     )
     return cast, state, season, accounts, None
 
@@ -419,6 +420,7 @@ OTHERWISE: dict[str, tuple[object, dict[str, object]]] = {
     "resale": (True, HELD),
     "resale_haircut": (0.9, HELD | {"institutions.resale": True}),
     "resale_market": (True, HELD),
+    "resale_share": (0.5, HELD | {"institutions.resale_market": True}),
     "need_signal_error": (3.0, HELD | {"institutions.resale": True}),
     "hub_rent_share": (0.2, {}),
     "honesty_rule": ("erev-roth", AUDITED),
@@ -428,6 +430,7 @@ OTHERWISE: dict[str, tuple[object, dict[str, object]]] = {
     "forgetting": (0.9, CROWDED | {"institutions.entry_rule": "erev-roth"}),
     "experimentation": (0.9, CROWDED | {"institutions.entry_rule": "erev-roth"}),
     "exploration": (1.0, CROWDED | {"institutions.entry_rule": "exp3"}),
+    "least_share": (0.3, {"institutions.own_learning_rate": 1.0}),
     "honesty_learning_rate": (2.0, {"regime": "audited-market"}),
     "reputation_rewards": (10.0, AUDITED),
     "verifier_cost_usd": (5.0, {"regime": "audited-market"}),

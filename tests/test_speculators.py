@@ -12,7 +12,7 @@ from hanse.agents.speculator import Traders, capital_limit_hours, trade_forward
 from hanse.market.regime import ladder
 from hanse.market.units import MICRO_USD_PER_USD, Floats
 from hanse.scenarios.financial import Spot, spot_runs
-from hanse.scenarios.forward_market import Speculators, exposures, forward_market
+from hanse.scenarios.forward_market import exposures, forward_market, speculators_of
 from hanse.scenarios.scenario import load
 from hanse.scenarios.spot_prices import Trades
 
@@ -105,8 +105,10 @@ RUNS = [spot(seed, price, np.array([6.0, 2.0])) for seed, price in enumerate(PRI
 
 def outcome(**how: float) -> dict[str, float]:
     """Return the mean of each measure under such speculators."""
-    told = Speculators(**({"number": 4, "capital_usd": 1e9} | how))  # type: ignore[arg-type]
-    table = forward_market(RUNS, speculators=told)
+    told = {"forward.speculators": 4, "forward.capital_usd": 1e9} | {
+        f"forward.{name}": value for name, value in how.items()
+    }
+    table = forward_market(RUNS, speculators=speculators_of(load("baseline").replace(told)))
     return dict(zip(table["measure"], table["mean"].astype(float), strict=True))
 
 
@@ -132,7 +134,7 @@ def test_more_capital_lowers_the_premium_and_hedges_more() -> None:
 
 
 def test_more_speculators_lower_the_premium_towards_the_fair_price() -> None:
-    premium = [outcome(number=n)["premium_usd_per_hour"] for n in (0, 1, 4, 16, 4_000)]
+    premium = [outcome(speculators=n)["premium_usd_per_hour"] for n in (0, 1, 4, 16, 4_000)]
     assert all(a > b for a, b in pairwise(premium))
     assert premium[-1] < 0.01
 
@@ -150,7 +152,7 @@ def test_speculators_owe_beyond_their_capital_only_where_it_margins_too_little()
 
 def test_two_seeds_say_nothing_of_a_variance() -> None:
     with pytest.raises(ValueError, match="at least 3 seeds a rung, got 2"):
-        forward_market(RUNS[:2], speculators=Speculators(number=1, capital_usd=1.0))
+        forward_market(RUNS[:2], speculators=speculators_of(load("baseline")))
 
 
 @pytest.mark.slow
@@ -159,7 +161,7 @@ def test_runs_of_any_rung_can_be_traded_forward() -> None:
         {"fleet.nodes": 60, "load.model_calls": 600, "load.batch_jobs": 40}
     )
     runs = spot_runs(scarce, seeds=range(4), regimes=(ladder[0], ladder[-1]), workers=1)
-    table = forward_market(runs, speculators=Speculators(number=5, capital_usd=100.0))
+    table = forward_market(runs, speculators=speculators_of(scarce))
     assert table["rung"].unique().tolist() == [ladder[0].name, ladder[-1].name]
     assert table["mean"].notna().all()
     assert (table[table["measure"] == "traded_hours"]["mean"] > 0).all()

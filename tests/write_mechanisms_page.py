@@ -52,6 +52,15 @@ UNITS: Final = {
     "regional_dispersion_cv": "prices' variation over regions",
     "time_to_match_s": "time to match, s",
     "volatility_usd": "moves of the index, USD per GPU-hour",
+    "resold_units": "units sold on a season",
+    "units": "units",
+    "sold_share": "share of all hours that is sold",
+    "paid_usd_per_gpu_hour": "paid, USD per GPU-hour",
+    "subsidy_usd": "worth of tokens handed out, USD a season",
+    "revenue_usd": "revenue, USD a season",
+    "welfare_usd": "welfare, USD a run",
+    "paid_usd": "paid, USD a run",
+    "buyers_usd": "left to buyers, USD a run",
     "forward model_call": "ln of the variance of spend on calls, forward over none",
     "call model_call": "ln of the variance of spend on calls, option over none",
     "n_defaults": "members that default in the surge",
@@ -98,6 +107,14 @@ ROWS: Final[dict[str, str]] = {
     "concentration": "season == 7 and measure != 'independent_share less nobody hoards' and "
     "(regime == 'reserved' or way == 'nobody hoards')",
     "hood": "`institutions.own_growth_share` in (0.0, 1.0) and measure != 'unserved_share'",
+    "reselling": "measure != 'unserved_share' and "
+    "(measure.str.contains(' less ') == False or measure != 'resold_units less 0.0')",
+    "emission": "(measure.str.contains(' less ') == False or measure == 'units less 0.0') and "
+    "measure not in ('independent_share', 'revenue_usd', 'subsidy_usd')",
+    "bending": "measure == 'buyers_usd less 0.0' or "
+    "(measure == 'welfare_usd less 0.0' and `reporting.strategic_share` in (0.5, 1.0)) or "
+    "(measure == 'paid_usd less 0.0' and `reporting.strategic_share` == 1.0) or "
+    "(`reporting.strategic_share` == 0.0 and said == 'say half' and measure != 'failed_share')",
     "sovereignty": "measure == 'sovereignty' or "
     "who in ('vendor NVIDIA', 'worst of sites of control', 'owner google')",
     "capture": "constitution != 'no safeguards, all vote' and measure != 'power' and "

@@ -269,7 +269,8 @@ def _convert(operand: Tensor, room: Tensor) -> tuple[int, int]:
     """Write integers into a room of floating point; return their extremes, or 0 beyond them."""
     is_plain = operand.dtype == np.int32 and operand.flags.c_contiguous
     if is_plain and room.dtype == np.float64 and operand.size >= _MANY:
-        return carry(operand, room)
+        least, greatest = carry(operand, room)
+        return int(least), int(greatest)
     room[:] = operand
     return extremes(operand)
 

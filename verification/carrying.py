@@ -20,7 +20,7 @@ def _compiled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @_compiled
-def carry(integer: NDArray[np.int32], room: NDArray[np.float64]) -> tuple[int, int]:
+def carry(integer: NDArray[np.int32], room: NDArray[np.float64]) -> tuple[np.int32, np.int32]:
     """Write integers into `room`, of the same shape; return the least and the greatest, and 0."""
     least = greatest = np.int32(0)
     for row in range(integer.shape[0]):

@@ -1,0 +1,148 @@
+"""Mechanisms of interests: the one place for what the figures of selling on, tokens and lies vary.
+
+Each has five doses, from none to strong. What is read of seasons and runs does not know the dose.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from hanse.agents.world import World
+from hanse.market.ledger import Ledger
+from hanse.market.regime import Pricing, Regime, regimes
+from hanse.market.reporting import Scaled
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.measures import measure
+from hanse.scenarios.mechanism import Inquiry, Mechanism, Shown
+from hanse.scenarios.mechanism_charts import Curves
+from hanse.scenarios.mechanism_seasons import SeasonCase, dosed, last_seasons, plainly, seen
+from hanse.scenarios.mechanism_studies import Case, Row, less
+from hanse.scenarios.payoffs import payoffs_of
+from hanse.scenarios.scenario import Scenario
+
+DOSES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+EMISSIONS: Final = (0.0, 0.0125, 0.025, 0.05, 0.1)
+_SOLD_ON: Final = "institutions.resale_share"
+_EMITTED: Final = "emission.share_per_year"
+_BENDING: Final = "reporting.strategic_share"
+_SAYING: Final = "reporting.worth_share"
+WAYS_TO_PAY: Final[Mapping[str, Regime]] = {
+    "bids are paid": replace(regimes["market"], pricing=Pricing.PAY_AS_BID, reporting=Scaled()),
+    "locational prices": replace(regimes["market"], reporting=Scaled()),
+    "posted prices": replace(regimes["dynamic-central"], reporting=Scaled()),
+}
+
+
+def _selling_on(scenario: Scenario) -> list[SeasonCase]:
+    return dosed(scenario, _SOLD_ON, DOSES, ways=plainly("reserved"), by="regime")
+
+
+def _emitting(scenario: Scenario) -> list[SeasonCase]:
+    ways = plainly("central", "market")
+    return dosed(scenario, _EMITTED, EMISSIONS, ways=ways, by="regime")
+
+
+def _bending(scenario: Scenario) -> list[Case]:
+    """Let more and more buyers say half or twice the worth, under three ways to pay."""
+    said = {"say half": 0.5, "say twice": 2.0}
+    return [
+        Case(
+            keys={"said": name, "way": way, _BENDING: share},
+            draw=partial(draw_world, scenario.replace({_SAYING: worth, _BENDING: share})),
+            regime=regime,
+        )
+        for name, worth in said.items()
+        for way, regime in WAYS_TO_PAY.items()
+        for share in DOSES
+    ]
+
+
+def left_and_paid(world: World, ledger: Ledger) -> Iterable[Row]:
+    """Read welfare at true worth, what buyers pay and are left with, and work that was given up."""
+    measured = measure(world, ledger)
+    left = payoffs_of(measured)
+    told = {
+        "welfare_usd": measured.welfare.welfare_usd.sum(),
+        "paid_usd": left.buyer_paid.sum(),
+        "buyers_usd": left.buyer.sum(),
+        "failed_share": measured.counts.lapsed.sum() / max(1, measured.counts.jobs.sum()),
+    }
+    return [{"measure": name, "value": float(value)} for name, value in told.items()]
+
+
+def _beside_none(measures: Mapping[str, str]) -> dict[str, str]:
+    """Draw below each measure what it is less that without any dose, on the same luck."""
+    panels: dict[str, str] = {}
+    for name, label in measures.items():
+        panels |= {name: label, f"{name}{less(DOSES[0])}": "less none"}
+    return panels
+
+
+_SEASONS_CAPTION: Final = (
+    "Means over the last four of eight seasons, and the same less that at a dose of none, paired "
+    "on the same luck; band: 95 % over worlds."
+)
+_HELD: Final = {
+    "idle_held_gpu_h": "idle while held, GPU-h",
+    "unserved_share": "work not served, of all",
+    "resold_units": "sold on, units",
+}
+_BUILT: Final = {
+    "units": "units",
+    "sold_share": "sold, of all hours",
+    "paid_usd_per_gpu_hour": "paid, USD/GPU-h",
+}
+_LEFT: Final = {
+    "welfare_usd": "welfare, USD",
+    "buyers_usd": "left to buyers, USD",
+    "paid_usd": "paid, USD",
+}
+
+INTERESTS: Final[Mapping[str, Shown]] = {
+    "reselling": Inquiry(
+        title="What it changes how much of what is held may be sold on",
+        caption=_SEASONS_CAPTION,
+        observe=seen(_selling_on, last_seasons, *_HELD),
+        draw=Curves(
+            x=_SOLD_ON,
+            xlabel="share of what is held that may be sold on",
+            by="regime",
+            measures=_beside_none(_HELD),
+        ),
+        n_seeds=12,
+        versus=_SOLD_ON,
+    ),
+    "emission": Inquiry(
+        title="What capacity does when owners are paid in tokens for having it",
+        caption=_SEASONS_CAPTION,
+        observe=seen(
+            _emitting, last_seasons, *_BUILT, "independent_share", "subsidy_usd", "revenue_usd"
+        ),
+        draw=Curves(
+            x=_EMITTED,
+            xlabel="tokens emitted a year, over those that there are",
+            by="regime",
+            measures=_beside_none(_BUILT),
+        ),
+        n_seeds=6,
+        versus=_EMITTED,
+    ),
+    "bending": Mechanism(
+        title="What comes of it when more and more buyers bend the truth",
+        caption="Sums over a run, and the same less that of the truth, paired on the same worlds; "
+        "band: 95 % over worlds. Welfare counts what is true.",
+        cases=_bending,
+        read=left_and_paid,
+        draw=Curves(
+            x=_BENDING,
+            xlabel="share of buyers who bend",
+            by="way",
+            panel="said",
+            measures=_beside_none(_LEFT),
+        ),
+        n_seeds=12,
+        versus=_BENDING,
+    ),
+}
+"""By scenario of the library."""
