@@ -7,7 +7,7 @@ counting (no kernel allocates, so nothing needs counting), and `borrow` turns a 
 pointer that inner kernels share. Uncompiled, both do nothing. See docs/why/kernels.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -54,11 +54,32 @@ def _forgiving(load: Callable[[], Any]) -> Callable[[], Any]:
     return load_index
 
 
+def _plain(argument: types.Type) -> types.Type:
+    """Return the type that a kernel is compiled for: a plain int64 for any signed integer."""
+    general = types.unliteral(argument)
+    return types.int64 if isinstance(general, types.Integer) and general.signed else general
+
+
+def _take_plain_integers(compiled: Any) -> None:
+    """Compile a kernel once for all widths and constants that kernels call it with.
+
+    numba would compile it anew for each constant, and for int16, int32 and int64 columns.
+    """
+    template = compiled.get_call_template
+
+    def get_call_template(arguments: Any, named: Mapping[str, types.Type]) -> Any:
+        plain = {name: _plain(argument) for name, argument in named.items()}
+        return template(tuple(map(_plain, arguments)), plain)
+
+    compiled.get_call_template = get_call_template
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that allocates nothing; the GIL is released while it runs."""
     # Imported by a bare name, a module would leave a cache that nobody else can read.
     is_ours = function.__module__.startswith("hanse.")
     compiled: Any = njit(cache=is_ours, nogil=True, _nrt=False)(function)
+    _take_plain_integers(compiled)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:
         cache_file._source_stamp = _STAMP  # noqa: SLF001 - numba offers no other way
