@@ -1,8 +1,10 @@
 """Every fact that routing cannot change, drawn before any decision."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +20,8 @@ from hanse.market.units import Floats, Integers
 
 _DIGITS: Final = 32
 _SHORT_BYTES: Final = 4_096
+
+Column = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,11 +162,9 @@ class World:
     def digests(self) -> "Digests":
         """Return the digest of the world, and that of all but its seed, by reading it once."""
         read = _Reading()
-        for name in _names_of(World):
-            if name != "seed":
-                read.take(name, getattr(self, name))
+        read.take(repr(_ALL_BUT_SEED), [getattr(self, name) for name in _ALL_BUT_SEED])
         luck = read.digest()
-        read.take("seed", self.seed)
+        read.take("seed", [self.seed])
         return Digests(world=read.digest(), luck=luck)
 
 
@@ -179,39 +181,72 @@ class Digests:
     luck: str
 
 
+_ALL_BUT_SEED: Final = tuple(field.name for field in fields(World) if field.name != "seed")
+
+
 @cache
-def _names_of(kind: type) -> tuple[str, ...]:
-    """Return the names of the fields of a data class; none of any other type."""
-    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+def _fields_of(kind: type) -> "tuple[str, Callable[[Any], Sequence[object]]] | None":
+    """Return the names of the fields of a data class, and what gets them; None for other types."""
+    if not is_dataclass(kind):
+        return None
+    names = [field.name for field in fields(kind)]
+    get = attrgetter(*names)
+    return repr(names), get if len(names) > 1 else lambda of: [get(of)]
+
+
+@lru_cache(maxsize=256)
+def _make_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
+    return f"{dtype.str}{shape}"
 
 
 class _Reading:
-    """A digest of what was read so far; what is short waits for more, as each call takes time."""
+    """A digest of what was read so far.
+
+    What columns are called and how they are shaped is told in one text, and short columns are read
+    in one go, as each call takes time. Where all entries of a long column are the same, in memory
+    or as one that stands for all, the text says which, and that is all there is to read.
+    """
 
     def __init__(self) -> None:
-        self._state, self._waiting = hashlib.sha256(), bytearray()
+        self._state = hashlib.sha256()
+        self._told: list[object] = []
+        self._short: list[Column] = []
+        self._long: list[Column] = []
 
-    def take(self, name: str, value: object) -> None:
-        """Read a field, with all its fields if it has some."""
-        if isinstance(value, np.ndarray):
-            self._waiting += f"{name}\0{value.dtype.str}{value.shape}".encode()
-            if value.nbytes <= _SHORT_BYTES:
-                self._waiting += value.tobytes()
+    def take(self, names: str, values: Sequence[object]) -> None:
+        """Note fields, each with all its fields if it has some."""
+        self._told.append(names)
+        for value in values:
+            kind = type(value)
+            if kind is np.ndarray:
+                self._take_column(value)  # type: ignore[arg-type]
+            elif (found := _fields_of(kind)) is not None:
+                self.take(found[0], found[1](value))
             else:
-                self._pass_on()
-                self._state.update(np.ascontiguousarray(value).reshape(-1).data)
-            return
-        kind: type[Any] = type(value)
-        names = _names_of(kind)  # type: ignore[arg-type]  # the hash that mypy sees is of instances
-        self._waiting += (f"{name}\0" if names else f"{name}\0{value!r}\0").encode()
-        for each in names:
-            self.take(each, getattr(value, each))
+                self._told.append(value)
 
     def digest(self) -> str:
-        """Return the digits of the digest; reading may go on."""
-        self._pass_on()
+        """Read what was noted, and return the digits of the digest; more may follow."""
+        short = [np.ascontiguousarray(column).data for column in self._short]
+        self._state.update(b"".join([repr(self._told).encode(), *short]))
+        for column in self._long:
+            self._state.update(np.ascontiguousarray(column).reshape(-1).data)
+        for noted in (self._told, self._short, self._long):
+            noted.clear()
         return self._state.hexdigest()[:_DIGITS]
 
-    def _pass_on(self) -> None:
-        self._state.update(self._waiting)
-        self._waiting.clear()
+    def _take_column(self, column: Column) -> None:
+        self._told.append(_make_of(column.dtype, column.shape))
+        if column.nbytes <= _SHORT_BYTES:
+            self._short.append(column)
+        elif column.item(0) == column.item(-1) and _is_one_entry(column):
+            self._told.append(column[(0,) * column.ndim].tobytes())
+        else:
+            self._long.append(column)
+
+
+def _is_one_entry(column: Column) -> bool:
+    if not any(column.strides):
+        return True
+    bits = np.ascontiguousarray(column).reshape(-1).view(f"u{column.itemsize}")
+    return bool((bits == bits[0]).all())

@@ -7,7 +7,7 @@ import threading
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hanse.scenarios.cli import INTERRUPTED, INTERRUPTED_LINE
@@ -75,9 +75,9 @@ def saved(
     with naming_full_disks(store.path):
         results.save(output, force=force, pages=pages)
     store.discard()
-    tables = results.tables
-    is_at_hand = isinstance(tables, Shelf) and set(tables.files) <= set(tables.tables)
-    return results if is_at_hand else Results.load(output)
+    if not isinstance(results.tables, Shelf):
+        return results
+    return replace(results, tables=results.tables.moved_to(output.resolve() / "tables"))
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hanse.agents.world import World
 from hanse.market.geography import Geography
@@ -47,10 +46,6 @@ __all__ = [
 
 # The measure whose difference between the last rung and the first the bar shows.
 OUTCOME_OF_INTEREST: Final = "welfare_usd"
-
-
-# Tables whose files are smaller together are read once, and not whenever they are asked for.
-IN_MEMORY_BYTES: Final = 16_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,10 +226,7 @@ def kept(tasks: Sequence[Task], regimes: Sequence[Rung], outcomes: Outcomes) -> 
     more = {"rungs": pa.Table.from_pylist(rungs)}
     collection = outcomes.collection
     if isinstance(collection, Store):
-        files = collection.compact()
-        if sum(file.stat().st_size for file in files.values()) <= IN_MEMORY_BYTES:
-            more |= {name: pq.read_table(file) for name, file in files.items()}
-        return Shelf(tables=more, files=files)
+        return Shelf(tables=more, files=collection.compact())
     parts = collection.parts()
     tables = {name: stacked(parts, name) for name in names_of(parts)}
     return Shelf(tables=tables | more, files={})

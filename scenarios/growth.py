@@ -111,11 +111,11 @@ def grow(
     outcomes = run_tasks(
         tasks, path.rungs, workers=workers, progress=progress, trace=None, store=store
     )
-    tables = dict(kept(tasks, path.rungs, outcomes))
-    tables["points"] = _points(path)
+    tables = kept(tasks, path.rungs, outcomes) | {"points": _points(path)}
     along = measured_along(with_dates(tables), path.thresholds)
     tables |= {"rates": _rates(path), "passages": passages_table(along, path)}
-    tables["first_passage"] = first_passage_table(tables["passages"].to_pandas(), path.years[-1])
+    first = first_passage_table(tables["passages"].to_pandas(), path.years[-1])
+    tables |= {"first_passage": first}
     manifest = account(path.scenario, tasks=tasks, regimes=path.rungs, outcomes=outcomes) | {
         "command": "grow",
         "path": path.name,

@@ -28,6 +28,8 @@ _CODEC: Final = "lz4"
 # How numbers lie in a part, by kind of numpy's; any other kind is words.
 _STORED: Final = {"f": "<f8", "i": "<i8", "u": "<i8", "b": "|b1"}
 _NO_WORDS: Final = np.array([], dtype=object)
+# About as many as a batch has; without a guess, room for every word that is there would be made.
+_DIFFERENT_WORDS: Final = 512
 
 Values = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
@@ -214,7 +216,9 @@ class _Wording:
 
     def __init__(self, pieces: Iterable[Values]) -> None:
         different = {id(piece): piece for piece in pieces}
-        codes, self._words = pd.factorize(np.concatenate([_NO_WORDS, *different.values()]))
+        codes, self._words = pd.factorize(
+            np.concatenate([_NO_WORDS, *different.values()]), size_hint=_DIFFERENT_WORDS
+        )
         self._codes: dict[int, Values] = {}
         first = 0
         for name, piece in different.items():

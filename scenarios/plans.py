@@ -59,6 +59,7 @@ def _design_digest(tasks: Sequence[Task]) -> str:
     for task in tasks:
         values = told.get(id(task.scenario))
         if values is None:
-            values = told[id(task.scenario)] = repr(dict(task.scenario.values))
+            text = repr(dict(task.scenario.values)).encode()
+            values = told[id(task.scenario)] = blake2b(text, digest_size=16).hexdigest()
         state.update(f"{dict(task.keys)}, {task.seed}, {values}\0".encode())
     return f"{len(tasks)} worlds, BLAKE2b-128 {state.hexdigest()}"

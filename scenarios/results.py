@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +32,9 @@ PACKAGES: Final = ("hanse", "numpy", "numba", "mesa", "scipy", "pandas", "pyarro
 # Tables that somebody will want to open in a spreadsheet.
 ALSO_AS_CSV: Final = ("differences", "levels", "failures")
 
+# Files up to this size are read once, and not whenever their table is asked for.
+KEPT_BYTES: Final = 1 << 20
+
 # Rows that are written at once: whether a table comes whole or piece by piece, the same bytes.
 GROUP_ROWS: Final = 1 << 18
 
@@ -42,27 +45,41 @@ class ResultsError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf(Mapping[str, pa.Table]):
-    """Tables by name, of which some lie in files and are read when they are asked for."""
+    """Tables by name, of which some lie in files and are read when they are asked for.
+
+    Small ones are read once, and kept.
+    """
 
     tables: Mapping[str, pa.Table]
     files: Mapping[str, Path]
+    _read: dict[str, pa.Table] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> pa.Table:
         if name in self.tables:
             return self.tables[name]
-        return pq.read_table(self.files[name])
+        if name in self._read:
+            return self._read[name]
+        table = pq.read_table(self.files[name])
+        if self.files[name].stat().st_size <= KEPT_BYTES:
+            self._read[name] = table
+        return table
 
     def __iter__(self) -> Iterator[str]:
         yield from self.files
-        yield from (name for name in self.tables if name not in self.files)
+        yield from self.tables
 
     def __len__(self) -> int:
-        return len({*self.files, *self.tables})
+        return len(self.files) + len(self.tables)
 
     def __or__(self, more: Mapping[str, pa.Table]) -> "Shelf":
         """Return the same tables and some more, which take the place of those of their name."""
         files = {name: file for name, file in self.files.items() if name not in more}
-        return Shelf(tables={**self.tables, **more}, files=files)
+        return Shelf(tables={**self.tables, **more}, files=files, _read=self._read)
+
+    def moved_to(self, folder: Path) -> "Shelf":
+        """Return the same tables, of which those in files lie in another folder by now."""
+        files = {name: folder / file.name for name, file in self.files.items()}
+        return replace(self, files=files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,11 +175,15 @@ def write_in_groups(pieces: Iterable[pa.Table], file: Path) -> None:
     """
     waiting = iter(pieces)
     first = next(waiting)
+    is_coded = {column.name: _is_coded(column.type) for column in first.schema}
     with pq.ParquetWriter(
         file,
         first.schema,
-        compression="zstd",
-        use_dictionary=[field.name for field in first.schema if _is_coded(field.type)],
+        # Zstandard takes as much room for these tables, and more time.
+        compression="lz4",
+        use_dictionary=[name for name, has_words in is_coded.items() if has_words],
+        # Who looks for a seed or a point may leave out groups of rows; for a word, hardly.
+        write_statistics=[name for name, has_words in is_coded.items() if not has_words],
         store_schema=False,
     ) as writer:
         held: list[pa.Table] = []
@@ -178,15 +199,15 @@ def write_in_groups(pieces: Iterable[pa.Table], file: Path) -> None:
 
 def coded(table: pa.Table) -> pa.Table:
     """Return a table whose words are codes into the sorted words of their column."""
-    for k, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
+    for k, column in enumerate(table.schema):
+        if pa.types.is_string(column.type):
             found = pa.array(table[k].combine_chunks()).dictionary_encode()
             order = pc.array_sort_indices(found.dictionary)
             rank = np.empty(len(order), np.int32)
             rank[order.to_numpy()] = np.arange(len(order))
             codes = pc.take(pa.array(rank), found.indices)
             words = pa.DictionaryArray.from_arrays(codes, found.dictionary.take(order))
-            table = table.set_column(k, field.name, words)
+            table = table.set_column(k, column.name, words)
     return table
 
 
