@@ -148,15 +148,15 @@ def pack(
     """
     ends = [end for _, end in ended]
     names = dict.fromkeys(name for end in ends for name in end.tables)
-    tables = {name: [end.tables.get(name) for end in ends] for name in names}
+    tables = {name: _gathered([end.tables.get(name) for end in ends]) for name in names}
     wording = _Wording(
-        column
-        for end in ends
-        for table in end.tables.values()
-        for column in table.values()
-        if not _is_number(column)
+        piece
+        for table in tables.values()
+        for pieces in table.columns.values()
+        if not _is_number(pieces[0])
+        for piece in pieces
     )
-    packed = {name: _packed_table(of_runs, wording) for name, of_runs in tables.items()}
+    packed = {name: _packed_table(table, wording) for name, table in tables.items()}
     header = {
         "runs": [number for number, _ in ended],
         "keys": {key: [end.keys[key] for end in ends] for key in ends[0].keys},
@@ -234,22 +234,34 @@ class _Wording:
         return Column(values=place[codes], words=words)
 
 
-def _packed_table(
-    tables: Sequence[Columns | None], wording: _Wording
-) -> tuple[tuple[list[int], list[Any]], bytes]:
-    """Join the rows of one table; return how many are whose, the columns, and their bytes."""
-    there = [table for table in tables if table is not None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gathered:
+    """One table of all runs: how many rows are whose, and each column in pieces, at least one."""
+
+    rows: Sequence[int]
+    columns: Mapping[str, Sequence[Values]]
+
+
+def _gathered(tables: Sequence[Columns | None]) -> _Gathered:
     rows = [0 if table is None else len(next(iter(table.values()))) for table in tables]
+    # What has no row says nothing of types, unless none has.
+    held = [table for table, n_rows in zip(tables, rows, strict=True) if table and n_rows]
+    held = held or [table for table in tables if table is not None][:1]
+    return _Gathered(rows=rows, columns={name: [of[name] for of in held] for name in held[0]})
+
+
+def _packed_table(
+    table: _Gathered, wording: _Wording
+) -> tuple[tuple[Sequence[int], list[Any]], bytes]:
+    """Join the rows of one table; return how many are whose, the columns, and their bytes."""
     told, content = [], []
-    for name in there[0]:
-        # What has no row says nothing of types, unless none has.
-        pieces = [table[name] for table in there if len(table[name])] or [there[0][name]]
+    for name, pieces in table.columns.items():
         column = _numbers(pieces) if _is_number(pieces[0]) else wording.column(pieces)
         told.append((name, column.values.dtype.str, column.words))
         raw = column.values.tobytes()
         content += [raw, bytes(_padded(len(raw)) - len(raw))]
     body = b"".join(content)
-    return (rows, told), pa.compress(body, codec=_CODEC, asbytes=True) if body else b""
+    return (table.rows, told), pa.compress(body, codec=_CODEC, asbytes=True) if body else b""
 
 
 def _numbers(pieces: Sequence[Values]) -> Column:

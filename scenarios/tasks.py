@@ -91,12 +91,12 @@ def run_task(
     try:
         world = draw_world(task.scenario, task.seed, trace=trace)
         draw_s = perf_counter() - begun
+        digests = world.digests()  # at once, while the world is near the processor
         yardstick = measure_yardstick(world, reference_usd=reference_usd)
     except Exception as error:  # noqa: BLE001 - without a world or a yardstick no regime ran
         yield from (failed(task, rung, error) for rung in rungs)
         return
     seconds = {"draw": draw_s, "reference": yardstick.seconds}
-    digests = world.digests()
     usd = tuple(yardstick.reference_usd.tolist())
     for rung in rungs:
         try:
