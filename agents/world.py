@@ -20,6 +20,7 @@ from hanse.market.units import Floats, Integers
 
 _DIGITS: Final = 32
 _SHORT_BYTES: Final = 4_096
+_PLAIN: Final = frozenset({bool, int, float, str})
 
 Column = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
@@ -216,6 +217,9 @@ class _Reading:
     def take(self, names: str, values: Sequence[object]) -> None:
         """Note fields, each with all its fields if it has some."""
         self._told.append(names)
+        if _PLAIN.issuperset(map(type, values)):
+            self._told += values
+            return
         for value in values:
             kind = type(value)
             if kind is np.ndarray:

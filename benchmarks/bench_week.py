@@ -18,8 +18,9 @@ from hanse.agents.model import ComputeMarket, release
 from hanse.market.ledger import Ledger
 from hanse.market.regime import regimes
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.measures import Measured, measure, tables_of
+from hanse.scenarios.measures import Measured, measure
 from hanse.scenarios.run import warm_up
+from hanse.scenarios.run_tables import tables_of
 from hanse.scenarios.scenario import Scenario, load
 
 KIB_PER_MIB: Final = 1024

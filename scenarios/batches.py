@@ -15,6 +15,9 @@ from typing import Any, Final
 
 from hanse.scenarios.executors import Crew, HiredCrew
 
+# What takes less is not divided further: whoever waits for the last batch waits no longer than that.
+WORTH_S: Final = 0.1
+
 # Given up when the worker of a task has died this often, the last time with nothing beside it.
 DEATHS_MAX: Final = 3
 
@@ -126,9 +129,10 @@ class _Round:
     def _batch_size(self) -> int:
         if not self._n_timed:
             return min(1, len(self._waiting))
-        by_time = self._crew.batch_s * self._n_timed / max(self._seconds, 1e-9)
+        a_second = self._n_timed / max(self._seconds, 1e-9)
         by_rest = len(self._waiting) / (2 * self._crew.n_workers)
-        return min(len(self._waiting), max(1, int(min(by_time, by_rest))))
+        size = min(self._crew.batch_s * a_second, max(by_rest, WORTH_S * a_second))
+        return min(len(self._waiting), max(1, int(size)))
 
     def _bury(self, lost: list[int], give_up: Callable[[int, int], Packed]) -> Iterator[Packed]:
         """Take in what else the dead had in hand, find new workers, and note who was there."""

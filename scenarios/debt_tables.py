@@ -1,7 +1,6 @@
 """Debt tables: the one place where accounts of debt become measures and rows."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -13,8 +12,7 @@ from hanse.market.ledger import Ledger
 from hanse.market.obligations import RECORDED_OBLIGATION, RECORDED_RESOURCE, Obligations
 from hanse.market.sync_debt import debt_path
 from hanse.market.units import US_PER_S
-
-Column = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+from hanse.scenarios.word_columns import Column, all_repeated, each_repeated
 
 _QUANTITIES: Final = (
     "accrual",
@@ -54,12 +52,12 @@ def debt_table(debt: Sequence[PricedAccount], families: tuple[str, ...]) -> dict
     accounts = tuple((families[one.family], one.resource, one.obligation) for one in debt)
     values = [float(getattr(one, name)) for one in debt for name in _QUANTITIES]
     table: dict[str, Column] = {
-        name: _each_repeated(words, len(_QUANTITIES))
+        name: each_repeated(words, len(_QUANTITIES))
         for name, words in zip(
             ("family", "resource", "obligation"), zip(*accounts, strict=True), strict=False
         )
     }
-    table["quantity"] = _all_repeated(_QUANTITIES, len(accounts))
+    table["quantity"] = all_repeated(_QUANTITIES, len(accounts))
     table["value"] = np.array(values, dtype=float)
     return table
 
@@ -73,24 +71,8 @@ def debt_path_table(ledger: Ledger, obligations: Obligations) -> dict[str, Colum
     shown = shown_path(obligations, ledger.horizon_us)
     n = len(instant)
     return {
-        "resource": _each_repeated(resource, n),
-        "obligation": _each_repeated(obligation, n),
+        "resource": each_repeated(resource, n),
+        "obligation": each_repeated(obligation, n),
         "instant_s": np.tile(instant, len(resource)),
         "stock": np.concatenate([*metered, *shown]),
     }
-
-
-@lru_cache(maxsize=64)
-def _each_repeated(words: tuple[str, ...], times: int) -> Column:
-    """Repeat each word; the column is shared by all runs that have it, and must not be written."""
-    column = np.repeat(np.array(words, dtype=object), times)
-    column.setflags(write=False)
-    return column
-
-
-@lru_cache(maxsize=64)
-def _all_repeated(words: tuple[str, ...], times: int) -> Column:
-    """Repeat the words one after the other, in a column that is shared, too."""
-    column = np.tile(np.array(words, dtype=object), times)
-    column.setflags(write=False)
-    return column

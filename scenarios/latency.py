@@ -52,6 +52,7 @@ from hanse.market.states import (
     UNMATCHED,
 )
 from hanse.market.units import US_PER_S, Floats, Integers
+from hanse.scenarios.word_columns import all_repeated, each_repeated
 
 COMPONENTS: Final = (
     "payload",
@@ -167,16 +168,18 @@ def latency_measures(of: Latency) -> dict[tuple[str, str], float]:
     }
 
 
-def latency_table(of: Latency, families: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+def latency_table(
+    of_families: Sequence[Latency], families: Sequence[str]
+) -> dict[str, NDArray[np.generic]]:
     """Tabulate the mean of each component over the finished jobs of each family.
 
     A family of which no job is done has no rows.
     """
-    shown = [k for k in range(len(families)) if (of.family == k).any()]
-    mean_s = np.array([of.of_family(k).mean_s() for k in shown]).reshape(-1, len(COMPONENTS))
+    shown = [k for k, of in enumerate(of_families) if len(of.job)]
+    mean_s = np.array([of_families[k].mean_s() for k in shown]).reshape(-1, len(COMPONENTS))
     return {
-        "family": np.repeat(np.array([families[k] for k in shown], dtype=object), len(COMPONENTS)),
-        "component": np.tile(np.array(COMPONENTS, dtype=object), len(shown)),
+        "family": each_repeated(tuple(families[k] for k in shown), len(COMPONENTS)),
+        "component": all_repeated(COMPONENTS, len(shown)),
         "seconds": mean_s.ravel(),
         "share": (mean_s / mean_s.sum(axis=1, keepdims=True)).ravel(),
     }

@@ -19,7 +19,8 @@ from hanse.market.ledger import Ledger
 from hanse.market.regime import Regime, regimes
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.intervals import interval
-from hanse.scenarios.measures import measure, tables_of
+from hanse.scenarios.measures import measure
+from hanse.scenarios.run_tables import tables_of
 from hanse.scenarios.scenario import Scenario
 
 Key = str | float

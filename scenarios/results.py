@@ -171,14 +171,16 @@ def check_target(path: Path, *, force: bool = False) -> Path:
 def write_in_groups(pieces: Iterable[pa.Table], file: Path) -> None:
     """Write a table that comes in pieces, at least one, a fixed number of rows at a time.
 
-    Words that come as codes are read back as text.
+    Words that come as codes are read back as text. A column lacks values in its first piece, or
+    nowhere: that none are missing need not be written row by row.
     """
     waiting = iter(pieces)
     first = next(waiting)
+    schema = pa.schema([_told(column, first) for column in first.schema])
     is_coded = {column.name: _is_coded(column.type) for column in first.schema}
     with pq.ParquetWriter(
         file,
-        first.schema,
+        schema,
         # Zstandard takes as much room for these tables, and more time.
         compression="lz4",
         use_dictionary=[name for name, has_words in is_coded.items() if has_words],
@@ -188,7 +190,7 @@ def write_in_groups(pieces: Iterable[pa.Table], file: Path) -> None:
     ) as writer:
         held: list[pa.Table] = []
         for piece in chain([first], waiting):
-            held.append(piece)
+            held.append(piece.cast(schema))
             while sum(table.num_rows for table in held) >= GROUP_ROWS:
                 table = pa.concat_tables(held)
                 writer.write_table(table.slice(0, GROUP_ROWS).combine_chunks())
@@ -209,6 +211,10 @@ def coded(table: pa.Table) -> pa.Table:
             words = pa.DictionaryArray.from_arrays(codes, found.dictionary.take(order))
             table = table.set_column(k, column.name, words)
     return table
+
+
+def _told(column: pa.Field, table: pa.Table) -> pa.Field:
+    return column.with_nullable(table[column.name].null_count > 0)
 
 
 def _is_coded(kind: pa.DataType) -> bool:

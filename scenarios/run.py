@@ -13,10 +13,10 @@ from hanse.market.regime import Regime, ladder, regimes
 from hanse.market.states import CAUGHT, CHEATED, FAILED
 from hanse.market.units import Integers
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.measures import Table, measure, tables_of
+from hanse.scenarios.measures import Table, measure
 from hanse.scenarios.real_tasks import play_tasks
+from hanse.scenarios.run_tables import tables_of
 from hanse.scenarios.scenario import Scenario, load
-from hanse.scenarios.structure_tables import structure_table
 from hanse.scenarios.traces import Trace
 from hanse.scenarios.yardstick import Yardstick, measure_yardstick, with_losses
 from hanse.verification.audits import Claims, SignatureTally, sign_and_check
@@ -60,7 +60,7 @@ def run_world(
     ledger = model.run_to_horizon()
     advanced = perf_counter()
     measures = measure(world, ledger)
-    tables = tables_of(measures) | {"structure": structure_table(measures)}
+    tables = tables_of(measures)
     if yardstick is not None:
         tables["measures"] = with_losses(tables["measures"], yardstick, measures)
     measured = perf_counter()

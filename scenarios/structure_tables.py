@@ -10,6 +10,7 @@ from hanse.market.structure import Structure, read_structure
 from hanse.market.units import Floats
 from hanse.scenarios.measures import Measured, Table
 from hanse.scenarios.payoffs import moved_usd
+from hanse.scenarios.word_columns import listed
 
 GOVERNANCE: Final = "governance"
 
@@ -37,7 +38,9 @@ def structure_of(measured: Measured) -> Structure:
 def structure_table(measured: Measured) -> Table:
     """Lay out subsystem, measure, unit and value, the weakest subsystem last."""
     names, measures, units, values = zip(*structure_of(measured).rows(), strict=True)
-    texts = {"subsystem": names, "measure": measures, "unit": units}
-    table: Table = {key: np.array(column, dtype=object) for key, column in texts.items()}
-    table["value"] = np.array(values, dtype=float)
-    return table
+    return {
+        "subsystem": listed(names),
+        "measure": listed(measures),
+        "unit": listed(units),
+        "value": np.array(values, dtype=float),
+    }

@@ -20,6 +20,7 @@ from hanse.market.reference import reference_ledger
 from hanse.market.regime import CENTRAL
 from hanse.market.units import Floats
 from hanse.scenarios.measures import Measured, Table, welfare_of
+from hanse.scenarios.word_columns import listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +105,9 @@ def with_losses(measures: Table, yardstick: Yardstick, measured: Measured) -> Ta
     for family, name in enumerate(measured.families[:-1]):
         rows.append((name, "essential_cost_gpu_s", "gpu_s", float(essential_s[family])))
         rows.append((name, "excess_cost_gpu_s", "gpu_s", float(excess_s[family])))
-    columns = zip(("family", "measure", "unit", "value"), zip(*rows, strict=True), strict=True)
-    return {
-        key: np.append(measures[key], np.array(column, dtype=measures[key].dtype))
-        for key, column in columns
+    *words, values = zip(*rows, strict=True)
+    table = {
+        key: listed((*measures[key].tolist(), *more))
+        for key, more in zip(("family", "measure", "unit"), words, strict=True)
     }
+    return {**table, "value": np.append(measures["value"], np.array(values))}

@@ -46,7 +46,7 @@ from hanse.market.regime import (
 from hanse.market.states import AUDIT
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT, Terms
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
-from hanse.scenarios.measures import Measured, measure, tables_of
+from hanse.scenarios.measures import Measured, measure
 from hanse.scenarios.oracle_worlds import (
     FREE_CROSSINGS,
     FREE_TERMS,
@@ -54,6 +54,7 @@ from hanse.scenarios.oracle_worlds import (
     plain_workload,
     plain_world,
 )
+from hanse.scenarios.run_tables import tables_of
 
 N_REGIONS_MAX: Final = 4
 N_NODES_MAX: Final = 10

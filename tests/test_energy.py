@@ -32,8 +32,8 @@ from hanse.market.states import (
     VERIFICATION,
 )
 from hanse.market.units import BYTES_PER_GB, J_PER_KWH, US_PER_S
-from hanse.scenarios.measures import tables_of
 from hanse.scenarios.outcomes import MEASURES, SHARED_MEASURES
+from hanse.scenarios.run_tables import tables_of
 from tests.strategies import (
     HUB,
     Finished,

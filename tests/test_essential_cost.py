@@ -15,7 +15,7 @@ from hanse.market.regime import CENTRAL, MARKET, ladder
 from hanse.market.states import CONTEXT, IDENTITY, POLICY, VERIFICATION
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.measures import tables_of
+from hanse.scenarios.run_tables import tables_of
 from hanse.scenarios.scenario import load
 from hanse.scenarios.yardstick import measure_yardstick, with_losses
 from tests.strategies import (

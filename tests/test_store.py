@@ -263,7 +263,7 @@ def test_pieces_give_the_bytes_of_the_whole(
     write_in_groups([table], tmp_path / "whole")
     write_in_groups([table.slice(0, 3), table.slice(3, 250), table.slice(253)], tmp_path / "pieces")
     assert (tmp_path / "whole").read_bytes() == (tmp_path / "pieces").read_bytes()
-    assert pq.read_table(tmp_path / "pieces").equals(table)
+    assert pq.read_table(tmp_path / "pieces").cast(table.schema).equals(table)
     assert pq.ParquetFile(tmp_path / "pieces").num_row_groups == 5
 
 
