@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache, lru_cache
+from functools import cache
 from operator import attrgetter
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from hanse.market.units import Floats, Integers
 
 _DIGITS: Final = 32
 _SHORT_BYTES: Final = 4_096
+_LONG_BYTES: Final = 32_768
 _PLAIN: Final = frozenset({bool, int, float, str})
 
 Column = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
@@ -195,17 +196,17 @@ def _fields_of(kind: type) -> "tuple[str, Callable[[Any], Sequence[object]]] | N
     return repr(names), get if len(names) > 1 else lambda of: [get(of)]
 
 
-@lru_cache(maxsize=256)
-def _make_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
-    return f"{dtype.str}{shape}"
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return dtype.str
 
 
 class _Reading:
     """A digest of what was read so far.
 
     What columns are called and how they are shaped is told in one text, and short columns are read
-    in one go, as each call takes time. Where all entries of a long column are the same, in memory
-    or as one that stands for all, the text says which, and that is all there is to read.
+    in one go, as each call takes time. Where all entries of a long column are the same, however
+    they lie in memory, the text says which, and that is all there is to read.
     """
 
     def __init__(self) -> None:
@@ -240,16 +241,19 @@ class _Reading:
         return self._state.hexdigest()[:_DIGITS]
 
     def _take_column(self, column: Column) -> None:
-        self._told.append(_make_of(column.dtype, column.shape))
-        if column.nbytes <= _SHORT_BYTES:
+        self._told += (_name_of(column.dtype), column.shape)
+        n_bytes = column.nbytes
+        if n_bytes <= _SHORT_BYTES:
             self._short.append(column)
-        elif column.item(0) == column.item(-1) and _is_one_entry(column):
+        elif n_bytes > _LONG_BYTES and _is_one_entry(column):
             self._told.append(column[(0,) * column.ndim].tobytes())
         else:
             self._long.append(column)
 
 
 def _is_one_entry(column: Column) -> bool:
+    if column.item(0) != column.item(-1):
+        return False
     if not any(column.strides):
         return True
     bits = np.ascontiguousarray(column).reshape(-1).view(f"u{column.itemsize}")
