@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from hanse.scenarios.executors import Crew, HiredCrew
 
-# What takes less is not divided further: whoever waits for the last batch waits no longer than that.
+# What takes less is not divided further: whoever waits for the last batch waits no longer.
 WORTH_S: Final = 0.1
 
 # Given up when the worker of a task has died this often, the last time with nothing beside it.
@@ -87,7 +87,7 @@ class _Round:
                 if error is not None and _is_death(error):
                     lost += batch
                     continue
-                yield self._taken_in(batch, future.result())
+                yield self._taken_in(batch, self._crew.answer(future))
             if lost:
                 yield from self._bury(lost, give_up)
 
@@ -142,7 +142,7 @@ class _Round:
             for future in wait(self._at_work).done:
                 batch = self._at_work.pop(future)
                 if future.exception() is None:
-                    yield self._taken_in(batch, future.result())
+                    yield self._taken_in(batch, self._crew.answer(future))
                 else:
                     lost += batch
             self._crew.renew()

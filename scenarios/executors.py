@@ -11,6 +11,7 @@ load kernels for seconds, and run the user's script again.
 import ctypes
 import gc
 import os
+import pickle
 import signal
 import sys
 import warnings
@@ -24,6 +25,7 @@ from concurrent.futures import (
 )
 from multiprocessing import get_context
 from multiprocessing.context import ForkContext, ForkProcess
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 Task = TypeVar("Task")
@@ -71,6 +73,9 @@ class Crew(Protocol):
 
     def submit(self, numbers: Sequence[int], known: object) -> "Future[Any]": ...
 
+    def answer(self, future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever the work returns
+        """Return what came of a batch that raised nothing."""
+
     def renew(self) -> None:
         """Take new workers for those that died."""
 
@@ -79,7 +84,12 @@ class Crew(Protocol):
 
 
 class ForkedCrew:
-    """Processes forked from this one; they die with it, and new ones take their place."""
+    """Processes forked from this one; they die with it, and new ones take their place.
+
+    An answer does not go through the pipe of the pool: a worker that dies while it sends more than
+    fits into one would leave everybody waiting for the rest. It is left in memory that this process
+    holds, a place for each batch that is out, and outlives the worker.
+    """
 
     batch_s = 2.0
 
@@ -99,7 +109,17 @@ class ForkedCrew:
             # Python warns since 3.12 that other threads exist. They are those of BLAS and of the
             # bar, which hold no lock that a worker takes.
             warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
-            return self._pool.submit(_work_on_batch, numbers, known)
+            future = self._pool.submit(_leave_answer, self._free[-1], numbers, known)
+        self._place[future] = self._free.pop()
+        return future
+
+    def answer(self, future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever the work returns
+        future.result()  # raises what the work has raised
+        place = self._place.pop(future)
+        answer = pickle.loads(_file_of(place).read_bytes())
+        os.ftruncate(place, 0)
+        self._free.append(place)
+        return answer
 
     def renew(self) -> None:
         self.stop(is_done=False)
@@ -112,8 +132,12 @@ class ForkedCrew:
         # Waiting is short, as the workers are idle or dead, and leaves no thread of the pool behind
         # that the end of the interpreter would have to wait for.
         self._pool.shutdown(wait=True, cancel_futures=True)
+        for place in (*self._free, *self._place.values()):
+            os.close(place)
 
     def _open(self) -> None:
+        self._place: dict[Future[Any], int] = {}
+        self._free = [os.memfd_create("answer") for _ in range(self.n_hands)]
         self._context = _Remembering()
         self._pool = ProcessPoolExecutor(
             self.n_workers,
@@ -154,6 +178,9 @@ class HiredCrew:
         future.add_done_callback(self._handed.discard)
         return future
 
+    def answer(self, future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever the work returns
+        return future.result()
+
     def renew(self) -> None:
         """Do nothing: an executor that can go on does so by itself."""
 
@@ -187,6 +214,9 @@ class SerialCrew:
         future: Future[Any] = Future()
         future.set_result(self._work([(n, self._tasks[n]) for n in numbers], known))
         return future
+
+    def answer(self, future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever the work returns
+        return future.result()
 
     def renew(self) -> None:
         """Do nothing: what ends this process ends everything."""
@@ -287,9 +317,14 @@ def _work_on(number: int) -> object:
     return work(tasks[number])
 
 
-def _work_on_batch(numbers: Sequence[int], known: object) -> object:
+def _leave_answer(place: int, numbers: Sequence[int], known: object) -> None:
     work, tasks = _inherited
-    return work([(number, tasks[number]) for number in numbers], known)
+    answer = work([(number, tasks[number]) for number in numbers], known)
+    _file_of(place).write_bytes(pickle.dumps(answer))
+
+
+def _file_of(place: int) -> Path:
+    return Path(f"/proc/self/fd/{place}")
 
 
 def _collect(

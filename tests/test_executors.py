@@ -175,6 +175,74 @@ def test_a_task_that_kills_its_worker_is_given_up_and_no_other() -> None:
     assert sorted(b"".join(answer.part for answer in answers)) == list(range(40))
 
 
+def noting(batch: Sequence[tuple[int, int]], told: object) -> Packed:
+    """Note each task as it is worked on, and die once in the middle of a batch."""
+    assert isinstance(told, Path)
+    for number, _ in batch:
+        note(told, "made", number)
+        if number == 25 and not told.with_suffix(".died").exists():
+            told.with_suffix(".died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.002)
+    done = tuple(number for number, _ in batch)
+    return Packed(part=bytes(done), done=done, seconds=0.05 * len(done))
+
+
+def note(log: Path, what: str, number: int) -> None:
+    """Add a line, which the system keeps in one piece, whoever else writes."""
+    with log.open("ab", buffering=0) as file:
+        file.write(f"{what} {number}\n".encode())
+
+
+def test_what_reached_the_disk_before_a_worker_died_is_never_made_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    crew = ForkedCrew(noting, range(60), workers=2)
+    for answer in run_batches(crew, range(60), give_up=pytest.fail, known=lambda _: log):
+        for number in answer.done:
+            note(log, "kept", number)
+    kept: set[str] = set()
+    for line in log.read_text("utf-8").splitlines():
+        what, number = line.split()
+        assert number not in kept, f"{what} {number} after it was kept"
+        kept |= {number} if what == "kept" else set()
+    assert kept == set(map(str, range(60)))
+    assert log.with_suffix(".died").exists()
+
+
+LONG_BYTES = 200_000_000
+
+
+def dying_while_it_answers(batch: Sequence[tuple[int, int]], marks: object) -> Packed:
+    """Die so many milliseconds into handing over what no pipe holds, once for each task."""
+    assert isinstance(marks, Path)
+    done = tuple(number for number, _ in batch)
+    for number in done:
+        if not (marks / str(number)).exists():
+            (marks / str(number)).touch()
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process that does not hear it
+            signal.setitimer(signal.ITIMER_REAL, 0.05 + 0.05 * number)
+            return Packed(part=bytes(LONG_BYTES), done=done, seconds=1.0)
+    return Packed(part=b"", done=done, seconds=1.0)
+
+
+def handed_over_by_the_dying(marks: Path) -> None:
+    """Ask for eight answers whose workers die at one instant or another while they send them."""
+    crew = ForkedCrew(dying_while_it_answers, range(8), workers=2)
+    answers = run_batches(crew, range(8), give_up=pytest.fail, known=lambda _: marks)
+    assert sorted(n for answer in answers for n in answer.done) == list(range(8))
+
+
+def test_a_worker_that_dies_while_it_answers_holds_nobody_up(tmp_path: Path) -> None:
+    asking = get_context("fork").Process(target=handed_over_by_the_dying, args=(tmp_path,))
+    asking.start()
+    asking.join(60)
+    is_waiting = asking.is_alive()
+    asking.kill()
+    asking.join()
+    assert not is_waiting
+    assert asking.exitcode == 0
+
+
 def hasty(batch: Sequence[tuple[int, int]], known: object) -> Packed:
     """Come back with the first two of a batch, and with what was told."""
     done = tuple(number for number, _ in batch[:2])
