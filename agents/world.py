@@ -225,7 +225,7 @@ class _Reading:
             kind = type(value)
             if kind is np.ndarray:
                 self._take_column(value)  # type: ignore[arg-type]
-            elif (found := _fields_of(kind)) is not None:
+            elif (found := _fields_of(kind)) is not None:  # type: ignore[arg-type]  # a type
                 self.take(found[0], found[1](value))
             else:
                 self._told.append(value)

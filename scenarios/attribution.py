@@ -21,8 +21,8 @@ import pandas as pd
 from hanse.agents.world import World
 from hanse.market.regime import Rung
 from hanse.market.units import Floats
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.intervals import interval
 from hanse.scenarios.measures import Table
@@ -89,7 +89,7 @@ def attribute(
         raise ValueError(f"friction must be one of {', '.join(FRICTIONS)}, got {unknown[0]!r}")
     work = partial(_shares_of_seed, scenario=scenario, rung=rung, frictions=tuple(frictions))
     tasks = checked_seeds(seeds)
-    rows = run_in_order(work, tasks, workers=workers or available_workers())
+    rows = run_in_order(work, tasks, workers=workers)
     by_world = np.array(rows)
     over = interval(by_world.T)
     shares = pd.DataFrame(

@@ -11,12 +11,19 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from time import thread_time
+from typing import Any, Final, Generic, TypeVar
 
-from hanse.scenarios.executors import Crew, HiredCrew
+from hanse.scenarios.executors import Answer, Crew, HiredCrew, Task, crew_for
+
+Part = TypeVar("Part")
 
 # What takes less is not divided further: whoever waits for the last batch waits no longer.
 WORTH_S: Final = 0.1
+
+# What is kept batch by batch is kept so often.
+KEPT_S: Final = 2.0
 
 # Given up when the worker of a task has died this often, the last time with nothing beside it.
 DEATHS_MAX: Final = 3
@@ -26,11 +33,15 @@ class ExecutorBroken(RuntimeError):
     """The executor that the caller passed takes no more work; what finished is kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
-    """What a worker sends back: the bytes of a part, of which tasks, and processor time."""
+class WorkerDied(RuntimeError):
+    """The process that ran a task ended without an answer, each time it was tried."""
 
-    part: bytes
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed(Generic[Part]):
+    """What a worker sends back: what it has made of which tasks, and in what processor time."""
+
+    part: Part
     done: tuple[int, ...]
     seconds: float
 
@@ -39,10 +50,11 @@ def run_batches(
     crew: Crew,
     numbers: Iterable[int],
     *,
-    give_up: Callable[[int, int], Packed],
+    give_up: Callable[[int, int], Packed[Part]],
     n_together: int = 1,
     known: Callable[[Sequence[int]], object] = lambda _: None,
-) -> Iterator[Packed]:
+    batch_s: float = KEPT_S,
+) -> Iterator[Packed[Part]]:
     """Yield the answers to batches of tasks as they come, in whatever order.
 
     Parameters
@@ -50,16 +62,48 @@ def run_batches(
     give_up : makes the answer of a task whose worker died each time, from its number and how often.
     n_together : so many tasks share something, from 0 on: no batch ends between them by itself.
     known : what a worker must be told with these tasks that it was not born with.
+    batch_s : how long a batch should take, so that handing it over, and keeping it, costs little.
     """
     is_done = False
+    tasks: _Round[Part] = _Round(crew, numbers, n_together=n_together, known=known, batch_s=batch_s)
     try:
-        yield from _Round(crew, numbers, n_together=n_together, known=known).answers(give_up)
+        yield from tasks.answers(give_up)
         is_done = True
     finally:
         crew.stop(is_done=is_done)
 
 
-class _Round:
+def run_in_order(
+    work: Callable[[Task], Answer], tasks: Sequence[Task], *, workers: object | None
+) -> list[Answer]:
+    """Work through the tasks and return their answers in the order of the tasks.
+
+    Parameters
+    ----------
+    work : depends on its task alone; what it raises ends the whole. Its answers can be pickled.
+    workers : see `crew_for`.
+    """
+    crew = crew_for(partial(_answers, work), tasks, workers=workers, n_waiting=len(tasks))
+    found: dict[int, Answer] = {}
+    for packed in run_batches(crew, range(len(tasks)), give_up=_no_answer, batch_s=WORTH_S):
+        found.update(zip(packed.done, packed.part, strict=True))
+    return [found[number] for number in range(len(tasks))]
+
+
+def _answers(
+    work: Callable[[Task], Answer], batch: Sequence[tuple[int, Task]], _: object
+) -> Packed[list[Answer]]:
+    begun_s = thread_time()
+    part = [work(task) for _, task in batch]
+    done = tuple(number for number, _ in batch)
+    return Packed(part=part, done=done, seconds=thread_time() - begun_s)
+
+
+def _no_answer(number: int, times: int) -> Packed[list[Any]]:
+    raise WorkerDied(f"the process of task {number} died {times} times, the last time alone")
+
+
+class _Round(Generic[Part]):
     """Who is at what, and how long a task takes."""
 
     def __init__(
@@ -69,15 +113,16 @@ class _Round:
         *,
         n_together: int,
         known: Callable[[Sequence[int]], object],
+        batch_s: float,
     ) -> None:
-        self._crew, self._n_together, self._known = crew, n_together, known
+        self._crew, self._n_together, self._known, self._batch_s = crew, n_together, known, batch_s
         self._waiting = deque(numbers)
         self._again: deque[int] = deque()
         self._deaths: Counter[int] = Counter()
         self._at_work: dict[Future[Any], Sequence[int]] = {}
         self._n_timed, self._seconds = 0, 0.0
 
-    def answers(self, give_up: Callable[[int, int], Packed]) -> Iterator[Packed]:
+    def answers(self, give_up: Callable[[int, int], Packed[Part]]) -> Iterator[Packed[Part]]:
         while self._waiting or self._again or self._at_work:
             lost = self._hand_out()
             done, _ = wait(self._at_work, return_when=FIRST_COMPLETED)
@@ -91,7 +136,7 @@ class _Round:
             if lost:
                 yield from self._bury(lost, give_up)
 
-    def _taken_in(self, batch: Sequence[int], answer: Packed) -> Packed:
+    def _taken_in(self, batch: Sequence[int], answer: Packed[Part]) -> Packed[Part]:
         """Note how long tasks take; what the worker did not come to is next."""
         assert answer.done
         self._n_timed += len(answer.done)
@@ -131,10 +176,12 @@ class _Round:
             return min(1, len(self._waiting))
         a_second = self._n_timed / max(self._seconds, 1e-9)
         by_rest = len(self._waiting) / (2 * self._crew.n_workers)
-        size = min(self._crew.batch_s * a_second, max(by_rest, WORTH_S * a_second))
+        size = min(self._batch_s * a_second, max(by_rest, WORTH_S * a_second))
         return min(len(self._waiting), max(1, int(size)))
 
-    def _bury(self, lost: list[int], give_up: Callable[[int, int], Packed]) -> Iterator[Packed]:
+    def _bury(
+        self, lost: list[int], give_up: Callable[[int, int], Packed[Part]]
+    ) -> Iterator[Packed[Part]]:
         """Take in what else the dead had in hand, find new workers, and note who was there."""
         if isinstance(self._crew, HiredCrew):
             self._check_hired(lost)

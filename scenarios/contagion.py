@@ -21,8 +21,8 @@ from hanse.market.regime import Rung, ladder
 from hanse.market.states import CAUGHT, FAILED
 from hanse.market.terms import Terms
 from hanse.market.units import MICRO_USD_PER_USD, US_PER_HOUR, US_PER_S, Flags, Floats, Integers
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.measures import Measured, measure
 from hanse.scenarios.scenario import Scenario
@@ -139,7 +139,7 @@ def contagion(
         loss_share=loss_share,
         working_hours=working_hours,
     )
-    found = run_in_order(work, checked_seeds(seeds), workers=workers or available_workers())
+    found = run_in_order(work, checked_seeds(seeds), workers=workers)
     return pd.DataFrame([row for rows in found for row in rows], columns=_COLUMNS)
 
 

@@ -25,9 +25,9 @@ from hanse.market.ledger import Ledger
 from hanse.market.regime import Rung, ladder
 from hanse.market.states import RIGHT, WRONG
 from hanse.market.units import S_PER_YEAR, Floats, Integers
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_shocks import fake_share
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.measures import Measured, measure
 from hanse.scenarios.payoffs import payoffs_of
@@ -125,7 +125,7 @@ def token_emissions(
         how many owners have a loss without it and none with it (`owners_saved`).
     """
     work = partial(_of_seed, scenario=scenario, regimes=tuple(regimes))
-    found = run_in_order(work, checked_seeds(seeds), workers=workers or available_workers())
+    found = run_in_order(work, checked_seeds(seeds), workers=workers)
     owners = [row for rows, _ in found for row in rows]
     runs = [row for _, rows in found for row in rows]
     return Emitted(

@@ -16,14 +16,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import (
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    as_completed,
-)
-from multiprocessing import get_context
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.context import ForkContext, ForkProcess
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -64,12 +57,10 @@ class Crew(Protocol):
     ----------
     n_workers : how many work at once, as far as that is known.
     n_hands : how many batches to hand out at once: two a worker, so that the next lies ready.
-    batch_s : how long a batch should take, so that handing it over costs little.
     """
 
     n_workers: int
     n_hands: int
-    batch_s: float
 
     def submit(self, numbers: Sequence[int], known: object) -> "Future[Any]": ...
 
@@ -90,8 +81,6 @@ class ForkedCrew:
     fits into one would leave everybody waiting for the rest. It is left in memory that this process
     holds, a place for each batch that is out, and outlives the worker.
     """
-
-    batch_s = 2.0
 
     def __init__(
         self,
@@ -155,8 +144,6 @@ class HiredCrew:
     executor : anything with the interface of `concurrent.futures`, or a `distributed.Client`.
     """
 
-    batch_s = 2.0
-
     def __init__(
         self,
         executor: Any,  # noqa: ANN401 - by what it can do; Dask need not be installed
@@ -192,8 +179,6 @@ class HiredCrew:
 class ThreadCrew(HiredCrew):
     """Threads of this process, where it cannot be forked."""
 
-    batch_s = 2.0
-
     def stop(self, *, is_done: bool) -> None:
         self._executor.shutdown(wait=is_done, cancel_futures=True)
 
@@ -203,7 +188,6 @@ class SerialCrew:
 
     n_workers = 1
     n_hands = 1
-    batch_s = 2.0
 
     def __init__(
         self, work: Callable[[Sequence[tuple[int, Task]], Any], Answer], tasks: Sequence[Task]
@@ -250,39 +234,6 @@ def crew_for(
     return ThreadCrew(ThreadPoolExecutor(n_workers), work, tasks)
 
 
-def run_in_order(
-    work: Callable[[Task], Answer],
-    tasks: Sequence[Task],
-    *,
-    workers: int,
-    on_done: Callable[[], object] = lambda: None,
-) -> list[Answer]:
-    """Work through the tasks and return their answers in the order of the tasks.
-
-    Parameters
-    ----------
-    work : depends on its task alone; what it raises ends the whole. Its answers can be pickled.
-    workers : at least 1; with 1 everything runs here.
-    on_done : called here after each task, in the order in which they finish.
-    """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
-    workers = min(workers, len(tasks))
-    if workers < 2:
-        return [_done(work(task), on_done) for task in tasks]
-    if not can_fork():
-        with ThreadPoolExecutor(workers) as pool:
-            return _collect(pool, [pool.submit(work, task) for task in tasks], on_done)
-    # The context is passed on: the start method of the process is the user's, and mesa changes it.
-    with ProcessPoolExecutor(
-        workers,
-        mp_context=get_context("fork"),
-        initializer=_inherit,
-        initargs=(work, tasks, os.getpid()),
-    ) as pool:
-        return _collect(pool, _submit_by_number(pool, len(tasks)), on_done)
-
-
 class _Remembering(ForkContext):
     """A way to fork that knows whom it has made, so that they can be ended."""
 
@@ -296,12 +247,6 @@ class _Remembering(ForkContext):
         return process
 
 
-def _submit_by_number(pool: Executor, n_tasks: int) -> list[Future[Any]]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
-        return [pool.submit(_work_on, number) for number in range(n_tasks)]
-
-
 def _inherit(work: Callable[..., object], tasks: Sequence[object], parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends a worker at once, silently
     # A worker holds both ends of the queue it reads from, and would wait for a dead parent forever.
@@ -312,11 +257,6 @@ def _inherit(work: Callable[..., object], tasks: Sequence[object], parent: int) 
     _inherited[:] = [work, tasks]
 
 
-def _work_on(number: int) -> object:
-    work, tasks = _inherited
-    return work(tasks[number])
-
-
 def _leave_answer(place: int, numbers: Sequence[int], known: object) -> None:
     work, tasks = _inherited
     answer = work([(number, tasks[number]) for number in numbers], known)
@@ -325,20 +265,3 @@ def _leave_answer(place: int, numbers: Sequence[int], known: object) -> None:
 
 def _file_of(place: int) -> Path:
     return Path(f"/proc/self/fd/{place}")
-
-
-def _collect(
-    pool: Executor, futures: Sequence[Future[Answer]], on_done: Callable[[], object]
-) -> list[Answer]:
-    try:
-        for future in as_completed(futures):
-            _done(future.result(), on_done)
-    except BaseException:  # an interrupt, too, must not wait for what has not begun
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    return [future.result() for future in futures]
-
-
-def _done(answer: Answer, on_done: Callable[[], object]) -> Answer:
-    on_done()
-    return answer

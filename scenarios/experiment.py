@@ -302,7 +302,7 @@ class _Course:
         worlds = dict.fromkeys(number // self._n_regimes for number in runs)
         return {w: self._references[w] for w in worlds if w in self._references}
 
-    def give_up(self, number: int, times: int) -> Packed:
+    def give_up(self, number: int, times: int) -> Packed[bytes]:
         """Answer for a run whose process died so many times."""
         world, rung = divmod(number, self._n_regimes)
         part = pack([(number, lost(self._tasks[world], self._regimes[rung], times=times))])

@@ -24,8 +24,8 @@ from hanse.market.market_making import Maker, quoted_spread
 from hanse.market.regime import Rung, ladder
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats, Integers
 from hanse.scenarios import charts
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.intervals import interval
 from hanse.scenarios.price_quality import variation
@@ -102,7 +102,7 @@ def spot_runs(
         interval_s=interval_s,
         index=INDICES[index],
     )
-    found = run_in_order(work, checked_seeds(seeds), workers=workers or available_workers())
+    found = run_in_order(work, checked_seeds(seeds), workers=workers)
     return [spot for spots in found for spot in spots]
 
 

@@ -12,8 +12,8 @@ from hanse.agents.model import ComputeMarket, release
 from hanse.market.regime import Rung, ladder
 from hanse.market.structure import WEAKEST
 from hanse.scenarios import charts
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.intervals import interval
 from hanse.scenarios.measures import measure
@@ -37,7 +37,7 @@ def concentrations(
     Columns regime, seed, subsystem, measure, unit, value: those of `Structure.rows`.
     """
     work = partial(_of_seed, scenario=scenario, rungs=tuple(rungs))
-    frames = run_in_order(work, checked_seeds(seeds), workers=workers or available_workers())
+    frames = run_in_order(work, checked_seeds(seeds), workers=workers)
     return pd.concat(frames, ignore_index=True)
 
 

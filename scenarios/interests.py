@@ -17,8 +17,8 @@ import pandas as pd
 from hanse.agents.model import ComputeMarket, release
 from hanse.market.regime import AUDITED_MARKET, Regime
 from hanse.market.units import Floats, Integers
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.measures import measure
 from hanse.scenarios.payoffs import Payoffs, payoffs_of
@@ -109,7 +109,7 @@ def read_interests(
         values=tuple(values),
         regime=regime,
     )
-    worlds = run_in_order(work, checked_seeds(seeds), workers=workers or available_workers())
+    worlds = run_in_order(work, checked_seeds(seeds), workers=workers)
     turnover = np.mean([world.turnover_usd[status_quo] for world in worlds], axis=0)
     return Interests(
         parameter=parameter,

@@ -24,8 +24,8 @@ from hanse.market.ledger import Ledger
 from hanse.market.planner import Planner
 from hanse.market.regime import Rung, ladder
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_HOUR, US_PER_S, Floats
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds, regions_table
 from hanse.scenarios.hedonics import Regression, regress
 from hanse.scenarios.intervals import interval
@@ -90,7 +90,7 @@ def price_study(
     """
     tasks = checked_seeds(seeds)
     work = partial(_study_seed, scenario=scenario, regimes=tuple(regimes), n_bins=n_bins)
-    found = run_in_order(work, tasks, workers=workers or available_workers())
+    found = run_in_order(work, tasks, workers=workers)
     bought = pd.concat([purchased for purchased, _ in found], ignore_index=True)
     places = pd.concat([place for _, place in found], ignore_index=True)
     order = ["rung", "region"]

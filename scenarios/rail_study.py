@@ -12,8 +12,8 @@ from hanse.market.money import IN_TRANSIT
 from hanse.market.payments import locked_usd_s, payments_of
 from hanse.market.regime import Rail, Rung, ladder
 from hanse.market.units import MICRO_USD_PER_USD, US_PER_S
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.measures import Measured, measure
 from hanse.scenarios.scenario import Scenario
@@ -55,7 +55,7 @@ def compare_rails(
         at the horizon; fees, and their real part; capital and welfare of all families.
     """
     work = partial(_of_seed, scenario=scenario, regimes=tuple(regimes), rails=tuple(rails))
-    found = run_in_order(work, checked_seeds(seeds), workers=workers or available_workers())
+    found = run_in_order(work, checked_seeds(seeds), workers=workers)
     return pd.DataFrame([row for rows in found for row in rows], columns=_COLUMNS)
 
 

@@ -15,7 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hanse.market.units import Floats
 from hanse.scenarios import charts
-from hanse.scenarios.executors import available_workers, can_fork, run_in_order
+from hanse.scenarios.batches import run_in_order
+from hanse.scenarios.executors import can_fork
 from hanse.scenarios.figures import MEASURE_TITLE, Drawing, drawings, families, rung_titles
 from hanse.scenarios.intervals import Interval, interval
 from hanse.scenarios.measures import SHARED
@@ -115,7 +116,7 @@ def render(results: Results, *, workers: int | None = None) -> dict[str, str]:
         raise ResultsError(
             f"a report needs the result of compare, got that of {results.manifest['command']!r}"
         )
-    prints = _prints(results, workers or available_workers())
+    prints = _prints(results, workers)
     environment = Environment(
         loader=PackageLoader("hanse.scenarios"),
         autoescape=True,
@@ -135,7 +136,7 @@ def write_report(results: Results, path: Path) -> Path:
     return path
 
 
-def _prints(results: Results, workers: int) -> list[Print]:
+def _prints(results: Results, workers: int | None) -> list[Print]:
     """Draw in several processes; not in threads, which would share the drawing library's style."""
     work = partial(_print, results, drawings(results))
     numbers = range(len(drawings(results)))

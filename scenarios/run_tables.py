@@ -65,14 +65,15 @@ def _measures(measured: Measured, drawn: EnergyRows, cuts: Sequence[Latency]) ->
     )
     of_all = energy_of_all(drawn, measured.ledger, measured.world.terms)
     for family, name in enumerate(measured.families):
+        rows: Rows
         if name == SHARED:
             rows = {**_shared(measured, family, energy[family]), **of_all}
         else:
             rows = _of_family(measured, family, energy=energy[family], latency=cuts[family])
         names += [(name, measure_name, unit) for measure_name, unit in rows]
         values += rows.values()
-    family, measure, unit = map(listed, zip(*names, strict=True))
-    return {"family": family, "measure": measure, "unit": unit, "value": np.array(values, float)}
+    words = zip(("family", "measure", "unit"), zip(*names, strict=True), strict=True)
+    return {key: listed(column) for key, column in words} | {"value": np.array(values, float)}
 
 
 Rows = Mapping[tuple[str, str], float]

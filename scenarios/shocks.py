@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 
 from hanse.market.regime import Rung, ladder
 from hanse.scenarios import charts
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.intervals import interval
 from hanse.scenarios.parameters import Value, parameters
@@ -91,7 +91,7 @@ def shock_effects(
     asked = [one.replace(changes or {}) for one in asked]
     tasks = [(one, seed) for one in asked for seed in checked_seeds(seeds)]
     work = partial(_strike, regimes=tuple(regimes), measures=tuple(measures))
-    found = run_in_order(work, tasks, workers=workers or available_workers())
+    found = run_in_order(work, tasks, workers=workers)
     return _differences(pd.concat(found, ignore_index=True))
 
 

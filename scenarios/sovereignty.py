@@ -26,8 +26,8 @@ from hanse.market.regime import CENTRAL, Regime
 from hanse.market.structure import job_worth_usd
 from hanse.market.units import S_PER_HOUR, Floats
 from hanse.scenarios import charts
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.intervals import interval
 from hanse.scenarios.measures import welfare_of
@@ -81,7 +81,7 @@ def removals(
         least_share=least_share,
         undelivered_share=undelivered_share,
     )
-    frames = run_in_order(work, checked_seeds(seeds), workers=workers or available_workers())
+    frames = run_in_order(work, checked_seeds(seeds), workers=workers)
     return pd.concat(frames, ignore_index=True)
 
 

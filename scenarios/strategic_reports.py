@@ -19,8 +19,8 @@ from hanse.agents.world import World
 from hanse.market.regime import Regime, Rung
 from hanse.market.reporting import MarkedUp, Scaled
 from hanse.market.units import Floats, Integers
+from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import available_workers, run_in_order
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.intervals import interval
 from hanse.scenarios.measures import measure
@@ -261,7 +261,7 @@ def _run(
     tries: Sequence[_Try], scenario: Scenario, regime: Regime, *, lie: Lie, workers: int | None
 ) -> list[_Outcome]:
     work = partial(_outcome, scenario=scenario, regime=lie.allow(regime), lie=lie)
-    return run_in_order(work, tries, workers=workers or available_workers())
+    return run_in_order(work, tries, workers=workers)
 
 
 def _outcome(one: _Try, *, scenario: Scenario, regime: Regime, lie: Lie) -> _Outcome:

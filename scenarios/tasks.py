@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from hanse.market.regime import Rung
+from hanse.scenarios.batches import WorkerDied
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.parameters import parameters
 from hanse.scenarios.run import RunResult, run_world
@@ -32,10 +33,6 @@ _NO_FAILURES: Final[Columns] = dict.fromkeys(("error", "parameters", "traceback"
 _HERE: Final = Path(__file__)
 _OURS: Final = (_HERE.resolve().parents[1], _HERE.parents[1])
 _THEIRS: Final = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
-
-
-class WorkerDied(RuntimeError):
-    """The process that ran a task ended without an answer, each time it was tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

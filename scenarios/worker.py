@@ -24,7 +24,7 @@ def run_batch(
     regimes: Sequence[Rung],
     trace: Trace | None,
     watch: str,
-) -> Packed:
+) -> Packed[bytes]:
     """Run a batch of numbered runs in a worker, or its beginning, and pack what they leave.
 
     Parameters

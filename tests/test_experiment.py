@@ -1,5 +1,7 @@
 """Regimes on the same worlds: pairs, intervals, failures, and the same bytes however run."""
 
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
 from hanse.market.regime import ladder
-from hanse.scenarios.executors import run_in_order
+from hanse.scenarios.batches import WorkerDied, run_in_order
 from hanse.scenarios.experiment import Comparison, compare
 from hanse.scenarios.intervals import interval
 from hanse.scenarios.paired import ALL, WHOLE_LADDER, Cube, paired_cube
@@ -161,6 +163,23 @@ def test_answers_come_in_the_order_of_the_tasks() -> None:
     assert run_in_order(lambda task: task * task, range(50), workers=3) == [
         k * k for k in range(50)
     ]
+
+
+def test_what_a_task_raises_ends_the_whole() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_in_order(lambda task: 1 / (task - 7), range(50), workers=2)
+
+
+def test_a_worker_that_is_killed_holds_no_answer_up(tmp_path: Path) -> None:
+    def work(task: int) -> int:
+        if task == 7 and not (tmp_path / "died").exists():
+            (tmp_path / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return task
+
+    assert run_in_order(work, range(20), workers=2) == list(range(20))
+    with pytest.raises(WorkerDied, match="task 0 died 3 times"):
+        run_in_order(lambda _: os.kill(os.getpid(), signal.SIGKILL), range(2), workers=2)
 
 
 def test_no_worker_is_an_error() -> None:
