@@ -154,7 +154,8 @@ class HiredCrew:
         threads = sum(executor.nthreads().values()) if is_client else None
         self.n_workers = threads or getattr(executor, "_max_workers", None) or 1
         self.n_hands = 2 * self.n_workers
-        self._executor: Executor = executor.get_executor() if is_client else executor
+        # Impure: else Dask reads each batch through to name it by what it holds.
+        self._executor: Executor = executor.get_executor(pure=False) if is_client else executor
         self._work, self._tasks = work, tasks
         self._handed: set[Future[Any]] = set()
 
