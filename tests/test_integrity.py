@@ -9,6 +9,7 @@ import pytest
 
 from hanse.agents.world import World
 from hanse.market.regime import ladder
+from hanse.market.units import Floats
 from hanse.scenarios import tasks
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.experiment import Task, compare, run_tasks
@@ -46,6 +47,29 @@ def test_the_digest_of_luck_reads_every_column() -> None:
     lucks = [other.digests().luck for other in _with_one_value_changed(world)]
     assert len(lucks) > 40
     assert len({world.digests().luck, *lucks}) == len(lucks) + 1
+
+
+def test_the_digest_is_of_what_a_long_column_holds_however_it_lies_in_memory() -> None:
+    world = draw_world(tiny().replace({"load.model_calls": 600}), 3)
+    one_for_all = world.workload.attempt_service
+    assert one_for_all.nbytes > 32_768
+    assert one_for_all.strides == (0, 0)
+    in_full = one_for_all.copy()
+    assert _with_service(world, in_full).digests() == world.digests()
+    digests = {world.digest()}
+    for place in (0, in_full.size // 2, in_full.size - 1):
+        other = in_full.copy()
+        other.flat[place] = np.nextafter(1.0, 2.0)
+        digests.add(_with_service(world, other).digest())
+    digests.add(_with_service(world, 2.0 * in_full).digest())
+    digests.add(_with_service(world, in_full.reshape(-1, 2)).digest())
+    assert len(digests) == 6
+
+
+def _with_service(world: World, column: Floats) -> World:
+    workload = copy(world.workload)
+    object.__setattr__(workload, "attempt_service", column)
+    return replace(world, workload=workload)
 
 
 def _with_one_value_changed(world: World) -> Iterator[World]:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from hanse.scenarios.parts import pack, unpack
-from hanse.scenarios.results import KIND, Results, ResultsError
+from hanse.scenarios.results import KIND, Results, ResultsError, Shelf, write_in_groups
 from hanse.scenarios.tasks import Ended
 from tests.small_runs import stack_runs
 
@@ -121,3 +122,20 @@ def test_a_foreign_manifest_does_not_make_a_result(tmp_path: Path) -> None:
 def test_a_misspelt_table_names_the_near_miss() -> None:
     with pytest.raises(ResultsError, match="did you mean 'sample'"):
         two_runs().frame("smaple")
+
+
+def test_a_table_in_a_file_is_read_once_and_wherever_it_lies_by_then(tmp_path: Path) -> None:
+    table = pa.table({"k": range(3)})
+    file = tmp_path / "t.parquet"
+    write_in_groups([table], file)
+    asked, not_asked = (Shelf(tables={}, files={"t": file}) for _ in range(2))
+    before = asked["t"]
+    (tmp_path / "there").mkdir()
+    file.rename(tmp_path / "there" / file.name)
+    assert asked["t"] is before
+    with pytest.raises(FileNotFoundError):
+        not_asked["t"]
+    moved = not_asked.moved_to(tmp_path / "there")
+    assert moved["t"].cast(table.schema) == before.cast(table.schema) == table
+    assert [*moved] == ["t"]
+    assert [*(moved | {"t": table, "more": table})] == ["t", "more"]
