@@ -6,9 +6,9 @@ use the machine that says little: beside it stands the time of two processes tha
 the worlds, keep nothing and never talk, over the time of our two. Overhead is processor time of all
 processes that is neither in draws nor in references nor in runs, over the number of runs: packing,
 handing over, writing, the plan, the start of a pool, the digest of each world, and what putting the
-tables in order takes at the end, which is told apart, too. `--many 100000` runs that many small runs with a store
-and prints the time, the largest memory of this process, and the size of what it kept. With `--dask`
-a scheduler and two workers are started on the loopback address, whose own start is not counted, as
+tables in order takes at the end, which is told apart, too. `--many 100000` runs that many small
+runs with a store and prints the time, the largest memory of this process, and the size of what it
+kept. With `--dask` a scheduler and two workers are started on the loopback address, whose own start is not counted, as
 it is not ours. Turns alternate between the ways; nothing is asserted.
 """
 
