@@ -8,8 +8,8 @@ processes that is neither in draws nor in references nor in runs, over the numbe
 handing over, writing, the plan, the start of a pool, the digest of each world, and what putting the
 tables in order takes at the end, which is told apart, too. `--many 100000` runs that many small
 runs with a store and prints the time, the largest memory of this process, and the size of what it
-kept. With `--dask` a scheduler and two workers are started on the loopback address, whose own start is not counted, as
-it is not ours. Turns alternate between the ways; nothing is asserted.
+kept. With `--dask` a scheduler and two workers are started on the loopback address, whose own start
+is not counted, as it is not ours. Turns alternate between the ways; nothing is asserted.
 """
 
 import argparse
