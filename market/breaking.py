@@ -5,7 +5,7 @@ from hanse.market.clock import N_RECORDS, NOW
 from hanse.market.columns import Facts, Rules, State
 from hanse.market.events import AUDIT_ARRIVES, BREAK, FINISH, of_epoch, schedule
 from hanse.market.failure_columns import NODE_FAILURE
-from hanse.market.kernels import kernel
+from hanse.market.kernels import borrow, kernel
 from hanse.market.power_caps import end_work, lost_us, work_ends
 from hanse.market.retrying import stop
 from hanse.market.states import ABANDONED, AUDIT, DISCARDED, DOWN, FAILED, OPEN
@@ -15,6 +15,7 @@ from hanse.market.views import record_change
 @kernel
 def schedule_breakdowns(facts: Facts, state: State) -> None:
     """Put every breakdown of the world on the calendar."""
+    facts, state = borrow(facts), borrow(state)
     for k in range(len(facts.breakdown_unit)):
         schedule(state, facts.breakdown_from_us[k], BREAK, k)
 

@@ -130,6 +130,7 @@ def start(facts: Facts, rules: Rules, state: State, free_from_us: Integers) -> N
 
 @kernel
 def _place_residual_work(facts: Facts, state: State, free_from_us: Integers) -> None:
+    facts, state = borrow(facts), borrow(state)
     for unit in range(len(facts.unit)):
         if free_from_us[unit] > 0:
             index = state.clock[N_RECORDS]
@@ -293,7 +294,8 @@ def resume(facts: Facts, rules: Rules, state: State) -> int:
 @kernel
 def close(facts: Facts, rules: Rules, state: State) -> None:
     """Book the time of every stage and site, and the refreshes of every plane, to the horizon."""
-    close_sites(facts, rules, state)
+    facts, rules, state = borrow(facts), borrow(rules), borrow(state)
+    close_sites(rules, state)
     for plane in range(len(state.plane)):
         play_refreshes(rules, state, plane, rules.horizon_us - 1)
     for stage in range(len(state.stage)):

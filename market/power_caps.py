@@ -191,9 +191,8 @@ def begin_residual(facts: Facts, rules: Rules, state: State) -> None:
 
 
 @kernel
-def close_sites(facts: Facts, rules: Rules, state: State) -> None:
+def close_sites(rules: Rules, state: State) -> None:
     """Book, at the horizon, what has been lost so far, and that what is under way is open."""
-    facts, rules, state = borrow(facts), borrow(rules), borrow(state)
     state.clock[NOW] = rules.horizon_us
     for region in range(len(state.power.site)):
         if not is_capped(state, region):
