@@ -11,7 +11,7 @@ from typing import Final
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.regime import Pricing, Regime, regimes
-from hanse.market.reporting import Scaled
+from hanse.market.reporting import MarkedUp, Scaled
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.measures import measure
 from hanse.scenarios.mechanism import Inquiry, Mechanism, Shown
@@ -23,15 +23,29 @@ from hanse.scenarios.scenario import Scenario
 
 DOSES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 EMISSIONS: Final = (0.0, 0.0125, 0.025, 0.05, 0.1)
+ASKS: Final = (1.0, 1.5, 2.0, 3.0, 5.0)
 _SOLD_ON: Final = "institutions.resale_share"
 _EMITTED: Final = "emission.share_per_year"
 _BENDING: Final = "reporting.strategic_share"
 _SAYING: Final = "reporting.worth_share"
+_MARKING_UP: Final = "reporting.strategic_owner_share"
+_COST: Final = "reporting.cost_share"
+_LIST: Final = "reporting.posted_share"
+_ASKED: Final = "asked"
 WAYS_TO_PAY: Final[Mapping[str, Regime]] = {
     "bids are paid": replace(regimes["market"], pricing=Pricing.PAY_AS_BID, reporting=Scaled()),
     "locational prices": replace(regimes["market"], reporting=Scaled()),
     "posted prices": replace(regimes["dynamic-central"], reporting=Scaled()),
 }
+WAYS_TO_BE_PAID: Final[Mapping[str, tuple[Regime, str]]] = {
+    "asks are paid": (
+        replace(regimes["market"], pricing=Pricing.PAY_AS_ASK, asking=MarkedUp()),
+        _COST,
+    ),
+    "locational prices": (replace(regimes["market"], asking=MarkedUp()), _COST),
+    "lists are paid": (replace(regimes["central"], asking=MarkedUp()), _LIST),
+}
+"""The regime, and what owners bend there: what they say that units cost, or their lists."""
 
 
 def _selling_on(scenario: Scenario) -> list[SeasonCase]:
@@ -58,24 +72,41 @@ def _bending(scenario: Scenario) -> list[Case]:
     ]
 
 
+def _asking(scenario: Scenario) -> list[Case]:
+    """Let half of owners, or all, ask more and more, under three ways to be paid."""
+    told = {"half of owners ask more": 0.5, "all owners ask more": 1.0}
+    truth = {_COST: ASKS[0], _LIST: ASKS[0]}
+    return [
+        Case(
+            keys={"who": name, "way": way, _ASKED: ask},
+            draw=partial(draw_world, scenario.replace(truth | {_MARKING_UP: share, bent: ask})),
+            regime=regime,
+        )
+        for name, share in told.items()
+        for way, (regime, bent) in WAYS_TO_BE_PAID.items()
+        for ask in ASKS
+    ]
+
+
 def left_and_paid(world: World, ledger: Ledger) -> Iterable[Row]:
-    """Read welfare at true worth, what buyers pay and are left with, and work that was given up."""
+    """Read welfare at true worth and cost, what is paid, who is left with what, and what fails."""
     measured = measure(world, ledger)
     left = payoffs_of(measured)
     told = {
         "welfare_usd": measured.welfare.welfare_usd.sum(),
         "paid_usd": left.buyer_paid.sum(),
         "buyers_usd": left.buyer.sum(),
+        "owners_usd": left.owner.sum(),
         "failed_share": measured.counts.lapsed.sum() / max(1, measured.counts.jobs.sum()),
     }
     return [{"measure": name, "value": float(value)} for name, value in told.items()]
 
 
-def _beside_none(measures: Mapping[str, str]) -> dict[str, str]:
+def _beside_none(measures: Mapping[str, str], none: float = DOSES[0]) -> dict[str, str]:
     """Draw below each measure what it is less that without any dose, on the same luck."""
     panels: dict[str, str] = {}
     for name, label in measures.items():
-        panels |= {name: label, f"{name}{less(DOSES[0])}": "less none"}
+        panels |= {name: label, f"{name}{less(none)}": "less none"}
     return panels
 
 
@@ -97,6 +128,11 @@ _LEFT: Final = {
     "welfare_usd": "welfare, USD",
     "buyers_usd": "left to buyers, USD",
     "paid_usd": "paid, USD",
+}
+_GAINED: Final = {
+    "welfare_usd": "welfare, USD",
+    "owners_usd": "left to owners, USD",
+    "failed_share": "given up, of all jobs",
 }
 
 INTERESTS: Final[Mapping[str, Shown]] = {
@@ -143,6 +179,22 @@ INTERESTS: Final[Mapping[str, Shown]] = {
         ),
         n_seeds=12,
         versus=_BENDING,
+    ),
+    "asking": Mechanism(
+        title="What comes of it when owners ask more than units cost, or list them dearer",
+        caption="Sums over a run, and the same less that of the truth, paired on the same worlds; "
+        "band: 95 % over worlds. Welfare and owners count what units do cost.",
+        cases=_asking,
+        read=left_and_paid,
+        draw=Curves(
+            x=_ASKED,
+            xlabel="asked, over the cost or the list",
+            by="way",
+            panel="who",
+            measures=_beside_none(_GAINED, none=ASKS[0]),
+        ),
+        n_seeds=12,
+        versus=_ASKED,
     ),
 }
 """By scenario of the library."""

@@ -1,4 +1,4 @@
-"""Selling on, tokens and lies: five doses each, none of which is what there was without them.
+"""Selling on, tokens and lies: five doses each, the first of which is as where there are none.
 
 What is read of seasons, accounts and ledgers does not know the dose.
 """
@@ -10,28 +10,38 @@ import pandas as pd
 import pytest
 
 from hanse.agents.reselling import SPREADS_MAX, resell
-from hanse.agents.world import World
-from hanse.market.regime import ladder
-from hanse.market.reporting import Scaled, Truthful
+from hanse.agents.world import OwnerHabits, World
+from hanse.market.regime import Regime, ladder, regimes
+from hanse.market.reporting import AT_COST, MarkedUp, Scaled, Truthful
+from hanse.market.units import MICRO_USD_PER_USD
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.emissions import subsidy_usd, token_emissions
 from hanse.scenarios.measures import measure
+from hanse.scenarios.mechanism import Mechanism
 from hanse.scenarios.mechanism_figures import MECHANISMS
 from hanse.scenarios.mechanism_interests import (
+    ASKS,
     DOSES,
     EMISSIONS,
     INTERESTS,
+    WAYS_TO_BE_PAID,
     WAYS_TO_PAY,
     left_and_paid,
 )
+from hanse.scenarios.mechanism_studies import Case
+from hanse.scenarios.payoffs import payoffs_of
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import Scenario, load
 from hanse.scenarios.seasons import Seasons, play_seasons
 from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.strategic_reports import post_at
 from tests.small_runs import tiny, where_tables_differ
+from tests.strategies import finish
 from tests.test_institution_doses import follows, late
+from tests.test_reports import executed
 
 N_SEASONS = 6
+N_PAYMENTS = 100_000
 SMALL = {
     "fleet.nodes": 60,
     "load.model_calls": 500,
@@ -168,19 +178,104 @@ def test_where_nobody_bends_it_is_as_where_nobody_may(way: str) -> None:
     assert where_tables_differ(may, may_not) == []
 
 
+def left(world: World, regime: Regime, name: str) -> float:
+    """Return one of the measures that the figure draws."""
+    told = {row["measure"]: row["value"] for row in left_and_paid(world, run_ledger(world, regime))}
+    return float(told[name])
+
+
 def test_buyers_who_say_half_pay_less_the_more_they_are_where_bids_are_paid() -> None:
     regime = WAYS_TO_PAY["bids are paid"]
-    found = []
-    for seed in range(8):
-        worlds = [bent(share, seed=seed) for share in DOSES]
-        rows = [left_and_paid(world, run_ledger(world, regime)) for world in worlds]
-        found.append([{r["measure"]: r["value"] for r in told}["paid_usd"] for told in rows])
-    follows(np.array(found, dtype=float), rises=False)
+    found = [
+        [left(bent(share, seed=seed), regime, "paid_usd") for share in DOSES] for seed in range(8)
+    ]
+    follows(np.array(found), rises=False)
+
+
+def asking(way: str, ask: float) -> list[Case]:
+    """Return the cases of the figure of asks: half of owners first, then all."""
+    shown = INTERESTS["asking"]
+    assert isinstance(shown, Mechanism)
+    return [
+        case
+        for case in shown.cases(load("asking"))
+        if case.keys["way"] == way and case.keys["asked"] == ask
+    ]
+
+
+@pytest.mark.parametrize("way", WAYS_TO_BE_PAID)
+def test_where_nobody_asks_more_it_is_as_where_nobody_may(way: str) -> None:
+    half, everybody = asking(way, ASKS[0])
+    regime, world = everybody.regime, everybody.draw(1)
+    assert half.draw(1).digest() == world.digest()
+    may, may_not = (
+        run_world(world, replace(regime, asking=asking), digest="-").tables
+        for asking in (MarkedUp(), AT_COST)
+    )
+    assert where_tables_differ(may, may_not) == []
+
+
+@pytest.mark.parametrize("way", WAYS_TO_BE_PAID)
+def test_what_is_left_is_read_without_knowing_what_was_asked(way: str) -> None:
+    for case in asking(way, ASKS[-1]):
+        world = case.draw(1)
+        ledger = run_ledger(world, case.regime)
+        n_owners = len(world.fleet.owner)
+        forgot = OwnerHabits(cost_share=np.ones(n_owners), posted_share=np.ones(n_owners))
+        assert list(left_and_paid(world, ledger)) == list(
+            left_and_paid(replace(world, asks=forgot), ledger)
+        )
+
+
+@pytest.mark.parametrize("way", ["asks are paid", "locational prices"])
+@pytest.mark.parametrize("who", [0, 1])
+def test_more_is_paid_and_left_to_owners_the_more_they_say_that_units_cost(
+    way: str, who: int
+) -> None:
+    found = [
+        [left(case.draw(seed), case.regime, "owners_usd") for case in cases]
+        for seed in range(8)
+        for cases in [[asking(way, ask)[who] for ask in ASKS]]
+    ]
+    follows(np.array(found), rises=True)
+
+
+def test_where_lists_are_paid_buyers_are_left_with_less_the_dearer_they_are() -> None:
+    cases = [asking("lists are paid", ask)[1] for ask in ASKS]
+    found = [
+        [left(case.draw(seed), case.regime, "buyers_usd") for case in cases] for seed in range(8)
+    ]
+    follows(np.array(found), rises=False)
+
+
+def test_where_a_hub_weighs_costs_dearer_lists_move_money_and_nothing_else() -> None:
+    """The rule does not ask what is listed: owners gain all that buyers lose."""
+    world = asking("lists are paid", ASKS[0])[1].draw(2)
+    regime = replace(regimes["dynamic-central"], asking=MarkedUp())
+    all_owners = np.ones(len(world.fleet.owner))
+    plain, *dearer = (
+        finish(post_at(world, ask * all_owners), regime, n_payments=N_PAYMENTS) for ask in ASKS
+    )
+    paid = plain.work["payment_micro_usd"].sum() / MICRO_USD_PER_USD
+    shared = payoffs_of(plain.measured)
+    for ask, run in zip(ASKS[1:], dearer, strict=True):
+        assert executed(run) == executed(plain)
+        assert run.work["payment_micro_usd"].sum() / MICRO_USD_PER_USD == pytest.approx(
+            ask * paid, rel=1e-4
+        )
+        now = payoffs_of(run.measured)
+        gained = now.owner.sum() - shared.owner.sum()
+        assert gained > 0.0
+        assert gained == pytest.approx(shared.buyer.sum() - now.buyer.sum(), abs=1e-9)
+        # What invoices bind is capital, which is a resource.
+        capital = run.measured.welfare.capital_usd - plain.measured.welfare.capital_usd
+        lost = plain.measured.welfare.welfare_usd - run.measured.welfare.welfare_usd
+        assert lost.sum() == pytest.approx(capital.sum(), abs=1e-9)
 
 
 def test_every_interest_has_its_figure_and_a_dose_of_none() -> None:
     assert set(INTERESTS) <= set(MECHANISMS)
-    for doses in (DOSES, EMISSIONS):
+    for doses, none in ((DOSES, 0.0), (EMISSIONS, 0.0), (ASKS, 1.0)):
         assert len(doses) == 5
-        assert doses[0] == 0.0
+        assert doses[0] == none
         assert np.diff(doses).min() > 0.0

@@ -61,6 +61,7 @@ UNITS: Final = {
     "welfare_usd": "welfare, USD a run",
     "paid_usd": "paid, USD a run",
     "buyers_usd": "left to buyers, USD a run",
+    "owners_usd": "left to owners, USD a run",
     "forward model_call": "ln of the variance of spend on calls, forward over none",
     "call model_call": "ln of the variance of spend on calls, option over none",
     "n_defaults": "members that default in the surge",
@@ -115,6 +116,11 @@ ROWS: Final[dict[str, str]] = {
     "(measure == 'welfare_usd less 0.0' and `reporting.strategic_share` in (0.5, 1.0)) or "
     "(measure == 'paid_usd less 0.0' and `reporting.strategic_share` == 1.0) or "
     "(`reporting.strategic_share` == 0.0 and said == 'say half' and measure != 'failed_share')",
+    "asking": "(measure in ('owners_usd less 1.0', 'welfare_usd less 1.0') and "
+    "(who == 'all owners ask more' or asked in (1.5, 5.0))) or "
+    "(measure == 'buyers_usd less 1.0' and asked == 5.0) or "
+    "(measure == 'failed_share less 1.0' and asked in (1.5, 5.0) and way == 'lists are paid') or "
+    "(asked == 1.0 and who == 'all owners ask more' and measure != 'paid_usd')",
     "sovereignty": "measure == 'sovereignty' or "
     "who in ('vendor NVIDIA', 'worst of sites of control', 'owner google')",
     "capture": "constitution != 'no safeguards, all vote' and measure != 'power' and "
