@@ -87,6 +87,12 @@ def lists_changed(played: Seasons) -> float:
     return float(list_changes(played.places)["changed_share"].mean())
 
 
+def moved(played: Seasons) -> float:
+    """Return by how much a buyer's activity changes from season to season."""
+    paths = played.buyers.pivot_table(index="buyer", columns="season", values="activity")
+    return float(np.abs(np.diff(paths.to_numpy(float), axis=1)).mean())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dose:
     """Five levels of one parameter, what is beside it, what is read, and where that goes."""
@@ -177,6 +183,18 @@ IN_SEASONS: dict[str, Dose] = {
         levels=(0.1, 0.25, 0.5, 1.0, 4.0),
         read=late("jobs"),
         rises=True,
+    ),
+    "errors of forecasts": Dose(
+        key="institutions.forecast_error_sigma",
+        levels=(0.0, 0.1, 0.3, 0.6, 1.0),
+        read=moved,
+        rises=True,
+    ),
+    "memory of forecasts": Dose(
+        key="institutions.forecast_memory",
+        levels=(0.0, 0.25, 0.5, 0.75, 0.95),
+        read=moved,
+        rises=False,
     ),
     "pooling": Dose(
         key="institutions.pool_buyers",

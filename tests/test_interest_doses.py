@@ -12,7 +12,7 @@ import pytest
 from hanse.agents.reselling import SPREADS_MAX, resell
 from hanse.agents.world import OwnerHabits, World
 from hanse.market.regime import Regime, ladder, regimes
-from hanse.market.reporting import AT_COST, MarkedUp, Scaled, Truthful
+from hanse.market.reporting import AT_COST, Hurried, MarkedUp, Scaled, Truthful
 from hanse.market.units import MICRO_USD_PER_USD
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.emissions import subsidy_usd, token_emissions
@@ -190,6 +190,43 @@ def test_buyers_who_say_half_pay_less_the_more_they_are_where_bids_are_paid() ->
         [left(bent(share, seed=seed), regime, "paid_usd") for share in DOSES] for seed in range(8)
     ]
     follows(np.array(found), rises=False)
+
+
+HURRIES = (1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+def hurrying(scale: float, seed: int) -> World:
+    """Let half of the buyers say a multiple of what waiting costs them, where units are short."""
+    told = {"reporting.strategic_share": 0.5, "reporting.delay_scale": scale}
+    short = SMALL | {"fleet.nodes": 40, "load.model_calls": 1200, "load.batch_jobs": 200}
+    return draw_world(load("bending").replace(short | told), seed)
+
+
+@pytest.mark.parametrize("name", ["dynamic-central", "market"])
+def test_who_says_that_waiting_costs_more_leaves_more_to_others(name: str) -> None:
+    """What is claimed to lose its worth by the second is claimed to be worth less once it waits."""
+    regime = replace(regimes[name], reporting=Hurried())
+    found = []
+    for seed in range(8):
+        hurries = hurrying(HURRIES[1], seed).habits.delay_scale != 1.0
+        shares = []
+        for scale in HURRIES:
+            ledger = run_ledger(hurrying(scale, seed), regime)
+            of_others = ~hurries[ledger.stage_fact["buyer"]]
+            served = np.isin(np.arange(len(of_others)), ledger.record[ledger.work]["stage"])
+            shares.append(float(served[of_others].mean()))
+        found.append(shares)
+    follows(np.array(found), rises=True)
+
+
+def test_where_nobody_hurries_it_is_as_where_nobody_may() -> None:
+    world = hurrying(HURRIES[0], 1)
+    for name in ("dynamic-central", "market"):
+        may, may_not = (
+            run_world(world, replace(regimes[name], reporting=reporting), digest="-").tables
+            for reporting in (Hurried(), Truthful())
+        )
+        assert where_tables_differ(may, may_not) == []
 
 
 def asking(way: str, ask: float) -> list[Case]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -313,6 +314,41 @@ def test_what_payers_take_back_moves_from_payee_to_payer() -> None:
     # Two fees of a tenth, and one for the chargeback; of 40,000 the owner keeps what is left.
     assert balances[RAIL, 0] == 2 * 2_000 + 2_000
     assert sum(amount for (kind, _), amount in balances.items() if kind == OWNER) == 14_000
+
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def by_card(share: float, regime: Regime, **terms: float) -> Finished:
+    """Run a small world that pays by a card of which so much is taken back."""
+    world = draw_world(tiny(), 3)
+    card = RailTerms(chargeback_share=share, **terms)  # type: ignore[arg-type]
+    world = replace(world, terms=replace(world.terms, settlement=SettlementTerms(card=card)))
+    coin = np.random.default_rng(5).random(world.workload.n_stages)
+    world = replace(world, workload=replace(world.workload, stage_chargeback=coin))
+    return finish(world, replace(regime, rail=Rail.CARD))
+
+
+@pytest.mark.parametrize("name", ["central", "dynamic-central", "market"])
+def test_more_is_taken_back_and_worked_on_the_larger_the_share_in_every_regime(name: str) -> None:
+    runs = [by_card(share, regimes[name], chargeback_person_hours=2.0) for share in SHARES]
+    worked = [float(run.measured.welfare.person_hours.sum()) for run in runs]
+    kept = [payoffs_of(run.measured).owner.sum() for run in runs]
+    assert worked[0] == by_card(0.0, regimes[name]).measured.welfare.person_hours.sum()
+    assert all(less < more for less, more in pairwise(worked))
+    assert all(more < less for less, more in pairwise(kept))
+    for run in runs:
+        whole = float(run.measured.welfare.welfare_usd.sum())
+        assert payoffs_of(run.measured).total == pytest.approx(whole, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["central", "dynamic-central", "market"])
+def test_a_rail_takes_its_share_in_every_regime_and_welfare_stays(name: str) -> None:
+    runs = [by_card(0.0, regimes[name], fee_share=share) for share in (0.0, 0.01, 0.02, 0.04, 0.08)]
+    taken = [payoffs_of(run.measured).rail for run in runs]
+    assert taken[-1] > 0.0
+    assert taken == pytest.approx([taken[-1] * k for k in (0, 1 / 8, 1 / 4, 1 / 2, 1)], abs=1e-3)
+    assert len({float(run.measured.welfare.welfare_usd.sum()) for run in runs}) == 1
 
 
 def test_a_command_waits_for_its_money_where_escrow_is_funded_on_demand() -> None:

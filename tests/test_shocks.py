@@ -1,5 +1,6 @@
 """Shocks: off they change nothing, each acts through the world, and more of it does more."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,10 +12,19 @@ from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime, ladder
-from hanse.market.states import CHEATED, DOWN
+from hanse.market.states import (
+    AWAITING_CLEARING,
+    CHEATED,
+    DISPATCHED,
+    DOWN,
+    IN_FLIGHT,
+    QUEUED,
+    UNMATCHED,
+)
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.draw_shocks import fake_share, round_trips_left
+from hanse.scenarios.measures import measure
 from hanse.scenarios.scenario import Scenario, ScenarioError, Value, load
 from hanse.scenarios.shocks import (
     FROM_THE_START,
@@ -25,6 +35,7 @@ from hanse.scenarios.shocks import (
     shock_effects,
 )
 from tests.project_files import PROJECT
+from tests.test_institution_doses import follows
 
 SMALL: dict[str, Value] = {
     "fleet.nodes": 60,
@@ -33,6 +44,7 @@ SMALL: dict[str, Value] = {
     "measurement.displacement_instants": 16,
 }
 RUNGS = (ladder[0], ladder[-1])
+Regimes = tuple[Regime, ...]
 
 
 def small(name: str, **more: Value) -> Scenario:
@@ -227,6 +239,76 @@ def test_longer_settlement_takes_more_control_and_never_less() -> None:
         ledger = finished(draw_world(scenario, 2), AUDITED_MARKET)
         core_us.append(int(ledger.plane["settlement_core_us"].sum()))
     assert all(less < more for less, more in pairwise(core_us))
+
+
+def waited_s(_: World, ledger: Ledger) -> float:
+    """Return for how long all stages together waited to be decided on, or for a unit."""
+    return float(ledger.time_us[:, [QUEUED, AWAITING_CLEARING, UNMATCHED]].sum()) / US_PER_S
+
+
+def in_flight_s(_: World, ledger: Ledger) -> float:
+    """Return for how long requests and commands were on their way."""
+    return float(ledger.time_us[:, [IN_FLIGHT, DISPATCHED]].sum()) / US_PER_S
+
+
+def worth_usd(world: World, ledger: Ledger) -> float:
+    return float(measure(world, ledger).welfare.value_usd.sum())
+
+
+US: Value = ("us-va", "us-ia", "us-tx", "us-or")
+EU: Value = ("ie-dub", "de-fra", "fr-par", "nl-ams", "se-sto", "fi-ham")
+Read = Callable[[World, Ledger], float]
+STRUCK: dict[str, tuple[str, str, tuple[Value, ...], dict[str, Value], Read, bool, Regimes]] = {
+    "a surge": (
+        "demand-surge",
+        "surge_jobs",
+        (0, 600, 1200, 2400, 4800),
+        {},
+        waited_s,
+        True,
+        (CENTRAL, AUDITED_MARKET),
+    ),
+    "a cut of supply": (
+        "supply-cut",
+        "down_share",
+        (0.0, 0.25, 0.5, 0.75, 1.0),
+        {},
+        worth_usd,
+        False,
+        (CENTRAL, AUDITED_MARKET),
+    ),
+    "an outage": (
+        "hyperscaler-outage",
+        "down_s",
+        (0.0, 300.0, 600.0, 1200.0, 2400.0),
+        {},
+        worth_usd,
+        False,
+        (CENTRAL,),
+    ),
+    # The hub sits in us-va, and cables to it are cut.
+    "cut cables": (
+        "cable-cut",
+        "cable_share",
+        (0.0, 0.25, 0.5, 0.75, 1.0),
+        {"cable_from": US, "cable_to": EU},
+        in_flight_s,
+        True,
+        (CENTRAL,),
+    ),
+}
+"""Scenario, what is varied of the shock, to what; what is beside it, read, and expected; where."""
+
+
+@pytest.mark.parametrize("name", STRUCK)
+def test_the_response_of_a_run_follows_the_size_of_the_shock(name: str) -> None:
+    scenario, key, levels, beside, read, rises, under = STRUCK[name]
+    for regime in under:
+        found = []
+        for seed in range(8):
+            worlds = [draw_world(small(scenario, **beside, **{key: x}), seed) for x in levels]
+            found.append([read(world, finished(world, regime)) for world in worlds])
+        follows(np.array(found), rises=rises)
 
 
 @pytest.fixture(scope="module")

@@ -140,9 +140,32 @@ def test_more_speculators_lower_the_premium_towards_the_fair_price() -> None:
 
 
 def test_owners_who_sell_forward_take_the_place_of_speculators() -> None:
-    premium = [outcome(owners_hedge_share=s)["premium_usd_per_hour"] for s in (0, 0.25, 0.5, 1.0)]
+    shares = (0.0, 0.25, 0.5, 0.75, 1.0)
+    premium = [outcome(owners_hedge_share=s)["premium_usd_per_hour"] for s in shares]
     assert all(a > b for a, b in pairwise(premium))
     assert premium[-1] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_larger_inventory_lowers_the_premium_and_hedges_more() -> None:
+    doses = [outcome(inventory_hours=hours) for hours in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    premium = [dose["premium_usd_per_hour"] for dose in doses]
+    hedged = [dose["hedged_share"] for dose in doses]
+    assert all(a > b for a, b in pairwise(premium))
+    assert all(a < b for a, b in pairwise(hedged))
+
+
+def test_a_dearer_margin_raises_the_premium() -> None:
+    levels = (1.0, 2.0, 4.0, 8.0, 16.0)
+    doses = [outcome(capital_usd=8.0, margin_multiple=multiple) for multiple in levels]
+    premium = [dose["premium_usd_per_hour"] for dose in doses]
+    assert all(a <= b for a, b in pairwise(premium))
+    assert premium[-1] > premium[0]
+
+
+def test_more_aversion_raises_the_premium_in_proportion() -> None:
+    levels = (0.25, 0.5, 1.0, 2.0, 4.0)
+    premium = [outcome(risk_aversion=level)["premium_usd_per_hour"] for level in levels]
+    assert premium == pytest.approx([premium[0] * level / levels[0] for level in levels])
 
 
 def test_speculators_owe_beyond_their_capital_only_where_it_margins_too_little() -> None:
