@@ -10,7 +10,7 @@ import pytest
 from hanse.agents.choices import RULES
 from hanse.agents.model import ComputeMarket
 from hanse.market.occupancy import H
-from hanse.market.regime import AUDITED_MARKET, MARKET, regimes
+from hanse.market.regime import AUDITED_MARKET, MARKET, Plane, Regime, regimes
 from hanse.market.units import US_PER_HOUR
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.institutions import Institutions, institutions_of
@@ -206,10 +206,22 @@ def test_more_uncertainty_makes_more_idle_reserves_on_the_same_luck() -> None:
     assert rise.mean() / (rise.std(ddof=1) / np.sqrt(len(rise))) > 5.89
 
 
+HELD_AT_MARKET_PRICES = replace(regimes["market"], plane=Plane.RESERVED)
+"""Under the others here but `reserved`, orders are made and nothing can be held."""
+ANY_REGIME = pytest.mark.parametrize(
+    "regime",
+    ["central", "market", "reserved", HELD_AT_MARKET_PRICES],
+    ids=["central", "market", "reserved", "reserved at market prices"],
+)
+
+
+@ANY_REGIME
 @pytest.mark.parametrize("n_pooled", [4, 20, 60])
-def test_pooling_in_seasons_takes_the_root_of_the_sum_of_squares(n_pooled: int) -> None:
-    apart = play_seasons(hoarding(), "reserved", n_seasons=2, seed=2).buyers
-    together = play_seasons(hoarding(pool_buyers=n_pooled), "reserved", n_seasons=2, seed=2).buyers
+def test_pooling_in_seasons_takes_the_root_of_the_sum_of_squares(
+    n_pooled: int, regime: Regime | str
+) -> None:
+    apart = play_seasons(hoarding(), regime, n_seasons=2, seed=2).buyers
+    together = play_seasons(hoarding(pool_buyers=n_pooled), regime, n_seasons=2, seed=2).buyers
     sd = apart[apart["season"] == 1]["need_sd"].to_numpy()
     found = together[together["season"] == 1]["need_sd"].to_numpy()
     of_pool = np.sqrt((sd**2).reshape(-1, n_pooled).sum(axis=1))
@@ -217,20 +229,20 @@ def test_pooling_in_seasons_takes_the_root_of_the_sum_of_squares(n_pooled: int) 
     assert found.sum() == pytest.approx(of_pool.sum())
 
 
-def test_buyers_with_equal_needs_hold_root_n_less_when_they_pool() -> None:
+@ANY_REGIME
+def test_buyers_with_equal_needs_hold_root_n_less_when_they_pool(regime: Regime | str) -> None:
     """With one law of need for all, 25 buyers hold 25 z, and together 5 z."""
     equal = {"load.buyers": 25, "load.buyer_zipf": 0.0, "load.hold_share": 0.0}
-    levels = []
-    for n_pooled in (1, 25):
-        scenario = hoarding(pool_buyers=n_pooled).replace(equal)
-        buyers = play_seasons(scenario, "reserved", n_seasons=2, seed=3).buyers
-        levels.append(buyers[buyers["season"] == 1]["need_sd"].sum())
-    apart = play_seasons(hoarding().replace(equal), "reserved", n_seasons=2, seed=3).buyers
-    sd = apart[apart["season"] == 1]["need_sd"]
+    apart, together = (
+        play_seasons(hoarding(pool_buyers=n).replace(equal), regime, n_seasons=2, seed=3)
+        for n in (1, 25)
+    )
+    sd, of_pool = (one.buyers[one.buyers["season"] == 1]["need_sd"] for one in (apart, together))
     # sum(s) / sqrt(sum(s^2)) = sqrt(n) / sqrt(1 + CV^2), CV the variation between buyers.
-    assert levels[0] / levels[1] == pytest.approx(
+    assert sd.sum() / of_pool.sum() == pytest.approx(
         5.0 / np.sqrt(1.0 + (sd.std(ddof=0) / sd.mean()) ** 2)
     )
+    assert together.path("ordered_units").iloc[-1] < apart.path("ordered_units").iloc[-1]
 
 
 @pytest.mark.slow
