@@ -30,6 +30,7 @@ SHOCKS: Final = (
     "hyperscaler-outage",
     "quantum-loss",
     "demand-surge",
+    "escrow-loss",
     "cable-cut",
     "export-rule",
     "escrow-failure",
@@ -38,7 +39,7 @@ SHOCKS: Final = (
 )
 """The scenarios of the library that are a shock, those that strike at an instant first."""
 
-FROM_THE_START: Final = SHOCKS[4:]
+FROM_THE_START: Final = SHOCKS[5:]
 
 MEASURES: Final = (
     "welfare_usd",

@@ -20,6 +20,7 @@ from hanse.scenarios.contagion import (
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.payoffs import payoffs_of
 from hanse.scenarios.run import run_world
+from hanse.scenarios.scenario import load
 from hanse.scenarios.shocks import calm
 from tests.small_runs import tiny, where_tables_differ
 from tests.strategies import HUB, finish, world_of
@@ -110,6 +111,21 @@ def test_where_nothing_lies_in_escrow_nothing_is_lost() -> None:
     )
     assert where_tables_differ(one, two) == []
     assert calm(scenario) != scenario
+
+
+def test_the_scenario_robs_where_there_is_escrow_and_costs_nobody_else() -> None:
+    small = load("escrow-loss").replace({"fleet.nodes": 60, "load.model_calls": 600})
+    world, before = draw_world(small, 3), draw_world(calm(small), 3)
+    for name, is_robbed in (("central", False), ("market", True)):
+        struck, whole = (finish(each, regimes[name]) for each in (world, before))
+        stolen = payoffs_of(struck.measured).thief
+        assert (stolen > 0.0) == is_robbed
+        lost = [
+            payoffs_of(whole.measured).owner.sum() - payoffs_of(struck.measured).owner.sum(),
+            payoffs_of(whole.measured).buyer.sum() - payoffs_of(struck.measured).buyer.sum(),
+        ]
+        assert sum(lost) == pytest.approx(stolen, abs=1e-9)
+        assert struck.measured.welfare.welfare_usd.sum() == whole.measured.welfare.welfare_usd.sum()
 
 
 def exposed(owed: dict[tuple[int, int], int], cash: list[int]) -> Exposures:
