@@ -71,17 +71,25 @@ def _first_of_equals(
 ) -> int:
     """Return the first offer of a choice's sink that is as good: prices may differ by too little.
 
-    What a stage gains is in whole nano-USD, so that a cheaper offer may gain it no more.
+    What a stage gains is in whole nano-USD, so that a cheaper offer may gain it no more. Offers
+    that cost no more than the choice have been asked already.
     """
     if choice < 0:
         return choice
-    stage, sink = state.book.request[row], facts.offer[choice]["sink"]
+    stage, chosen, first = state.book.request[row], facts.offer[choice], choice
     surplus = _surplus_nano_usd(facts, state, stage, choice)
-    for offer in range(facts.sink[sink]["first_offer"], choice):
-        is_as_good = _surplus_nano_usd(facts, state, stage, offer) == surplus
+    least_us = facts.stage[stage]["work_us"] + facts.stage[stage]["rest_work_us"]
+    nano_usd_per_price = least_us * NANO_USD_PER_USD
+    for k in range(chosen["rank"] + 1, facts.first_of_class[facts.stage[stage]["accelerator"] + 1]):
+        entry = facts.price_list[k]
+        if (entry["posted_usd_per_us"] - chosen["posted_usd_per_us"]) * nano_usd_per_price > 2:
+            break
+        offer = entry["offer"]
+        is_as_good = offer < first and entry["sink"] == chosen["sink"]
+        is_as_good = is_as_good and _surplus_nano_usd(facts, state, stage, offer) == surplus
         if is_as_good and _may_propose(facts, rules, state, plane, row, offer, is_displaced):
-            return offer
-    return choice
+            first = offer
+    return first
 
 
 @kernel
