@@ -79,7 +79,8 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     # Imported by a bare name, a module would leave a cache that nobody else can read.
     is_ours = function.__module__.startswith("hanse.")
     compiled: Any = njit(cache=is_ours, nogil=True, _nrt=False)(function)
-    _take_plain_integers(compiled)
+    if not config.DISABLE_JIT:
+        _take_plain_integers(compiled)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:
         cache_file._source_stamp = _STAMP  # noqa: SLF001 - numba offers no other way

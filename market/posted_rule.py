@@ -66,15 +66,43 @@ def _note_whom_to_ask(state: State, plane: int, stage: int) -> int:
 
 
 @kernel
+def _first_of_equals(
+    facts: Facts, rules: Rules, state: State, plane: int, row: int, choice: int, is_displaced: int
+) -> int:
+    """Return the first offer of a choice's sink that is as good: prices may differ by too little.
+
+    What a stage gains is in whole nano-USD, so that a cheaper offer may gain it no more. Offers
+    that cost no more than the choice have been asked already.
+    """
+    if choice < 0:
+        return choice
+    stage, chosen, first = state.book.request[row], facts.offer[choice], choice
+    surplus = _surplus_nano_usd(facts, state, stage, choice)
+    least_us = facts.stage[stage]["work_us"] + facts.stage[stage]["rest_work_us"]
+    nano_usd_per_price = least_us * NANO_USD_PER_USD
+    for k in range(chosen["rank"] + 1, facts.first_of_class[facts.stage[stage]["accelerator"] + 1]):
+        entry = facts.price_list[k]
+        if (entry["posted_usd_per_us"] - chosen["posted_usd_per_us"]) * nano_usd_per_price > 2:
+            break
+        offer = entry["offer"]
+        is_as_good = offer < first and entry["sink"] == chosen["sink"]
+        is_as_good = is_as_good and _surplus_nano_usd(facts, state, stage, offer) == surplus
+        if is_as_good and _may_propose(facts, rules, state, plane, row, offer, is_displaced):
+            first = offer
+    return first
+
+
+@kernel
 def _best_offer(
     facts: Facts, rules: Rules, state: State, plane: int, row: int, is_displaced: int
 ) -> int:
     """Return the offer of largest positive surplus that could take the request, or -1.
 
-    Offers are asked from cheap to dear, of each sink the first that could take the request, and
-    no further than the price at which even a result at once and at no distance would gain less
-    than what is found. Where no visible offer of a sink is cheap enough, only a further unit there
-    can change that, unless one could not take the request now and may yet.
+    Of offers that gain as much it is the first by index. Offers are asked from cheap to dear, of
+    each sink the first that could take the request, and no further than the price at which even a
+    result at once and at no distance would gain less than what is found. Where no visible offer of
+    a sink is cheap enough, only a further unit there can change that, unless one could not take the
+    request now and may yet.
     """
     book, best, choice, is_contested = state.book, 1, -1, False
     stage = book.request[row]
@@ -110,7 +138,7 @@ def _best_offer(
         surplus = _surplus_nano_usd(facts, state, stage, offer)
         if surplus > best or (surplus == best and (choice < 0 or offer < choice)):
             best, choice = surplus, offer
-    return choice
+    return _first_of_equals(facts, rules, state, plane, row, choice, is_displaced)
 
 
 @kernel

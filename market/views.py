@@ -164,8 +164,11 @@ def _drop_holds(facts: Facts, rules: Rules, state: State, plane: int) -> None:
 
 @kernel
 def taken_us(facts: Facts, rules: Rules, state: State, plane: int, region: int) -> int:
-    """Return when the picture of a region was taken that the plane looked at last, or -1."""
-    if rules.refresh_us > 0:
+    """Return when the picture of a region was taken that the plane looked at last, or -1.
+
+    There is none of a region that it does not watch.
+    """
+    if rules.refresh_us > 0 or not facts.watches[plane, region]:
         return int(state.sight[plane, region]["at_us"])
     return int(max(-1, state.plane[plane]["looked_us"] - facts.command_us[plane, region]))
 

@@ -26,7 +26,7 @@ from hanse.scenarios.draw import draw_world
 from hanse.scenarios.experiment import checked_seeds
 from hanse.scenarios.intervals import interval
 from hanse.scenarios.measures import Table
-from hanse.scenarios.run import run_world
+from hanse.scenarios.run import run_world, tells_welfare
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.yardstick import Yardstick, measure_yardstick
 
@@ -82,8 +82,11 @@ def attribute(
     Raises
     ------
     ValueError
-        If a friction is unknown, or the seeds are none or not distinct.
+        If a friction is unknown, the regime tells no welfare, or the seeds are none or not
+        distinct.
     """
+    if not tells_welfare(rung.regime):
+        raise ValueError(f"regime must tell its welfare, got {rung.name} with truthful reports")
     unknown = [name for name in frictions if name not in FRICTIONS]
     if unknown:
         raise ValueError(f"friction must be one of {', '.join(FRICTIONS)}, got {unknown[0]!r}")

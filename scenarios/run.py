@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from hanse.agents.lower_crossings import capability_scope
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.ledger import Ledger
-from hanse.market.regime import Regime, ladder, regimes
+from hanse.market.regime import Pricing, Regime, ladder, regimes
 from hanse.market.states import CAUGHT, CHEATED, FAILED
 from hanse.market.units import Integers
 from hanse.scenarios.draw import draw_world
@@ -21,6 +22,8 @@ from hanse.scenarios.traces import Trace
 from hanse.scenarios.yardstick import Yardstick, measure_yardstick, with_losses
 from hanse.verification.audits import Claims, SignatureTally, sign_and_check
 from hanse.verification.border_checks import Uses, show_and_admit
+
+_OF_WELFARE: Final = ("welfare_usd", "coordination_loss_usd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,8 @@ def run_world(
     tables = tables_of(measures)
     if yardstick is not None:
         tables["measures"] = with_losses(tables["measures"], yardstick, measures)
+    if not tells_welfare(regime):
+        tables["measures"] = _without_welfare(tables["measures"])
     measured = perf_counter()
     tables["receipts"] = sign_receipts(world, ledger)
     real = play_tasks(world, regime, ledger)
@@ -84,6 +89,22 @@ def run_world(
             **real.seconds,
         },
     )
+
+
+def tells_welfare(regime: Regime) -> bool:
+    """Say whether the welfare of a regime means anything.
+
+    Where bids or asks are paid as they are, nobody has a reason to tell the truth: what would come
+    of it if all did so is no result.
+    """
+    if regime.pricing is Pricing.PAY_AS_BID:
+        return not regime.reporting.is_truthful
+    return regime.pricing is not Pricing.PAY_AS_ASK or not regime.asking.is_truthful
+
+
+def _without_welfare(measures: Table) -> Table:
+    is_told = ~np.isin(measures["measure"], _OF_WELFARE)
+    return {name: column[is_told] for name, column in measures.items()}
 
 
 def run(

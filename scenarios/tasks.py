@@ -64,11 +64,12 @@ class Ended:
     reference_usd: tuple[float, ...] = ()
 
     def measure(self, name: str) -> float:
-        """Return a measure, summed over families; NaN where the run failed."""
+        """Return a measure, summed over families; NaN where the run failed, or does not tell it."""
         measures = self.tables.get("measures")
         if measures is None:
             return float("nan")
-        return float(measures["value"][measures["measure"] == name].sum())
+        value = measures["value"][measures["measure"] == name]
+        return float(value.sum()) if len(value) else float("nan")
 
 
 def run_task(

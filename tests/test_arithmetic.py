@@ -187,6 +187,48 @@ def test_memory_layout_does_not_matter() -> None:
         assert (matmul(left, b.T, mode=Mode.INT21) == expected).all()
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize(
+    "size",
+    # Below, at and above 2^14 elements, of either operand or of the product; and of nothing.
+    [
+        (127, 129, 127),
+        (128, 128, 128),
+        (1, 1 << 14, 1),
+        (1 << 14, 1, 3),
+        (3, 1, 1 << 14),
+        (0, 5, 9),
+    ],
+)
+def test_large_operands_are_carried_to_the_bytes_that_small_ones_are(
+    size: tuple[int, int, int], dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (m, k, n), limit = size, min(np.iinfo(dtype).max, 1 << 18)
+    rng = np.random.default_rng(k)
+    a, b = (rng.integers(-limit, limit, shape).astype(dtype) for shape in ((m, k), (k, n)))
+    true = a.astype(np.int64) @ b.astype(np.int64)
+    a.flags.writeable = False
+    ways = [
+        (a, b),
+        (np.asfortranarray(a), b[:, ::-1][:, ::-1]),
+        (a.astype(a.dtype.newbyteorder()), b),
+    ]
+    for many in (1 << 14, 1 << 60):
+        monkeypatch.setattr("hanse.verification.arithmetic._MANY", many)
+        assert {matmul(*way, mode=Mode.INT21).tobytes() for way in ways} == {true.tobytes()}
+
+
+@pytest.mark.parametrize("at", [0, -1])
+@pytest.mark.parametrize("value", [(1 << 21) + 1, -(1 << 31), (1 << 31) - 1])
+def test_one_element_out_of_range_in_a_large_operand_raises(value: int, at: int) -> None:
+    wide, zero = np.zeros((128, 128), np.int32), np.zeros((128, 128), np.int32)
+    wide.flat[at] = value
+    for pair in ((wide, zero), (zero, wide)):
+        with pytest.raises(OutOfRangeError) as caught:
+            matmul(*pair, mode=Mode.INT21)
+        assert caught.value.value == abs(value)
+
+
 @given(
     npst.arrays(np.int64, 7, elements=st.integers(-(1 << 52), 1 << 52)),
     st.integers(22, 62),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.market.regime import ladder
+from hanse.market.regime import Pricing, ladder
 from hanse.scenarios.attribution import FRICTIONS, STRUCTURE, attribute, shapley_values
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.scenario import load
@@ -107,3 +107,10 @@ def test_an_unknown_friction_is_named() -> None:
     with pytest.raises(ValueError, match="friction must be one of distance.*got 'distanz'"):
         attribute(load("baseline"), ladder[0], seeds=[0], frictions=["distanz"])
     assert set(FRICTIONS) == {"distance", "service", "refresh", "interval", "cheating"}
+
+
+def test_a_loss_that_means_nothing_is_shared_among_no_frictions() -> None:
+    as_bid = replace(RUNGS["market"].regime, pricing=Pricing.PAY_AS_BID)
+    honest = replace(RUNGS["market"], name="honest", regime=as_bid)
+    with pytest.raises(ValueError, match="must tell its welfare, got honest with truthful"):
+        attribute(load("baseline"), honest, seeds=[0])

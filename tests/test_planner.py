@@ -23,7 +23,10 @@ from hanse.scenarios.scenario import load
 from tests.strategies import (
     SmallWorld,
     all_regimes,
+    capped_worlds,
+    cheating_worlds,
     frictionless_worlds,
+    graphs,
     small_worlds,
     with_fleet,
     with_jobs,
@@ -289,7 +292,9 @@ def test_no_rung_and_no_reference_is_above_the_bound(
 
 @settings(max_examples=60)
 @given(
-    small=st.one_of(small_worlds(), frictionless_worlds()),
+    small=st.one_of(
+        small_worlds(), frictionless_worlds(), graphs(cheating_worlds()), capped_worlds()
+    ),
     regime=st.sampled_from([None, AUDITED_MARKET, *all_regimes()]),
     n_bins=st.sampled_from([1, 7, 24]),
 )

@@ -482,6 +482,13 @@ def test_what_cannot_be_is_refused_by_name() -> None:
         Replication(n_replicas=4, quorum=2)
     with pytest.raises(ValueError, match="n_providers must be at least 2, got 1"):
         Verde(n_providers=1)
+    for slowdown in (0.5, float("nan")):
+        with pytest.raises(ValueError, match="reproducibility must be at least 1, got"):
+            Verde(reproducibility=slowdown)
+    with pytest.raises(ValueError, match="window_us must be at least 0, got -1"):
+        Optimistic(window_us=-1)
+    with pytest.raises(ValueError, match="n_sampled must be at least 1, got 0"):
+        ProofOfSampling(n_sampled=0)
     with pytest.raises(ValueError, match="solver must be one of .* got copier"):
         Behaviour(solver=Strategy.COPIER)
     with pytest.raises(ValueError, match="checkpoint_interval must be at most n_steps = 1024"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hanse.agents.world import World
+from hanse.market.auction import WelfareRouter
 from hanse.market.ledger import Ledger
 from hanse.market.regime import (
     Admission,
@@ -15,6 +16,7 @@ from hanse.market.regime import (
     Incompatible,
     Plane,
     Pricing,
+    Rail,
     Ranking,
     Regime,
     Rule,
@@ -24,12 +26,22 @@ from hanse.market.regime import (
     regimes,
     variants,
 )
+from hanse.market.reporting import (
+    Asking,
+    AtCost,
+    Hurried,
+    MarkedUp,
+    Reporting,
+    Scaled,
+    Truthful,
+)
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
 from hanse.scenarios.selftest_checks import run_ledger
 
 PARTS = (Plane, Admission, Cadence, Ranking, Rule, Pricing, Settlement, Audits)
+PAID_AS_SAID = (Pricing.PAY_AS_BID, Pricing.PAY_AS_ASK)
 COMBINATIONS = [
     dict(zip((part.__name__.lower() for part in PARTS), combination, strict=True))
     for combination in product(*PARTS)
@@ -67,11 +79,33 @@ def test_every_combination_of_parts_runs_or_gives_a_reason(world: World) -> None
             continue
         result = run_world(world, regime, digest="-")
         measures = result.tables["measures"]
-        assert np.isfinite(measures["value"][measures["measure"] == "welfare_usd"]).all(), regime
+        welfare_usd = measures["value"][measures["measure"] == "welfare_usd"]
+        assert np.isfinite(welfare_usd).all(), regime
+        assert len(welfare_usd) == (0 if regime.pricing in PAID_AS_SAID else 3), regime
         ran += 1
     # Eight planes, and a hub with quotas; two cadences. Posted prices: two rankings, one pricing;
     # the welfare rule: one ranking, four pricings; each with two settlements and four policies.
     assert ran == (8 + 1) * 2 * (2 * 1 + 1 * 4) * 2 * 4
+
+
+@pytest.mark.parametrize("rail", list(Rail))
+@pytest.mark.parametrize("asking", [AtCost(), MarkedUp()])
+@pytest.mark.parametrize("reporting", [Truthful(), Scaled(), Hurried()])
+def test_whatever_is_said_and_however_it_is_settled_any_way_to_price_runs(
+    world: World, reporting: Reporting, asking: Asking, rail: Rail
+) -> None:
+    said = {"reporting": reporting, "asking": asking, "rail": rail}
+    own = replace(regimes["venues"], rule=Rule.FOREIGN, router=WelfareRouter(), **said)
+    posted = replace(regimes["central"], settlement=Settlement.ESCROW, **said)
+    for regime in (posted, *(replace(own, pricing=pricing) for pricing in Pricing)):
+        measures = run_world(world, regime, digest="-").tables["measures"]
+        is_told = "welfare_usd" in measures["measure"]
+        is_honest = {
+            Pricing.PAY_AS_BID: reporting == Truthful(),
+            Pricing.PAY_AS_ASK: asking == AtCost(),
+        }
+        assert is_told != is_honest.get(regime.pricing, False)
+        assert np.isfinite(measures["value"][measures["measure"] == "resource_cost_usd"]).all()
 
 
 def parts_that_differ(one: Regime, other: Regime) -> list[str]:

@@ -265,6 +265,39 @@ def without_owners(world: World) -> World:
     return replace(world, workload=replace(world.workload, job_first_party=nobody))
 
 
+def with_prices(world: World, usd_per_gpu_hour: list[float], seed: int) -> World:
+    """Draw what is asked for each offer from a few prices, so that many are equal."""
+    fleet = world.fleet
+    offers = np.column_stack([fleet.node_region, fleet.node_class, fleet.node_owner])
+    _, offer = np.unique(offers, axis=0, return_inverse=True)
+    price = np.random.default_rng(seed).choice(usd_per_gpu_hour, offer.max() + 1)[offer]
+    return replace(world, fleet=replace(fleet, node_posted_usd_per_gpu_hour=price))
+
+
+@pytest.mark.parametrize("cadence", list(Cadence))
+@pytest.mark.parametrize("compiled", [POSTED, FIRST_PARTY], ids=["first come", "own jobs first"])
+@settings(max_examples=150)
+@given(
+    small=small_worlds(),
+    prices=st.lists(st.sampled_from([2.0, 0.0, 2.0 + 1e-9, 2.01, 1e3]), min_size=1, max_size=3),
+    work_us=st.sampled_from([None, 1, 300]),
+)
+def test_a_stage_takes_the_offer_that_a_plain_scan_finds_best_and_the_first_of_equals(
+    compiled: Regime, cadence: Cadence, small: SmallWorld, prices: list[float], work_us: int | None
+) -> None:
+    world = with_prices(small.build(), prices, small.size.seed)
+    if work_us is not None:
+        # So short that prices which differ come to the same nano-USD.
+        every = np.full_like(world.workload.stage_work_us, work_us)
+        value_usd = np.full_like(world.workload.job_value_usd, 1e-5)
+        workload = replace(world.workload, stage_work_us=every, job_value_usd=value_usd)
+        world = replace(world, workload=workload)
+    seat = replace(compiled, cadence=cadence)
+    world = at_one_fixed_cost(world if compiled == FIRST_PARTY else without_owners(world))
+    own = replace(POSTED, cadence=cadence, rule=Rule.FOREIGN, router=GaleShapleyRouter())
+    assert_same_run(world, seat, own)
+
+
 def test_a_router_of_one_s_own_is_charged_the_welfare_rule_s_fixed_cost() -> None:
     own = replace(WELFARE, rule=Rule.FOREIGN, router=PostedRouter())
     terms = replace(FREE_TERMS, service_welfare_us=7.0, service_posted_us=3.0)

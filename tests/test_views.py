@@ -184,6 +184,8 @@ class Replay:
         own, plane = book.request_is_own == 1, decision.plane
         assert own.any()
         assert all(plane in self.tour(stage) for stage in book.request[own].tolist())
+        seats_of_others = self.layout.region[self.layout.of_stage[book.request[~own]]]
+        assert self.layout.watches[plane, seats_of_others].all()
         self.land_until(book.now_us)
         visible = self.expect(plane, book.now_us)
         assert book.offer_free.tolist() == [len(units) for units in visible]

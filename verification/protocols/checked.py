@@ -23,6 +23,7 @@ from hanse.verification.protocols.declared import (
     dispute_messages,
     dispute_us,
     locked_usd_s,
+    require_at_least,
     require_probabilities,
 )
 from hanse.verification.protocols.interface import (
@@ -113,6 +114,9 @@ class ProofOfSampling:
 
     def __post_init__(self) -> None:
         require_probabilities(self, "audit_probability", "detection", "collusion")
+        require_at_least(self, reproducibility=1)
+        if self.n_sampled is not None:
+            require_at_least(self, n_sampled=1)
 
     @property
     def name(self) -> str:
@@ -223,6 +227,7 @@ class Optimistic:
 
     def __post_init__(self) -> None:
         require_probabilities(self, "watch_probability", "detection", "collusion")
+        require_at_least(self, window_us=0, reproducibility=1)
 
     @property
     def name(self) -> str:

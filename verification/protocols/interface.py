@@ -83,7 +83,7 @@ class TaskShape:
     def __post_init__(self) -> None:
         for field in fields(self):
             least = 1 if field.name in {"n_steps", "n_operators", "checkpoint_interval"} else 0
-            if getattr(self, field.name) < least:
+            if not getattr(self, field.name) >= least:
                 raise ValueError(
                     f"{field.name} must be at least {least}, got {getattr(self, field.name)}"
                 )

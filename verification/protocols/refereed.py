@@ -19,6 +19,7 @@ from hanse.verification.protocols.declared import (
     dispute_messages,
     dispute_us,
     locked_usd_s,
+    require_at_least,
     require_probabilities,
 )
 from hanse.verification.protocols.interface import (
@@ -118,8 +119,7 @@ class Verde:
 
     def __post_init__(self) -> None:
         require_probabilities(self, "collusion")
-        if self.n_providers < 2:
-            raise ValueError(f"n_providers must be at least 2, got {self.n_providers}")
+        require_at_least(self, n_providers=2, reproducibility=1)
 
     @property
     def name(self) -> str:
