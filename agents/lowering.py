@@ -13,6 +13,7 @@ from hanse.agents.lower_fleet import Places, lower_places
 from hanse.agents.lowered_graph import lower_edges, lower_paths
 from hanse.agents.reports import with_reports
 from hanse.agents.signatures import distinct, group_stages
+from hanse.agents.workload import Workload
 from hanse.agents.world import World
 from hanse.market.bits import pack
 from hanse.market.columns import STAGE_FACT, Facts, Rows, Rules
@@ -296,9 +297,17 @@ def _copy_job_facts(world: World, rows: Rows, *, job: Integers) -> None:
         ("deadline_us", workload.job_deadline_us),
     ):
         rows[name] = column[job]
+    rows["ranks_with"] = _ranks_with(workload, rows["first_party"], rows["buyer"])
     rows["delay_usd_per_us"] = workload.job_delay_usd_per_s[job] / US_PER_S
     rows["said_usd"] = rows["value_usd"]
     rows["said_delay_usd_per_us"] = rows["delay_usd_per_us"]
+
+
+def _ranks_with(workload: Workload, first_party: Integers, buyer: Integers) -> Integers:
+    """Return as whose own a job ranks where owners put their own first: its own, or a partner's."""
+    if len(workload.buyer_partner) == 0:
+        return first_party
+    return np.where(first_party >= 0, first_party, workload.buyer_partner[buyer])
 
 
 def _copy_stage_facts(

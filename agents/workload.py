@@ -18,6 +18,7 @@ class Workload:
     ----------
     family : names of the workload families; `job_family` indexes them.
     buyer_region : shape (n_buyers,).
+    buyer_partner : owner with whom a buyer's jobs rank as its own, or -1; of no length where none.
     job_arrival_us, job_deadline_us : instants; a result after the deadline is worth nothing.
     job_first_party : owner whose own job this is, or -1.
     job_data_class : `hanse.market.jurisdictions.UNRESTRICTED` or `RESIDENT`; where
@@ -85,6 +86,7 @@ class Workload:
     attempt_service: Floats
     attempt_way: Floats
     stage_chargeback: Floats = field(default_factory=lambda: np.zeros(0))
+    buyer_partner: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         _check_edges(self.edge_from, self.edge_to, self.stage_job)

@@ -20,7 +20,7 @@ class Book:
     now_us : the instant.
     request : shape (n_requests,), opaque indices in ascending order.
     request_is_own : whether this plane commands the request, or only knows of it.
-    request_ready_us, request_first_party : since when; owner whose own it is, or -1.
+    request_ready_us, request_first_party : since when; owner whose own it ranks as, or -1.
     offer_sink, offer_region, offer_owner : shape (n_offers,).
     offer_free : units of the offer that this plane sees as free.
     offer_posted_usd_per_us : posted price of occupied time.
@@ -81,7 +81,7 @@ def read_book(facts: Facts, state: State) -> Book:
         request=request,
         request_is_own=(state.stage["plane"][request] == plane).astype(np.int64),
         request_ready_us=state.stage["ready_us"][request],
-        request_first_party=facts.stage["first_party"][request],
+        request_first_party=facts.stage["ranks_with"][request],
         offer_sink=facts.offer["sink"].copy(),
         offer_region=facts.offer["region"].copy(),
         offer_owner=facts.offer["owner"].copy(),

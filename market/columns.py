@@ -28,6 +28,7 @@ STAGE_FACT: Final = np.dtype(
         ("origin", "i2"),
         ("buyer", "i4"),
         ("first_party", "i4"),
+        ("ranks_with", "i4"),
         ("accelerator", "i2"),
         ("tool_us", "i8"),
         ("work_us", "i8"),

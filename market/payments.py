@@ -239,7 +239,7 @@ def rows_taken_back(paid: Payments, back: Flags) -> Flags:
     return np.asarray(paid.is_owed & np.append(back, False)[paid.transfer])
 
 
-def dispute_person_hours(ledger: Ledger, terms: Terms, coin: Floats, n_families: int) -> Floats:
+def chargeback_person_hours(ledger: Ledger, terms: Terms, coin: Floats, n_families: int) -> Floats:
     """Return what people work on chargebacks, by family of the first stage of what was paid."""
     hours = ledger.rail.chargeback_person_hours
     if ledger.rail.is_on == 0 or hours == 0.0 or len(coin) == 0:

@@ -27,8 +27,8 @@ def _outranks(facts: Facts, rules: Rules, state: State, row: int, other: int, of
     first, second = state.book.request[row], state.book.request[other]
     if rules.first_party == 1:
         owner = facts.offer[offer]["owner"]
-        is_own = facts.stage[first]["first_party"] == owner
-        is_other_own = facts.stage[second]["first_party"] == owner
+        is_own = facts.stage[first]["ranks_with"] == owner
+        is_other_own = facts.stage[second]["ranks_with"] == owner
         if is_own != is_other_own:
             return bool(is_own)
     ready, other_ready = state.stage[first]["ready_us"], state.stage[second]["ready_us"]
@@ -49,7 +49,7 @@ def _may_propose(
         return True
     if rules.first_party == 0 or state.visible_offer[plane, offer] == 0:
         return False
-    is_own = facts.stage[book.request[row]]["first_party"] == facts.offer[offer]["owner"]
+    is_own = facts.stage[book.request[row]]["ranks_with"] == facts.offer[offer]["owner"]
     return bool((is_own or is_displaced == 1) and book.refused[row, offer] == 0)
 
 
@@ -188,7 +188,7 @@ def _in_order_of_readiness(state: State) -> None:
 @kernel
 def _owns_an_open_offer(facts: Facts, state: State, plane: int, stage: int) -> bool:
     """Say whether a request is a first party's own, and that owner has a unit in view."""
-    owner = facts.stage[stage]["first_party"]
+    owner = facts.stage[stage]["ranks_with"]
     if owner >= 0:
         for offer in range(len(facts.offer)):
             if facts.offer[offer]["owner"] == owner and state.visible_offer[plane, offer] > 0:

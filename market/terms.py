@@ -61,6 +61,7 @@ class Terms:
     context_tokens_per_gpu_s: float
     approval_person_hours: float = 0.0
     procurement_person_hours: float = 0.0
+    dispute_person_hours: float = 0.0
     person_usd_per_hour: float = 0.0
     failures: FailureTerms = NOTHING_FAILS
     settlement: SettlementTerms = AT_ONCE

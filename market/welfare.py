@@ -11,12 +11,12 @@ from hanse.market.ledger import Ledger
 from hanse.market.occupancy import B, C, F, Occupancy, U
 from hanse.market.payments import (
     NO_COINS,
-    dispute_person_hours,
+    chargeback_person_hours,
     fee_resource_usd,
     payments_of,
     returns_of,
 )
-from hanse.market.states import COMPLETE, RIGHT
+from hanse.market.states import CAUGHT, COMPLETE, RIGHT
 from hanse.market.terms import Terms
 from hanse.market.units import (
     J_PER_KWH,
@@ -98,7 +98,8 @@ def measure_welfare(
     core_joules = core_s * terms.core_w * terms.pue
     person_hours = _per_family(ledger, ledger.tally["approvals"], n_families)
     person_hours *= terms.approval_person_hours
-    person_hours[:n_families] += dispute_person_hours(ledger, terms, chargeback_coin, n_families)
+    backs = chargeback_person_hours(ledger, terms, chargeback_coin, n_families)
+    person_hours[:n_families] += backs + dispute_person_hours(ledger, terms, n_families)
     person_hours += procurement_person_hours(ledger, terms, n_families)
     person_hours[n_families] += recovery_person_hours
     mean_price = float(electricity_usd_per_kwh.mean()) / J_PER_KWH
@@ -135,6 +136,14 @@ def procurement_person_hours(ledger: Ledger, terms: Terms, n_families: int) -> F
     family = fact["family"][stage[bought[first]]]
     count = np.bincount(family, minlength=n_families + 1)
     return np.asarray(count * terms.procurement_person_hours)
+
+
+def dispute_person_hours(ledger: Ledger, terms: Terms, n_families: int) -> Floats:
+    """Return what people work on results that were found wrong, whoever found it, by family."""
+    record = ledger.record[ledger.work]
+    disputed = record["stage"][record["outcome"] == CAUGHT]
+    count = np.bincount(ledger.stage_fact["family"][disputed], minlength=n_families)
+    return np.asarray(count * terms.dispute_person_hours)
 
 
 def _per_family(ledger: Ledger, amount: Floats, n_families: int) -> Floats:

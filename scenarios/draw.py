@@ -138,12 +138,20 @@ def terms_of(scenario: Scenario) -> Terms:
         authority_ttl_us=microseconds("crossing.authority_ttl_s"),
         context_ttl_us=microseconds("crossing.context_ttl_s"),
         context_tokens_per_gpu_s=number("crossing.context_tokens_per_gpu_s"),
-        approval_person_hours=number("crossing.approval_person_hours"),
-        procurement_person_hours=number("resources.procurement_person_hours"),
-        person_usd_per_hour=number("resources.person_usd_per_hour"),
+        **_people(scenario),
         failures=failure_terms_of(scenario),
         settlement=settlement_terms_of(scenario),
     )
+
+
+def _people(scenario: Scenario) -> dict[str, float]:
+    """Return how long people work on what, and what their hour costs."""
+    return {
+        "approval_person_hours": scenario.number("crossing.approval_person_hours"),
+        "procurement_person_hours": scenario.number("resources.procurement_person_hours"),
+        "dispute_person_hours": scenario.number("resources.dispute_person_hours"),
+        "person_usd_per_hour": scenario.number("resources.person_usd_per_hour"),
+    }
 
 
 def _hub_region(scenario: Scenario) -> int:

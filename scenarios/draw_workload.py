@@ -24,6 +24,7 @@ from hanse.scenarios.draw_attempts import (
 )
 from hanse.scenarios.draw_place import class_regions
 from hanse.scenarios.draw_tapes import draw_tapes
+from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tables import read_owners, read_regions
@@ -59,6 +60,7 @@ def draw_workload(
     return Workload(
         family=tuple(tapes),
         buyer_region=buyer_region,
+        buyer_partner=_draw_partners(scenario, seed, n_buyers),
         job_family=family,
         job_arrival_us=tape.arrival_us,
         job_deadline_us=tape.deadline_us,
@@ -215,6 +217,21 @@ def _draw_first_party(scenario: Scenario, seed: int, *, fleet: Fleet, n_jobs: in
         scenario, seed, "job.first_party", key="load.first_party_share", size=n_jobs
     )
     return np.where(is_own, candidate[drawn], -1)
+
+
+def _draw_partners(scenario: Scenario, seed: int, n_buyers: int) -> Integers:
+    """Draw the partner of each lab, a hyperscaler by its share; nobody is one by default."""
+    n_labs = scenario.count("load.privileged_buyers")
+    if n_labs == 0:
+        return np.zeros(0, np.int64)
+    if n_labs > n_buyers:
+        raise ScenarioError(
+            f"load.privileged_buyers must be at most load.buyers ({n_buyers}), got {n_labs}"
+        )
+    table = read_owners()
+    candidate = np.flatnonzero(table.is_hyperscaler)
+    drawn = pick(stream(seed, "buyer.partner").random(n_buyers), table.share[candidate])
+    return np.where(np.arange(n_buyers) < n_labs, candidate[drawn], -1)
 
 
 def _draw_sample(scenario: Scenario, seed: int, n_stages: int) -> Flags:

@@ -1,4 +1,4 @@
-"""Procurement: people work once for each owner that a buyer buys from, whoever routes."""
+"""Procurement and disputes: people work alike for whoever routes."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hanse.agents.world import World
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime
+from hanse.market.states import CAUGHT
 from hanse.scenarios.draw import draw_world
 from tests.failing import mechanism_worlds
 from tests.small_runs import tiny
@@ -50,3 +51,31 @@ def test_each_hour_is_a_resource_and_changes_nothing_that_happens(regime: Regime
     assert n_pairs > 1
     for hours, usd in zip(DOSES, resource, strict=True):
         assert usd - resource[0] == pytest.approx(60.0 * hours * n_pairs)
+
+
+@settings(max_examples=40)
+@given(world=mechanism_worlds(), regime=st.sampled_from(all_regimes()))
+def test_people_work_on_each_result_that_is_found_wrong(world: World, regime: Regime) -> None:
+    runs = []
+    for hours in (0.0, 2.5):
+        terms = replace(world.terms, dispute_person_hours=hours, person_usd_per_hour=60.0)
+        runs.append(finish(replace(world, terms=terms), regime))
+    caught = int((runs[1].work["outcome"] == CAUGHT).sum())
+    extra = (
+        runs[1].measured.welfare.person_hours.sum() - runs[0].measured.welfare.person_hours.sum()
+    )
+    assert extra == pytest.approx(2.5 * caught, abs=1e-9)
+    assert runs[0].work.tobytes() == runs[1].work.tobytes()
+
+
+def test_disputes_cost_hours_where_cheats_are_caught() -> None:
+    world = draw_world(tiny().with_settings(["verification.audit_probability=0.5"]), 0)
+    usd = []
+    for hours in DOSES:
+        terms = replace(world.terms, dispute_person_hours=hours, person_usd_per_hour=60.0)
+        cheap = replace(terms, stake_multiple=0.0, temptation_share=1.0)
+        run = finish(replace(world, terms=cheap), AUDITED_MARKET)
+        n_caught = int((run.work["outcome"] == CAUGHT).sum())
+        assert n_caught > 0
+        usd.append(run.measured.welfare.resource_usd.sum() - 60.0 * hours * n_caught)
+    assert usd == pytest.approx([usd[0]] * len(DOSES))
