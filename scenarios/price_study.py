@@ -7,7 +7,7 @@ scarcity, as a clairvoyant sees it, does not explain. Measures are per workload 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -22,7 +22,7 @@ from hanse.agents.world import World
 from hanse.market.columns import Rows
 from hanse.market.ledger import Ledger
 from hanse.market.planner import Planner
-from hanse.market.regime import Rung, ladder
+from hanse.market.regime import Pricing, Rung, ladder, regimes
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_HOUR, US_PER_S, Floats
 from hanse.scenarios.batches import run_in_order
 from hanse.scenarios.draw import draw_world
@@ -48,6 +48,17 @@ COVARIATES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """What a unit is bought with, and the unit of one over it."""
+
+PRICINGS: Final[tuple[Rung, ...]] = tuple(
+    Rung(
+        name=pricing.name.lower().replace("_", "-"),
+        title=pricing.name.capitalize().replace("_", " "),
+        change=f"pricing={pricing.name} in the place of LOCATIONAL",
+        regime=replace(regimes["locational-prices"], pricing=pricing),
+    )
+    for pricing in Pricing
+)
+"""Every way of pricing what the welfare rule allots: all else is as on "locational-prices"."""
 
 OUTCOMES: Final = ("price", "log price", "planner price", "rent")
 

@@ -22,6 +22,8 @@ from hanse.scenarios.price_quality import market_quality
 from hanse.scenarios.price_study import (
     COVARIATES,
     PLANNER,
+    PRICINGS,
+    draw_study_map,
     hedonic_premiums,
     price_study,
     purchases,
@@ -388,3 +390,18 @@ def test_a_study_has_every_rung_and_family_and_the_planner_beside() -> None:
     assert price.groupby("family")["mean"].nunique().tolist() == [2, 2]
     pd.testing.assert_frame_equal(study.premiums, again.premiums)
     pd.testing.assert_frame_equal(study.places, again.places)
+
+
+def test_every_way_of_pricing_pays_another_price_for_the_same_units() -> None:
+    scarce = tiny().with_settings(["fleet.nodes=4"])
+    study = price_study(scarce, seeds=[0, 1], regimes=PRICINGS, workers=1)
+    quality = study.quality.set_index(["measure", "rung"])["mean"]
+    assert len(PRICINGS) == len(Pricing)
+    assert quality["time_to_match_s"].groupby("rung").mean().nunique() == 1
+    paid = quality["price_usd_per_gpu_hour"].groupby("rung").mean()
+    assert paid["pay-as-ask"] < paid["locational"] < paid["pay-as-bid"]
+    assert paid.nunique() == len(PRICINGS)
+    figure = draw_study_map(study)
+    assert figure is not None
+    headings = [axis.get_ylabel().split("\n")[0] for axis in figure.axes]
+    assert [*(rung.name for rung in PRICINGS), PLANNER] == [one for one in headings if one]
