@@ -337,6 +337,14 @@ def outsiders_wait_s(_: World, ledger: Ledger) -> float:
     return float(waited_us.mean()) / US_PER_S
 
 
+def smaller_buyers_wait_s(world: World, ledger: Ledger) -> float:
+    """Return the mean wait of stages of buyers from the ninth largest on."""
+    small = (ledger.stage_fact["buyer"] >= 8) & (ledger.stage["ready_us"] >= 0)
+    return (
+        float(ledger.time_us[small][:, TOOL + 1 : N_WAITING_STATES].sum(axis=1).mean()) / US_PER_S
+    )
+
+
 def own_hours(world: World, ledger: Ledger) -> float:
     """Return the hours that owners' own jobs had on their owners' units."""
     record = ledger.record[ledger.work]
@@ -412,6 +420,14 @@ IN_RUNS: dict[str, RunDose] = {
         own_hours,
         True,
         (CENTRAL, MARKET),
+    ),
+    "labs, by those who wait": (
+        "load.privileged_buyers",
+        (0, 1, 2, 4, 8),
+        FULL | {"load.first_party_share": 0.0},
+        smaller_buyers_wait_s,
+        True,
+        (CENTRAL,),
     ),
     "reservations": (
         "fleet.reserved_share",
