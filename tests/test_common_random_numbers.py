@@ -192,7 +192,10 @@ def test_a_parameter_moves_its_own_columns_alone(
 def test_the_fleet_and_the_workload_do_not_know_each_other_s_size() -> None:
     before = draw_world(SMALL, 3)
     bigger_fleet = draw_world(SMALL.replace({"fleet.nodes": 300}), 3)
-    assert {name.partition(".")[0] for name in moved(before, bigger_fleet)} == {"fleet"}
+    assert {name.partition(".")[0] for name in moved(before, bigger_fleet)} == {
+        "fleet",
+        "asks",  # one for each owner
+    }
     more_jobs = draw_world(SMALL.replace({"load.batch_jobs": 80}), 3)
     assert {name.partition(".")[0] for name in moved(before, more_jobs)} == {"workload"}
 

@@ -103,7 +103,7 @@ def test_a_number_without_evidence_says_that_it_is_assumed() -> None:
     assert silent == []
 
 
-def test_parameters_live_in_fifteen_sections() -> None:
+def test_parameters_live_in_sixteen_sections() -> None:
     sections = {key.partition(".")[0] for key in PARAMETERS}
     worlds = {"fleet", "load", "control", "crossing", "verification", "resources", "law", "failure"}
     assert sections == worlds | {
@@ -114,6 +114,7 @@ def test_parameters_live_in_fifteen_sections() -> None:
         "settlement",
         "reporting",
         "emission",
+        "forward",
     }
 
 
@@ -192,9 +193,10 @@ BESIDE: dict[str, dict[str, Value]] = {
 }
 
 
-# What agents go by between runs, or vote by, and tokens that are handed out beside them reach no
-# single world; tests/test_seasons.py, tests/test_capture.py and tests/test_emissions.py try each.
-BEYOND_RUNS = ("institutions.", "governance.", "emission.")
+# What agents go by between runs, or vote by, tokens that are handed out beside them, and what is
+# traded forward before them reach no single world; tests/test_seasons.py, tests/test_capture.py,
+# tests/test_emissions.py and tests/test_speculators.py try each.
+BEYOND_RUNS = ("institutions.", "governance.", "emission.", "forward.")
 
 
 @pytest.mark.parametrize("key", [key for key in PARAMETERS if not key.startswith(BEYOND_RUNS)])
