@@ -8,6 +8,7 @@ from hanse.agents.workload import Workload
 from hanse.agents.world import BuyerHabits, OwnerHabits
 from hanse.market.rails import US_PER_DAY, RailTerms, SettlementTerms
 from hanse.market.units import US_PER_HOUR, Flags, Floats
+from hanse.scenarios.draw_workload import draw_flags
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
 
@@ -58,9 +59,9 @@ def with_chargeback_coins(workload: Workload, scenario: Scenario, seed: int) -> 
 
 
 def draw_habits(scenario: Scenario, seed: int, *, n_buyers: int) -> BuyerHabits:
-    """Draw which buyers bend the truth; a larger share of them has those of a smaller one."""
-    coin = stream(seed, "reporting.strategic").random(n_buyers)
-    bends = coin < scenario.number("reporting.strategic_share")
+    """Draw which buyers bend the truth, and say how far."""
+    key = "reporting.strategic_share"
+    bends = draw_flags(scenario, seed, "reporting.strategic", key=key, size=n_buyers)
     return BuyerHabits(
         worth_share=_where(bends, scenario, "worth_share"),
         delay_scale=_where(bends, scenario, "delay_scale"),
@@ -68,9 +69,9 @@ def draw_habits(scenario: Scenario, seed: int, *, n_buyers: int) -> BuyerHabits:
 
 
 def draw_asks(scenario: Scenario, seed: int, *, n_owners: int) -> OwnerHabits:
-    """Draw which owners bend the truth; a larger share of them has those of a smaller one."""
-    coin = stream(seed, "reporting.strategic_owners").random(n_owners)
-    bends = coin < scenario.number("reporting.strategic_owner_share")
+    """Draw which owners bend the truth, and say how far."""
+    key = "reporting.strategic_owner_share"
+    bends = draw_flags(scenario, seed, "reporting.strategic_owners", key=key, size=n_owners)
     return OwnerHabits(
         cost_share=_where(bends, scenario, "cost_share"),
         posted_share=_where(bends, scenario, "posted_share"),

@@ -60,7 +60,7 @@ def draw_workload(
     return Workload(
         family=tuple(tapes),
         buyer_region=buyer_region,
-        buyer_partner=_draw_partners(scenario, seed, n_buyers),
+        buyer_partner=_draw_partners(scenario, seed, fleet=fleet, n_buyers=n_buyers),
         job_family=family,
         job_arrival_us=tape.arrival_us,
         job_deadline_us=tape.deadline_us,
@@ -87,7 +87,7 @@ def _draw_stages(
     n_stages, first = len(stage_job), np.cumsum(tape.n_stages) - tape.n_stages
     drawn_class = _draw_class(scenario, seed, len(tape.n_stages))[stage_job]
     drawn_verifier = draw_verifiers(seed, may_verify.shape[1], n_stages)
-    holds = _draw_flags(scenario, seed, "stage.holds", key="load.hold_share", size=n_stages)
+    holds = draw_flags(scenario, seed, "stage.holds", key="load.hold_share", size=n_stages)
     return {
         "stage_ordinal": np.arange(n_stages) - first[stage_job],
         "edge_from": tape.edge_from,
@@ -186,14 +186,13 @@ def _delay_usd_per_s(tape: Tape, value_usd: Floats, *, share: Floats) -> Floats:
     return value_usd * share / patience_s
 
 
-def _draw_flags(scenario: Scenario, seed: int, name: str, *, key: str, size: int) -> Flags:
+def draw_flags(scenario: Scenario, seed: int, name: str, *, key: str, size: int) -> Flags:
+    """Draw which of so many are chosen; a larger share of them has those of a smaller one."""
     return stream(seed, name).random(size) < scenario.number(key)
 
 
 def _draw_data_class(scenario: Scenario, seed: int, n_jobs: int) -> Integers:
-    is_resident = _draw_flags(
-        scenario, seed, "job.resident", key="load.resident_share", size=n_jobs
-    )
+    is_resident = draw_flags(scenario, seed, "job.resident", key="load.resident_share", size=n_jobs)
     return np.where(is_resident, RESIDENT, UNRESTRICTED)
 
 
@@ -205,22 +204,16 @@ def _draw_class(scenario: Scenario, seed: int, n_jobs: int) -> Integers:
 
 
 def _draw_first_party(scenario: Scenario, seed: int, *, fleet: Fleet, n_jobs: int) -> Integers:
-    """Draw whose own job each is: a hyperscaler by its share of accelerators, or nobody's (-1).
-
-    The named owners lead `fleet.owner` in the order of their table, so a row there is an owner.
-    """
-    table = read_owners()
-    candidate = np.flatnonzero(table.is_hyperscaler)
-    assert fleet.owner[: len(table.owner) - 1] == table.owner[:-1]
-    drawn = pick(stream(seed, "job.first_party_owner").random(n_jobs), table.share[candidate])
-    is_own = _draw_flags(
+    """Draw whose own job each is, a hyperscaler's or nobody's (-1)."""
+    owner = _draw_hyperscalers(seed, "job.first_party_owner", fleet=fleet, size=n_jobs)
+    is_own = draw_flags(
         scenario, seed, "job.first_party", key="load.first_party_share", size=n_jobs
     )
-    return np.where(is_own, candidate[drawn], -1)
+    return np.where(is_own, owner, -1)
 
 
-def _draw_partners(scenario: Scenario, seed: int, n_buyers: int) -> Integers:
-    """Draw the partner of each lab, a hyperscaler by its share; nobody is one by default."""
+def _draw_partners(scenario: Scenario, seed: int, *, fleet: Fleet, n_buyers: int) -> Integers:
+    """Draw the partner of each lab, a hyperscaler; nobody is a lab by default."""
     n_labs = scenario.count("load.privileged_buyers")
     if n_labs == 0:
         return np.zeros(0, np.int64)
@@ -228,10 +221,20 @@ def _draw_partners(scenario: Scenario, seed: int, n_buyers: int) -> Integers:
         raise ScenarioError(
             f"load.privileged_buyers must be at most load.buyers ({n_buyers}), got {n_labs}"
         )
+    partner = _draw_hyperscalers(seed, "buyer.partner", fleet=fleet, size=n_buyers)
+    return np.where(np.arange(n_buyers) < n_labs, partner, -1)
+
+
+def _draw_hyperscalers(seed: int, name: str, *, fleet: Fleet, size: int) -> Integers:
+    """Draw hyperscalers by their share of accelerators.
+
+    The named owners lead `fleet.owner` in the order of their table, so a row there is an owner.
+    """
     table = read_owners()
+    assert fleet.owner[: len(table.owner) - 1] == table.owner[:-1]
     candidate = np.flatnonzero(table.is_hyperscaler)
-    drawn = pick(stream(seed, "buyer.partner").random(n_buyers), table.share[candidate])
-    return np.where(np.arange(n_buyers) < n_labs, candidate[drawn], -1)
+    drawn: Integers = candidate[pick(stream(seed, name).random(size), table.share[candidate])]
+    return drawn
 
 
 def _draw_sample(scenario: Scenario, seed: int, n_stages: int) -> Flags:
