@@ -20,13 +20,17 @@ from hanse.verification.tensors import state_digest, tensor_digest
 CORE_TYPES: Final = ("Haswell", "Zen", "SkylakeX", "Sandybridge", "Nehalem", "Prescott")
 N_STEPS: Final = 8
 SHAPES: Final = ((300, 1_000), (1_000, 200))
+# Sides that are halved, so that sums of blocks are multiplied.
+HALVED: Final = ((1_024, 1_024), (1_024, 1_024))
 
 
-def drawn_matrices(limit: int) -> list[Tensor]:
+def drawn_matrices(
+    limit: int, shapes: tuple[tuple[int, int], tuple[int, int]] = SHAPES
+) -> list[Tensor]:
     """Draw two matrices of integers of magnitude up to a limit."""
     return [
         draw_integers(1, "matrix", index, shape=shape, low=-limit, high=limit)
-        for index, shape in enumerate(SHAPES)
+        for index, shape in enumerate(shapes)
     ]
 
 
@@ -38,10 +42,12 @@ def state_after(program: Program) -> bytes:
 
 def digests() -> dict[str, bytes]:
     """Return digests of products and of states of all programs, exact ones and floating ones."""
+    halved = [matrix.astype(np.int32) for matrix in drawn_matrices(INT21_MAX, HALVED)]
     floats = [matrix.astype(np.float32) for matrix in drawn_matrices(INT21_MAX)]
     return {
         "int8_product": tensor_digest("c", matmul(*drawn_matrices(INT8_MAX), mode=Mode.INT8)),
         "int21_product": tensor_digest("c", matmul(*drawn_matrices(INT21_MAX), mode=Mode.INT21)),
+        "halved_product": tensor_digest("c", matmul(*halved, mode=Mode.INT21)),
         "training": state_after(training()),
         "inference": state_after(inference()),
         "diffusion": state_after(diffusion()),

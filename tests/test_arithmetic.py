@@ -4,6 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from math import floor
 from typing import Final
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from hanse.verification import arithmetic
 from hanse.verification.arithmetic import (
     INT64_MAX,
     Mode,
@@ -27,6 +29,7 @@ from tests.reproduction import CORE_TYPES, digests, digests_under, simd_extensio
 EXACT: Final = (
     "int8_product",
     "int21_product",
+    "halved_product",
     "training",
     "inference",
     "diffusion",
@@ -38,6 +41,7 @@ FLOATING: Final = ("float32_product", "float32_training")
 PINNED: Final = {
     "int8_product": "242012a2dac8b3d324373bf7edf9100b164940d68547cf6e36523cfae1c699cd",
     "int21_product": "ac48b962e1bdf47a8b144e795a1ec6375d506dd31c3a3235d9ac3c2f7def7e93",
+    "halved_product": "f5ae7cd98fc63e1ccfe272bb07a17768e43c7965053051c6bd81ce64af19575f",
     "training": "28f06b95681dbbc1c007174b245d24ba4546dad076942818f0de28df4b62b564",
     "inference": "501e7044b69c60c45059329079c3626fc266f153b8af6df437fb2aefc5a2812c",
     "diffusion": "616ab3d55a74ab92ae08e41a2197f3ccc2875f3ca1c5a9123baa7d1e9b1ed993",
@@ -47,6 +51,13 @@ PINNED: Final = {
 def with_python_integers(a: Tensor, b: Tensor) -> Tensor:
     """Multiply with integers that have no bound."""
     return np.asarray(a.astype(object) @ b.astype(object))
+
+
+def matmul_and_way(a: Tensor, b: Tensor) -> tuple[Tensor, str]:
+    """Multiply, and say if the product was made of products of halves, or as a whole."""
+    with patch.object(arithmetic, "multiply_halves", wraps=arithmetic.multiply_halves) as halves:
+        product = matmul(a, b, mode=Mode.INT21)
+    return product, "halves" if halves.called else "whole"
 
 
 def operands(dtype: type, limit: int) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
@@ -224,6 +235,57 @@ def test_one_element_out_of_range_in_a_large_operand_raises(value: int, at: int)
     wide, zero = np.zeros((128, 128), np.int32), np.zeros((128, 128), np.int32)
     wide.flat[at] = value
     for pair in ((wide, zero), (zero, wide)):
+        with pytest.raises(OutOfRangeError) as caught:
+            matmul(*pair, mode=Mode.INT21)
+        assert caught.value.value == abs(value)
+
+
+@given(operands(np.int32, 1 << 21))
+def test_products_of_halves_are_those_of_python_integers(pair: tuple[Tensor, Tensor]) -> None:
+    # Every element four times, with other signs: sums of blocks are neither equal nor zero.
+    signs = np.array([[1, -1], [1, 1]], np.int32)
+    a, b = (np.kron(signs, operand) for operand in pair)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("hanse.verification.strassen._SHORTEST", 2)
+        product, way = matmul_and_way(a, b)
+    assert way == "halves"
+    assert (product == with_python_integers(a, b)).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "extreme", "way"),
+    [
+        # 2 x 1,024 x 2^21 x 2^21 is 2^53: the largest elements go by halves, exactly.
+        ((1_024, 1_024, 1_024), 1 << 21, "halves"),
+        ((1_024, 1_026, 1_024), 1 << 21, "whole"),
+        ((1_024, 2_048, 1_024), 1 << 21, "whole"),
+        # An odd or a short side is not halved.
+        ((1_024, 1_024, 1_025), 1 << 20, "whole"),
+        ((1_022, 1_024, 1_024), 1 << 20, "whole"),
+    ],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_product_goes_by_halves_where_nothing_could_be_rounded(
+    shape: tuple[int, int, int], extreme: int, way: str, sign: int
+) -> None:
+    m, k, n = shape
+    a, b = np.full((m, k), extreme, np.int32), np.full((k, n), sign * extreme, np.int32)
+    a[0] = -extreme
+    b[:, -1] = 1
+    product, taken = matmul_and_way(a, b)
+    assert taken == way
+    expected = np.full((m, n), sign * k * extreme**2)
+    expected[0] *= -1
+    expected[:, -1] = k * extreme
+    expected[0, -1] *= -1
+    assert product.dtype == np.int64
+    assert (product == expected).all()
+
+
+@pytest.mark.parametrize("value", [(1 << 21) + 1, -(1 << 31), (1 << 31) - 1])
+def test_sums_of_blocks_that_wrap_around_are_never_multiplied(value: int) -> None:
+    a, b = np.full((1_024, 1_024), value, np.int32), np.ones((1_024, 1_024), np.int32)
+    for pair in ((a, b), (b, a)):
         with pytest.raises(OutOfRangeError) as caught:
             matmul(*pair, mode=Mode.INT21)
         assert caught.value.value == abs(value)

@@ -215,6 +215,21 @@ def test_the_stake_follows_the_reward_of_the_solvers_region() -> None:
 def test_a_share_above_one_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"audit_probability must be from 0 to 1, got 1\.5"):
         replace(POLICY, audit_probability=1.5)
+    for name in ("audit_bytes", "stake_multiple", "capital_rate_per_year", "dispute_rounds"):
+        for wrong in (-1, float("nan")):
+            with pytest.raises(ValueError, match=f"{name} must be at least 0, got {wrong}"):
+                replace(POLICY, **{name: wrong})
+
+
+def test_a_place_that_cannot_be_is_refused_by_name() -> None:
+    for wrong in (0.0, -1.0, float("nan")):
+        for name in ("rtt_ms", "gbps"):
+            with pytest.raises(ValueError, match=f"{name} must be above 0, got {wrong}"):
+                replace(PLACES, **{name: np.array([[1.0, wrong], [1.0, 1.0]])})
+    for wrong in (-1.0, float("nan")):
+        for name in ("egress_usd_per_gb", "usd_per_gpu_s"):
+            with pytest.raises(ValueError, match=f"{name} must be at least 0, got {wrong}"):
+                replace(PLACES, **{name: np.array([1.0, wrong])})
 
 
 def test_columns_of_another_shape_are_refused_by_name() -> None:

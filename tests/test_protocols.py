@@ -489,6 +489,14 @@ def test_what_cannot_be_is_refused_by_name() -> None:
         Optimistic(window_us=-1)
     with pytest.raises(ValueError, match="n_sampled must be at least 1, got 0"):
         ProofOfSampling(n_sampled=0)
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ValueError, match=f"rtt_us must be at least 0, got {wrong}"):
+            replace(PLACE, rtt_us=wrong)
+        with pytest.raises(ValueError, match=f"response_us must be at least 0, got {wrong}"):
+            replace(PLACE, response_us=wrong)
+    for wrong in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match=f"gbps must be above 0, got {wrong}"):
+            replace(PLACE, gbps=wrong)
     with pytest.raises(ValueError, match="solver must be one of .* got copier"):
         Behaviour(solver=Strategy.COPIER)
     with pytest.raises(ValueError, match="checkpoint_interval must be at most n_steps = 1024"):

@@ -10,12 +10,14 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import prod
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from hanse.verification.carrying import bring_back, carry
+from hanse.verification.strassen import N_HALVED, WIDENS, multiply_halves, pays, split
 
 # At run time the element type is one of four, and `tensors` and this module check which.
 Tensor: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
@@ -126,7 +128,16 @@ could reach 9011597301252096
     carrier = CARRIERS[mode]
     _require_integers(a)
     _require_integers(b)
-    (left, left_max), (right, right_max) = _carried(0, a, carrier), _carried(1, b, carrier)
+    if (
+        mode is Mode.INT21
+        and pays(a.shape[0], a.shape[1], b.shape[1])
+        and _is_plain(a)
+        and _is_plain(b)
+    ):
+        by_halves = _by_halves(a, b)
+        if by_halves is not None:
+            return by_halves
+    (left, left_max), (right, right_max) = _carried(_LEFT, a, carrier), _carried(_RIGHT, b, carrier)
     reach = a.shape[1] * left_max * right_max
     if reach > carrier.sum_max:
         raise OutOfRangeError("matmul", carrier.sum_max, reach)
@@ -235,26 +246,53 @@ def require_one_shape(a: Tensor, b: Tensor) -> None:
         raise ValueError(f"a and b must have one shape, got {a.shape} and {b.shape}")
 
 
+_LEFT, _RIGHT, _HALVED = range(3)
+
+
 class _Scratch(threading.local):
-    """Room for the operands of one product at a time, kept from product to product."""
+    """Room for the operands of one product at a time, and for products of halves; it is kept.
+
+    New memory would be cleared page by page first, which at 1,024 x 1,024 takes as long as writing.
+    """
 
     def __init__(self) -> None:
-        self.room = [np.empty(0), np.empty(0)]
+        self._memory = [np.empty(0) for _ in (_LEFT, _RIGHT, _HALVED)]
+
+    def room(self, which: int, shape: tuple[int, ...], dtype: DTypeLike) -> Tensor:
+        """Return memory that the last product left, or more, with whatever stands in it."""
+        n_bytes = prod(shape) * np.dtype(dtype).itemsize
+        if self._memory[which].nbytes < n_bytes:
+            self._memory[which] = np.empty(-(-n_bytes // 8))
+        return self._memory[which].view(dtype)[: prod(shape)].reshape(shape)
 
 
 _scratch: Final = _Scratch()
 
 
+def _by_halves(a: Tensor, b: Tensor) -> Tensor | None:
+    """Return the product of int32 matrices by Strassen's way, or None where it could round."""
+    (m, k), n = a.shape, b.shape[1]
+    left, right, products = (
+        _scratch.room(which, (N_HALVED, rows // 2, columns // 2), np.float64)
+        for which, rows, columns in ((_LEFT, m, k), (_RIGHT, k, n), (_HALVED, m, n))
+    )
+    left_max, right_max = (
+        max(abs(int(end)) for end in split(operand, room))
+        for operand, room in ((a, left), (b, right))
+    )
+    carrier = CARRIERS[Mode.INT21]
+    reach = WIDENS * k * left_max * right_max
+    if max(left_max, right_max) > carrier.operand_max or reach > carrier.sum_max:
+        return None
+    return multiply_halves(left, right, products)
+
+
 def _carried(which: int, operand: Tensor, carrier: Carrier) -> tuple[Tensor, int]:
     """Write an operand as floating-point numbers where the last one of its side was.
 
-    New memory would be cleared page by page first, which at 1,024 x 1,024 takes as long as writing.
     Return them and the largest magnitude that they have, or can have by their type.
     """
-    n_bytes = operand.size * np.dtype(carrier.dtype).itemsize
-    if _scratch.room[which].nbytes < n_bytes:
-        _scratch.room[which] = np.empty(-(-n_bytes // 8))
-    room = _scratch.room[which].view(carrier.dtype)[: operand.size].reshape(operand.shape)
+    room = _scratch.room(which, operand.shape, carrier.dtype)
     reach = -int(np.iinfo(operand.dtype).min)
     if reach > carrier.operand_max:
         reach = max(map(abs, _convert(operand, room)))
@@ -267,12 +305,15 @@ def _carried(which: int, operand: Tensor, carrier: Carrier) -> tuple[Tensor, int
 
 def _convert(operand: Tensor, room: Tensor) -> tuple[int, int]:
     """Write integers into a room of floating point; return their extremes, or 0 beyond them."""
-    is_plain = operand.dtype == np.int32 and operand.flags.c_contiguous
-    if is_plain and room.dtype == np.float64 and operand.size >= _MANY:
+    if _is_plain(operand) and room.dtype == np.float64 and operand.size >= _MANY:
         least, greatest = carry(operand, room)
         return int(least), int(greatest)
     room[:] = operand
     return extremes(operand)
+
+
+def _is_plain(operand: Tensor) -> bool:
+    return bool(operand.dtype == np.int32 and operand.flags.c_contiguous)
 
 
 def _whole_numbers(product: Tensor, carrier: Carrier) -> Tensor:

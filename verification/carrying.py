@@ -15,11 +15,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _compiled(function: Callable[P, R]) -> Callable[P, R]:
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function for the types that it is called with, and keep what was compiled."""
     return cast(Callable[P, R], njit(cache=True, nogil=True)(function))
 
 
-@_compiled
+@compiled
 def carry(integer: NDArray[np.int32], room: NDArray[np.float64]) -> tuple[np.int32, np.int32]:
     """Write integers into `room`, of the same shape; return the least and the greatest, and 0."""
     least = greatest = np.int32(0)
@@ -31,7 +32,7 @@ def carry(integer: NDArray[np.int32], room: NDArray[np.float64]) -> tuple[np.int
     return least, greatest
 
 
-@_compiled
+@compiled
 def bring_back(product: NDArray[np.float64], integer: NDArray[np.int64]) -> None:
     """Write whole numbers as integers; `integer` may be the same memory as `product`."""
     for row in range(product.shape[0]):

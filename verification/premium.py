@@ -13,6 +13,7 @@ from hanse.verification.protocols.interface import (
     TaskShape,
     VerificationProtocol,
 )
+from hanse.verification.ranges import require_above, require_at_least, require_probabilities
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -52,8 +53,8 @@ class Places:
         _require_shape("rtt_ms", self.rtt_ms, (n_regions, n_regions))
         _require_shape("gbps", self.gbps, (n_regions, n_regions))
         _require_shape("egress_usd_per_gb", self.egress_usd_per_gb, (n_regions,))
-        if self.gbps.min(initial=np.inf) <= 0.0:
-            raise ValueError(f"gbps must be above 0, got {self.gbps.min()}")
+        require_above(self, rtt_ms=0, gbps=0)
+        require_at_least(self, egress_usd_per_gb=0, usd_per_gpu_s=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +90,9 @@ class AuditPolicy:
     dispute_response_s: float
 
     def __post_init__(self) -> None:
-        for name in SHARES:
-            value = getattr(self, name)
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"{name} must be from 0 to 1, got {value}")
+        require_probabilities(self, *SHARES)
+        others = [field.name for field in fields(self) if field.name not in SHARES]
+        require_at_least(self, **dict.fromkeys(others, 0))
 
     @property
     def receipt_usd(self) -> float:
@@ -246,8 +246,9 @@ class Charges:
     waiting_usd_per_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.wrong_share <= 1.0:
-            raise ValueError(f"wrong_share must be from 0 to 1, got {self.wrong_share}")
+        require_probabilities(self, "wrong_share")
+        others = [field.name for field in fields(self) if field.name != "wrong_share"]
+        require_at_least(self, **dict.fromkeys(others, 0))
 
     @property
     def message_usd(self) -> float:

@@ -23,8 +23,6 @@ from hanse.verification.protocols.declared import (
     dispute_messages,
     dispute_us,
     locked_usd_s,
-    require_at_least,
-    require_probabilities,
 )
 from hanse.verification.protocols.interface import (
     MICRO,
@@ -39,6 +37,7 @@ from hanse.verification.protocols.interface import (
     Strategy,
     TaskShape,
 )
+from hanse.verification.ranges import require_at_least, require_probabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

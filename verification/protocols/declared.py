@@ -50,19 +50,3 @@ def conviction(solver: Strategy, n_rounds: int) -> tuple[Reason, int]:
     if solver is Strategy.WITHHOLDER:
         return Reason.UNAVAILABLE, n_rounds
     return Reason.WRONG_OUTPUT, n_rounds
-
-
-def require_probabilities(protocol: object, *names: str) -> None:
-    """Raise ValueError if a named field is not a probability."""
-    for name in names:
-        value = getattr(protocol, name)
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name} must be from 0 to 1, got {value}")
-
-
-def require_at_least(protocol: object, **least: float) -> None:
-    """Raise ValueError if a named field lies below its least value, or is no number."""
-    for name, bound in least.items():
-        value = getattr(protocol, name)
-        if not value >= bound:
-            raise ValueError(f"{name} must be at least {bound}, got {value}")

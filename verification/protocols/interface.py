@@ -13,6 +13,7 @@ from math import ceil
 from typing import Final, Protocol
 
 from hanse.verification.messages import Reason
+from hanse.verification.ranges import require_above, require_at_least, require_probabilities
 
 MICRO: Final = 1_000_000
 """Micro-USD per USD, and microseconds per second."""
@@ -81,12 +82,8 @@ class TaskShape:
     sabotage_gain_micro_usd: int = 0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            least = 1 if field.name in {"n_steps", "n_operators", "checkpoint_interval"} else 0
-            if not getattr(self, field.name) >= least:
-                raise ValueError(
-                    f"{field.name} must be at least {least}, got {getattr(self, field.name)}"
-                )
+        counts = {"n_steps", "n_operators", "checkpoint_interval"}
+        require_at_least(self, **{field.name: int(field.name in counts) for field in fields(self)})
         if self.checkpoint_interval > self.n_steps:
             raise ValueError(
                 f"checkpoint_interval must be at most n_steps = {self.n_steps}, "
@@ -121,12 +118,16 @@ class PlacePair:
     ----------
     rtt_us : round trip, at least 0.
     gbps : rate of one bulk transfer, in Gbit/s, > 0.
-    response_us : time in which a party answers one question of a dispute.
+    response_us : time in which a party answers one question of a dispute, at least 0.
     """
 
     rtt_us: int
     gbps: float
     response_us: int = MICRO
+
+    def __post_init__(self) -> None:
+        require_at_least(self, rtt_us=0, response_us=0)
+        require_above(self, gbps=0)
 
     def transfer_us(self, n_bytes: float) -> float:
         """Return how long a bulk transfer lasts, the trip left out."""
@@ -156,8 +157,7 @@ class Behaviour:
             raise ValueError(
                 f"verifier must be one of {[*map(str, VERIFIERS)]}, got {self.verifier}"
             )
-        if not 0.0 <= self.partial_share <= 1.0:
-            raise ValueError(f"partial_share must be from 0 to 1, got {self.partial_share}")
+        require_probabilities(self, "partial_share")
 
     @property
     def is_ring(self) -> bool:

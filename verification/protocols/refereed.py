@@ -19,8 +19,6 @@ from hanse.verification.protocols.declared import (
     dispute_messages,
     dispute_us,
     locked_usd_s,
-    require_at_least,
-    require_probabilities,
 )
 from hanse.verification.protocols.interface import (
     MODELLED,
@@ -34,6 +32,7 @@ from hanse.verification.protocols.interface import (
     Strategy,
     TaskShape,
 )
+from hanse.verification.ranges import require_at_least, require_probabilities
 
 _COMMIT_AND_REVEAL: Final = 1.5
 """Round trips: seals arrive, the call to reveal goes out, the answers arrive."""
