@@ -6,8 +6,8 @@ import mesa
 import numpy as np
 
 from hanse.agents.hoarding import critical_ratio, reserve_units
-from hanse.market.preparation import worth_usd
-from hanse.market.states import COMPLETE
+from hanse.market.engine.preparation import worth_usd
+from hanse.market.engine.states import COMPLETE
 from hanse.market.units import MICRO_USD_PER_USD, Integers
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from hanse.market.accounts.voting_power import banzhaf_power
 from hanse.market.units import Flags, Floats, Integers
-from hanse.market.voting_power import banzhaf_power
 
 _GRAIN = 1_000
 """Whole votes that a council's weights are rounded to before power is counted exactly."""
@@ -148,7 +148,7 @@ def power_of(
     Parameters
     ----------
     turns_out : shape (n_voters,).
-    index : one of the exact indices of `hanse.market.voting_power`.
+    index : one of the exact indices of `hanse.market.accounts.voting_power`.
     """
     votes = np.where(turns_out, council.votes(), 0.0)
     if votes.sum() == 0:

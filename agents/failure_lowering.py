@@ -1,7 +1,7 @@
 """From what clients and planes do about failures to the scalars of the engine."""
 
 from hanse.agents.world import Mishaps, World
-from hanse.market.failure_columns import FailureRules
+from hanse.market.engine.failure_columns import FailureRules
 from hanse.market.failure_terms import FailureTerms
 
 

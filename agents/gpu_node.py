@@ -6,7 +6,7 @@ import mesa
 import numpy as np
 
 from hanse.agents.asking import W_PER_KW, reservation_price
-from hanse.market.states import OPEN
+from hanse.market.engine.states import OPEN
 from hanse.verification.incentives import cheats
 
 if TYPE_CHECKING:

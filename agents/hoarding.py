@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from hanse.agents.sums import summed
-from hanse.market.rationing import fixed_price_in_proportion, inflated_orders
+from hanse.market.exchange.rationing import fixed_price_in_proportion, inflated_orders
 from hanse.market.units import Floats, Integers
 
 HIGHEST_RATIO = 0.9999

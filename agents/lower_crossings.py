@@ -6,8 +6,6 @@ from typing import Final
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.columns import Rows
-from hanse.market.crossing_columns import CROSSING, LINK, SHARED_HOLD, CrossingFacts
 from hanse.market.crossings import (
     ALL_STEPS,
     EXECUTION_COVERS,
@@ -17,6 +15,8 @@ from hanse.market.crossings import (
     crossing_tables,
     own_boundaries,
 )
+from hanse.market.engine.columns import Rows
+from hanse.market.engine.crossing_columns import CROSSING, LINK, SHARED_HOLD, CrossingFacts
 from hanse.market.units import BYTES_PER_GB, US_PER_MS, US_PER_S, Flags, Integers
 
 _BITS_PER_BYTE: Final = 8

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.columns import OFFER, PRICE, SINK, UNIT_FACT, Facts, Rows
-from hanse.market.energy import usd_per_joule
+from hanse.market.accounts.energy import usd_per_joule
+from hanse.market.engine.columns import OFFER, PRICE, SINK, UNIT_FACT, Facts, Rows
 from hanse.market.reporting import AskHabits, Asking, Asks
 from hanse.market.units import US_PER_HOUR, US_PER_S, Floats, Integers
 

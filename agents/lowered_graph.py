@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanse.agents.workload import Workload
-from hanse.market.stage_graph import (
+from hanse.market.engine.stage_graph import (
     earliest_start_us,
     longest_of_job_us,
     longest_rest_us,

@@ -15,9 +15,9 @@ from hanse.agents.reports import with_reports
 from hanse.agents.signatures import distinct, group_stages
 from hanse.agents.workload import Workload
 from hanse.agents.world import World
-from hanse.market.bits import pack
-from hanse.market.columns import STAGE_FACT, Facts, Rows, Rules
-from hanse.market.power_caps import LONGEST_US
+from hanse.market.engine.bits import pack
+from hanse.market.engine.columns import STAGE_FACT, Facts, Rows, Rules
+from hanse.market.engine.power_caps import LONGEST_US
 from hanse.market.rails import zone_shift_us
 from hanse.market.regime import (
     Admission,

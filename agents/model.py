@@ -10,14 +10,14 @@ from hanse.agents.hyperscaler import Hyperscaler
 from hanse.agents.lowering import lower_facts, lower_rules, record_bound
 from hanse.agents.verifier import Verifier
 from hanse.agents.world import World
-from hanse.market.allocation import allocate
-from hanse.market.columns import Facts
-from hanse.market.driver import finish_run, run_until
-from hanse.market.engine import start
-from hanse.market.ledger import Ledger, read_ledger
+from hanse.market.accounts.ledger import Ledger, read_ledger
+from hanse.market.engine.advance import start
+from hanse.market.engine.allocation import allocate
+from hanse.market.engine.columns import Facts
+from hanse.market.engine.driver import finish_run, run_until
+from hanse.market.engine.stale import with_stale_rows
+from hanse.market.engine.states import COMPLETE
 from hanse.market.regime import Regime
-from hanse.market.stale import with_stale_rows
-from hanse.market.states import COMPLETE
 from hanse.market.units import US_PER_S
 
 PHASES: Final = ("advance", "observe")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.columns import Rows
+from hanse.market.engine.columns import Rows
 from hanse.market.reporting import Habits, Reporting, Worth
 from hanse.market.units import Floats, Integers
 

@@ -1,7 +1,7 @@
 """Resale of reservations: holders sell units that they are unlikely to need to those who are short.
 
-A double auction on unit bids and asks, cleared at one price (`hanse.market.mechanisms`). A unit is
-worth to a buyer what it saves if it is needed, less what it costs if it is not.
+A double auction on unit bids and asks, cleared at one price (`hanse.market.exchange.mechanisms`).
+A unit is worth to a buyer what it saves if it is needed, less what it costs if it is not.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from hanse.agents.hoarding import chance_of_shortage
-from hanse.market.mechanisms import k_double_auction
+from hanse.market.exchange.mechanisms import k_double_auction
 from hanse.market.units import NANO_USD_PER_USD, Floats, Integers
 
 SPREADS_MAX: Final = 4.0

@@ -20,10 +20,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment, linprog
 from scipy.sparse import csr_array
 
-from hanse.market.augmenting_paths import AuctionScratch, auction_scratch
-from hanse.market.call_auction import auction_certificate, call_auction, net_values
-from hanse.market.gangs import Nodes, clear_gangs
-from hanse.market.supply_curves import SupplyCurves, give_back, supply_curves
+from hanse.market.exchange.augmenting_paths import AuctionScratch, auction_scratch
+from hanse.market.exchange.call_auction import auction_certificate, call_auction, net_values
+from hanse.market.exchange.gangs import Nodes, clear_gangs
+from hanse.market.exchange.supply_curves import SupplyCurves, give_back, supply_curves
 from hanse.market.units import MICRO_USD_PER_USD, Floats, Integers
 
 try:

@@ -23,15 +23,22 @@ import simpy
 from benchmarks.ratios import print_ratio
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
-from hanse.market.clock import HEAP_SIZE, NOW
-from hanse.market.columns import ITEMS_PER_STAGE, NOT_QUEUED, REQUEST_ITEM, Facts, Rules, State
-from hanse.market.control_plane import await_server, dequeue, enqueue, idle_server, occupy
-from hanse.market.events import pop
+from hanse.market.engine.clock import HEAP_SIZE, NOW
+from hanse.market.engine.columns import (
+    ITEMS_PER_STAGE,
+    NOT_QUEUED,
+    REQUEST_ITEM,
+    Facts,
+    Rules,
+    State,
+)
+from hanse.market.engine.control_plane import await_server, dequeue, enqueue, idle_server, occupy
+from hanse.market.engine.events import pop
+from hanse.market.engine.states import QUEUED
 from hanse.market.kernels import borrow, kernel
-from hanse.market.states import QUEUED
 from hanse.market.units import US_PER_S, Integers
-from hanse.scenarios.oracle_worlds import queue_world
-from hanse.scenarios.selftest_checks import ON_ARRIVAL
+from hanse.scenarios.selftest.checks import ON_ARRIVAL
+from hanse.scenarios.selftest.oracle_worlds import queue_world
 from hanse.scenarios.streams import stream
 
 QUEUES: Final = ((1, 0.8), (4, 0.8), (16, 0.9))

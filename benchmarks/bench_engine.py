@@ -17,9 +17,9 @@ from hanse.agents.lowering import lower_facts
 from hanse.agents.model import ComputeMarket, release
 from hanse.market.regime import CENTRAL, Regime, regimes
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.measures import measure
+from hanse.scenarios.measuring.measures import measure
+from hanse.scenarios.measuring.run_tables import tables_of
 from hanse.scenarios.run import sign_receipts, warm_up
-from hanse.scenarios.run_tables import tables_of
 from hanse.scenarios.scenario import Scenario, load
 
 PHASES: Final = ("draw", "build", "advance", "measure", "verify")

@@ -31,7 +31,7 @@ from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
 from hanse.market.regime import regimes
 from hanse.market.units import NANO_USD_PER_USD, US_PER_HOUR, US_PER_MS, US_PER_S
-from hanse.scenarios.oracle_worlds import plain_workload, plain_world, poisson_us
+from hanse.scenarios.selftest.oracle_worlds import plain_workload, plain_world, poisson_us
 from hanse.scenarios.streams import stream
 
 REGIME: Final = regimes["without-first-party"]

@@ -29,12 +29,12 @@ from distributed import Client
 from hanse.agents.world import Digests, World
 from hanse.market.regime import Rung, ladder
 from hanse.market.units import Floats
-from hanse.scenarios import worker
 from hanse.scenarios.experiment import Outcomes, Task, kept, run_task, run_tasks
 from hanse.scenarios.run import warm_up
+from hanse.scenarios.running import worker
+from hanse.scenarios.running.store import Store
+from hanse.scenarios.running.tasks import Ended
 from hanse.scenarios.scenario import Scenario, load
-from hanse.scenarios.store import Store
-from hanse.scenarios.tasks import Ended
 from tests.dask_on_loopback import cluster
 
 RUNGS = ladder[3:5]

@@ -15,12 +15,12 @@ from typing import Final, TypeVar
 import numpy as np
 
 from hanse.agents.model import ComputeMarket, release
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.regime import regimes
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.measures import Measured, measure
+from hanse.scenarios.measuring.measures import Measured, measure
+from hanse.scenarios.measuring.run_tables import tables_of
 from hanse.scenarios.run import warm_up
-from hanse.scenarios.run_tables import tables_of
 from hanse.scenarios.scenario import Scenario, load
 
 KIB_PER_MIB: Final = 1024

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hanse.market.bits import unpack
 from hanse.market.clearing import FORBIDDEN
-from hanse.market.clock import N_BOOK, NOW, ROUTING_PLANE
-from hanse.market.columns import Facts, State
+from hanse.market.engine.bits import unpack
+from hanse.market.engine.clock import N_BOOK, NOW, ROUTING_PLANE
+from hanse.market.engine.columns import Facts, State
 from hanse.market.units import Floats, Integers
 
 

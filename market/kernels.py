@@ -31,7 +31,7 @@ def _source_stamp() -> str:
     """
     state = blake2b(digest_size=16)
     here = Path(__file__).parent
-    for source in sorted([*here.glob("*.py"), *here.parent.glob("verification/*.py")]):
+    for source in sorted([*here.rglob("*.py"), *here.parent.glob("verification/*.py")]):
         state.update(source.read_bytes())
     return state.hexdigest()
 

@@ -14,9 +14,9 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
-from hanse.market.bits import unpack
-from hanse.market.columns import Facts, Rows
-from hanse.market.stage_graph import earliest_start_us, is_root
+from hanse.market.engine.bits import unpack
+from hanse.market.engine.columns import Facts, Rows
+from hanse.market.engine.stage_graph import earliest_start_us, is_root
 from hanse.market.terms import Terms
 from hanse.market.units import S_PER_HOUR, US_PER_HOUR, US_PER_S, Floats, Integers
 

@@ -8,13 +8,13 @@ can thicken a market.
 
 import numpy as np
 
-from hanse.market.allocation import allocate
-from hanse.market.bits import pack
-from hanse.market.columns import WELFARE_RULE, Facts, Rules
-from hanse.market.driver import finish_run, run_until
-from hanse.market.engine import start
-from hanse.market.failure_columns import NO_FAILURES
-from hanse.market.ledger import Ledger, read_ledger
+from hanse.market.accounts.ledger import Ledger, read_ledger
+from hanse.market.engine.advance import start
+from hanse.market.engine.allocation import allocate
+from hanse.market.engine.bits import pack
+from hanse.market.engine.columns import WELFARE_RULE, Facts, Rules
+from hanse.market.engine.driver import finish_run, run_until
+from hanse.market.engine.failure_columns import NO_FAILURES
 from hanse.market.rails import NO_RAIL
 from hanse.market.units import Integers
 

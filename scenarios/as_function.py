@@ -10,9 +10,9 @@ from typing import Final
 import pandas as pd
 
 from hanse.market.regime import Rung
-from hanse.scenarios.designs import Design
+from hanse.scenarios.analysis.designs import Design
+from hanse.scenarios.analysis.factors import Factor, checked
 from hanse.scenarios.experiment import checked_seeds
-from hanse.scenarios.factors import Factor, checked
 from hanse.scenarios.outcomes import OutcomeOfInterest, check_regimes, outcome_table
 from hanse.scenarios.parameters import ScenarioError, parameter
 from hanse.scenarios.regime_parts import named_rung

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from hanse.market.states import OPERATIONS
+from hanse.market.engine.states import OPERATIONS
 from hanse.market.units import Floats
 from hanse.scenarios.numerals import short, tick
 

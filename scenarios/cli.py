@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from hanse.scenarios.cli_arguments import (
+from hanse.scenarios.commands.arguments import (
     add_execution,
     add_output,
     add_scenario,
@@ -61,16 +61,16 @@ def _answer(arguments: argparse.Namespace) -> int:
     """Run the command that was chosen and print its answer."""
     # Only now: `hanse --help` must not wait for numba, pandas and matplotlib, and no other command
     # for the statistics that the oracles need.
-    from hanse.scenarios import commands
+    from hanse.scenarios.commands import commands
 
     # What is imported stays: the collector need not walk it again and again, a tenth of a run.
     gc.freeze()
     if arguments.command == "selftest":
-        from hanse.scenarios.selftest import selftest
+        from hanse.scenarios.selftest.cases import selftest
 
         arguments.selftest = selftest
     if arguments.command == "verify":
-        from hanse.scenarios.verify_demo import verify_demo
+        from hanse.scenarios.commands.verify_demo import verify_demo
 
         arguments.demo = verify_demo
     if arguments.command == "calibrate":
@@ -84,7 +84,7 @@ def _answer(arguments: argparse.Namespace) -> int:
     if arguments.command in STUDIES:
         arguments.study = _study(arguments.command)
     if arguments.command == "seasons":
-        from hanse.scenarios.command_seasons import seasons
+        from hanse.scenarios.commands.seasons import seasons
 
         arguments.study = seasons
     if getattr(arguments, "executor", None) == "dask":
@@ -110,7 +110,7 @@ def _duckdb_query() -> object:
 
 def _study(command: str) -> object:
     try:
-        from hanse.scenarios import command_studies
+        from hanse.scenarios.commands import studies as command_studies
     except ModuleNotFoundError as error:
         return _missing(error, "analysis")
     return getattr(command_studies, command)
@@ -118,7 +118,7 @@ def _study(command: str) -> object:
 
 def _analysis(command: str) -> object:
     try:
-        from hanse.scenarios import analyses
+        from hanse.scenarios.analysis import analyses
     except ModuleNotFoundError as error:
         return _missing(error, "analysis")
     return analyses.ANALYSES[command]
@@ -126,7 +126,7 @@ def _analysis(command: str) -> object:
 
 def _dask_connected() -> object:
     try:
-        from hanse.scenarios.dask_executor import connected
+        from hanse.scenarios.running.dask_executor import connected
     except ModuleNotFoundError as error:
         return _missing(error, "dask")
     return connected

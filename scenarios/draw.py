@@ -6,30 +6,30 @@ from hanse.agents.world import World
 from hanse.market.geography import demand_median
 from hanse.market.terms import Terms
 from hanse.market.units import Integers
-from hanse.scenarios.borders import under_borders, with_remote_access
-from hanse.scenarios.draw_crossings import crossing_of, draw_crossings
-from hanse.scenarios.draw_egress import draw_egress_prices
-from hanse.scenarios.draw_fleet import draw_fleet
-from hanse.scenarios.draw_mishaps import (
+from hanse.scenarios.drawing.borders import under_borders, with_remote_access
+from hanse.scenarios.drawing.crossings import crossing_of, draw_crossings
+from hanse.scenarios.drawing.egress import draw_egress_prices
+from hanse.scenarios.drawing.entrants import with_entrants
+from hanse.scenarios.drawing.fleet import draw_fleet
+from hanse.scenarios.drawing.mishaps import (
     draw_divergences,
     draw_mishaps,
     draw_outages,
     failure_terms_of,
 )
-from hanse.scenarios.draw_money import (
+from hanse.scenarios.drawing.money import (
     draw_asks,
     draw_habits,
     settlement_terms_of,
     with_chargeback_coins,
 )
-from hanse.scenarios.draw_place import geography_of, law_of
-from hanse.scenarios.draw_shocks import ALWAYS_PAYS, detection_left, fake_share
-from hanse.scenarios.draw_workload import draw_workload, pick
-from hanse.scenarios.entrants import with_entrants
+from hanse.scenarios.drawing.place import geography_of, law_of
+from hanse.scenarios.drawing.shocks import ALWAYS_PAYS, detection_left, fake_share
+from hanse.scenarios.drawing.traces import Trace
+from hanse.scenarios.drawing.workload import draw_workload, pick
 from hanse.scenarios.scenario import AUTO_HUB, Scenario
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tables import read_regions, region_index
-from hanse.scenarios.traces import Trace
 
 _SECONDS_PER_DAY = 86_400
 

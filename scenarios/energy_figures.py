@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from hanse.market.states import OPERATIONS
+from hanse.market.engine.states import OPERATIONS
 from hanse.market.units import Floats
 from hanse.scenarios import charts
-from hanse.scenarios.growth_file import Threshold
+from hanse.scenarios.growth.file import Threshold
 from hanse.scenarios.numerals import tick, unit_words
 
 _J_PER_MJ: Final = 1e6

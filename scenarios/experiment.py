@@ -14,22 +14,22 @@ import pyarrow as pa
 from hanse.agents.world import World
 from hanse.market.geography import Geography
 from hanse.market.regime import Rung, ladder
-from hanse.scenarios.batches import Packed, run_batches
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.executors import crew_for, told_workers
+from hanse.scenarios.drawing.traces import Trace
 from hanse.scenarios.integrity import Replications
 from hanse.scenarios.paired import INTERVAL, paired_cube, skipped_rungs
-from hanse.scenarios.parts import Collection, InMemory, Part, pack
-from hanse.scenarios.plans import plan_of, trace_digest
-from hanse.scenarios.premiums import premium_table
-from hanse.scenarios.progress import Progress
 from hanse.scenarios.results import Results, Shelf, provenance
+from hanse.scenarios.running.batches import Packed, run_batches
+from hanse.scenarios.running.executors import crew_for, told_workers
+from hanse.scenarios.running.parts import Collection, InMemory, Part, pack
+from hanse.scenarios.running.plans import plan_of, trace_digest
+from hanse.scenarios.running.progress import Progress
+from hanse.scenarios.running.stacking import names_of, stacked
+from hanse.scenarios.running.store import Store
+from hanse.scenarios.running.tasks import Cell, Task, lost, run_task
+from hanse.scenarios.running.worker import run_batch
 from hanse.scenarios.scenario import Scenario, describe_parameters
-from hanse.scenarios.stacking import names_of, stacked
-from hanse.scenarios.store import Store
-from hanse.scenarios.tasks import Cell, Task, lost, run_task
-from hanse.scenarios.traces import Trace
-from hanse.scenarios.worker import run_batch
+from hanse.scenarios.studies.premiums import premium_table
 
 __all__ = [
     "Comparison",

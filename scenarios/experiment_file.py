@@ -13,11 +13,11 @@ from typing import Any, Final
 import pandas as pd
 
 from hanse.market.regime import Rung, ladder
-from hanse.scenarios.designs import Design, design_of_rows, make_design
+from hanse.scenarios.analysis.designs import Design, design_of_rows, make_design
+from hanse.scenarios.analysis.sampling import GIVEN_ROWS, checked_options
 from hanse.scenarios.outcomes import OutcomeOfInterest, check_regimes, outcome_of_interest
 from hanse.scenarios.parameters import ScenarioError, near_miss, parameter
 from hanse.scenarios.regime_parts import named_rung, rungs_with_parts
-from hanse.scenarios.sampling import GIVEN_ROWS, checked_options
 from hanse.scenarios.scenario import Scenario, load, setting
 
 _SECTIONS: Final = ("experiment", "constants", "uncertainties", "levers", "outcomes", "design")

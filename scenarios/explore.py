@@ -6,12 +6,12 @@ uncertain a statement holds, instead of what happens at a best guess.
 
 from dataclasses import asdict
 
+from hanse.scenarios.drawing.traces import Trace
 from hanse.scenarios.experiment_file import Experiment
 from hanse.scenarios.outcomes import outcome_table
 from hanse.scenarios.results import Results
-from hanse.scenarios.store import Store
+from hanse.scenarios.running.store import Store
 from hanse.scenarios.sweep import sweep
-from hanse.scenarios.traces import Trace
 
 
 def explore(

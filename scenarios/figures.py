@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hanse.market.debt_meter import OBLIGATION
-from hanse.market.obligations import RECORDED_OBLIGATION
-from hanse.market.states import CAUSES, OPERATIONS, STATES
+from hanse.market.accounts.obligations import RECORDED_OBLIGATION
+from hanse.market.engine.debt_meter import OBLIGATION
+from hanse.market.engine.states import CAUSES, OPERATIONS, STATES
 from hanse.market.units import US_PER_S, Floats
 from hanse.scenarios import charts
 from hanse.scenarios.energy_figures import draw_energy
@@ -17,8 +17,8 @@ from hanse.scenarios.latency_figures import latency_picture
 from hanse.scenarios.numerals import unit_words
 from hanse.scenarios.paired import ALL, LADDER_MEASURES, WHOLE_LADDER
 from hanse.scenarios.pictures import Picture
-from hanse.scenarios.price_maps import draw_price_maps
 from hanse.scenarios.results import Results
+from hanse.scenarios.studies.price_maps import draw_price_maps
 
 MEASURE_TITLE: Final[Mapping[str, str]] = {
     "sync_cost_gpu_s": "Synchronization cost",

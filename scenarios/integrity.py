@@ -8,7 +8,7 @@ its seed left out; two seeds of one point with the same digest end the experimen
 import json
 from collections.abc import Mapping, Sequence
 
-from hanse.scenarios.tasks import Task
+from hanse.scenarios.running.tasks import Task
 
 
 class ReplicationsRepeat(ValueError):

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hanse.scenarios import charts
-from hanse.scenarios.latency import COMPONENTS
+from hanse.scenarios.measuring.latency import COMPONENTS
 from hanse.scenarios.pictures import Picture
 from hanse.scenarios.results import Results
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from hanse.market.regime import Rung
-from hanse.scenarios.draw_tapes import FAMILIES
-from hanse.scenarios.measures import SHARED
+from hanse.scenarios.drawing.families import FAMILIES
+from hanse.scenarios.measuring.measures import SHARED
 from hanse.scenarios.paired import ALL
 from hanse.scenarios.parameters import ScenarioError, near_miss
 

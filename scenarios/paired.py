@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from hanse.market.regime import ladder, regimes
 from hanse.market.units import Floats
-from hanse.scenarios.intervals import Interval, interval
-from hanse.scenarios.measures import SHARED
+from hanse.scenarios.analysis.intervals import Interval, interval
+from hanse.scenarios.measuring.measures import SHARED
 
 INTERVAL: Final = "Student t on paired differences, 95 %, each by itself"
 ALL: Final = "(all)"

@@ -15,11 +15,11 @@ from typing import Final
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.states import AUDIT, CAUGHT, CHEATED, RIGHT, WRONG
 from hanse.market.regime import Audits, Regime
-from hanse.market.states import AUDIT, CAUGHT, CHEATED, RIGHT, WRONG
 from hanse.market.units import MICRO_USD_PER_USD, Flags, Integers
-from hanse.scenarios.measures import Table
+from hanse.scenarios.measuring.measures import Table
 from hanse.verification.plays import Job, Played
 from hanse.verification.program import Program
 from hanse.verification.programs import SMALL, diffusion, inference, training

@@ -15,11 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hanse.market.units import Floats
 from hanse.scenarios import charts
-from hanse.scenarios.batches import run_in_order
-from hanse.scenarios.executors import can_fork
+from hanse.scenarios.analysis.intervals import Interval, interval
 from hanse.scenarios.figures import MEASURE_TITLE, Drawing, drawings, families, rung_titles
-from hanse.scenarios.intervals import Interval, interval
-from hanse.scenarios.measures import SHARED
+from hanse.scenarios.measuring.measures import SHARED
 from hanse.scenarios.numerals import change, level, short, unit_words
 from hanse.scenarios.paired import (
     ALL,
@@ -28,6 +26,8 @@ from hanse.scenarios.paired import (
     estimates,
 )
 from hanse.scenarios.results import Results, ResultsError
+from hanse.scenarios.running.batches import run_in_order
+from hanse.scenarios.running.executors import can_fork
 
 PAGE: Final = "report.html"
 NO_EVIDENCE: Final = "E"

@@ -9,16 +9,16 @@ import numpy as np
 from hanse.agents.lower_crossings import capability_scope
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.states import CAUGHT, CHEATED, FAILED
 from hanse.market.regime import Pricing, Regime, ladder, regimes
-from hanse.market.states import CAUGHT, CHEATED, FAILED
 from hanse.market.units import Integers
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.measures import Table, measure
+from hanse.scenarios.drawing.traces import Trace
+from hanse.scenarios.measuring.measures import Table, measure
+from hanse.scenarios.measuring.run_tables import tables_of
 from hanse.scenarios.real_tasks import play_tasks
-from hanse.scenarios.run_tables import tables_of
 from hanse.scenarios.scenario import Scenario, load
-from hanse.scenarios.traces import Trace
 from hanse.scenarios.yardstick import Yardstick, measure_yardstick, with_losses
 from hanse.verification.audits import Claims, SignatureTally, sign_and_check
 from hanse.verification.border_checks import Uses, show_and_admit

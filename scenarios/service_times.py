@@ -19,20 +19,20 @@ from scipy.optimize import nnls
 from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
-from hanse.market.allocation import allocate
-from hanse.market.clock import GENERATION, N_BOOK, NOW
-from hanse.market.columns import WELFARE_RULE, Facts, Rules, State
-from hanse.market.engine import start
-from hanse.market.gathering import add_pending, gather
+from hanse.market.accounts.money import post
+from hanse.market.engine.advance import start
+from hanse.market.engine.allocation import allocate
+from hanse.market.engine.clock import GENERATION, N_BOOK, NOW
+from hanse.market.engine.columns import WELFARE_RULE, Facts, Rules, State
+from hanse.market.engine.gathering import add_pending, gather
+from hanse.market.engine.options import count_edges
+from hanse.market.engine.posted_rule import route_posted
+from hanse.market.engine.states import ACTIVE
+from hanse.market.engine.views import forget_gains, look
+from hanse.market.engine.welfare_rule import route_welfare
 from hanse.market.kernels import borrow, kernel
-from hanse.market.money import post
-from hanse.market.options import count_edges
-from hanse.market.posted_rule import route_posted
 from hanse.market.regime import CENTRAL, MARKET, Ranking, Regime, Rule
-from hanse.market.states import ACTIVE
 from hanse.market.units import Floats
-from hanse.market.views import forget_gains, look
-from hanse.market.welfare_rule import route_welfare
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.scenario import load
 from hanse.verification.receipts import (

@@ -6,8 +6,8 @@ from time import perf_counter
 import pyarrow as pa
 
 from hanse.market.regime import Rung, ladder
-from hanse.scenarios.designs import Design, full_factorial, texts_of
-from hanse.scenarios.executors import told_workers
+from hanse.scenarios.analysis.designs import Design, full_factorial, texts_of
+from hanse.scenarios.drawing.traces import Trace
 from hanse.scenarios.experiment import (
     Outcomes,
     Task,
@@ -19,10 +19,10 @@ from hanse.scenarios.experiment import (
 )
 from hanse.scenarios.paired import INTERVAL, paired_cube
 from hanse.scenarios.results import Results
+from hanse.scenarios.running.executors import told_workers
+from hanse.scenarios.running.store import Store
+from hanse.scenarios.running.tasks import Cell
 from hanse.scenarios.scenario import Scenario
-from hanse.scenarios.store import Store
-from hanse.scenarios.tasks import Cell
-from hanse.scenarios.traces import Trace
 
 
 def sweep(

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from hanse.market.units import US_PER_S, Floats, Integers
-from hanse.scenarios.draw_agentic import draw_calls_per_job
-from hanse.scenarios.draw_arrivals import daily_instants, renewal_instants
-from hanse.scenarios.draw_calls import Tokens, draw_calls, draw_tool_us
-from hanse.scenarios.draw_tapes import draw_batch, draw_durations, draw_kind
-from hanse.scenarios.draw_workload import buyer_shares, pick
+from hanse.scenarios.drawing.agentic import draw_calls_per_job
+from hanse.scenarios.drawing.arrivals import daily_instants, renewal_instants
+from hanse.scenarios.drawing.calls import Tokens, draw_calls, draw_tool_us
+from hanse.scenarios.drawing.families import draw_batch, draw_durations, draw_kind
+from hanse.scenarios.drawing.workload import buyer_shares, pick
 from hanse.scenarios.numerals import short
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream

@@ -12,15 +12,15 @@ import numpy as np
 
 from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.world import World
-from hanse.market.columns import Facts
-from hanse.market.essential_cost import EssentialCost, essential_cost, executed_stages
-from hanse.market.occupancy import label_time
+from hanse.market.accounts.essential_cost import EssentialCost, essential_cost, executed_stages
+from hanse.market.accounts.occupancy import label_time
+from hanse.market.engine.columns import Facts
 from hanse.market.planner import Planner, planner_bound
 from hanse.market.reference import reference_ledger
 from hanse.market.regime import CENTRAL
 from hanse.market.units import Floats
-from hanse.scenarios.measures import Measured, Table, welfare_of
-from hanse.scenarios.word_columns import listed
+from hanse.scenarios.measuring.measures import Measured, Table, welfare_of
+from hanse.scenarios.measuring.word_columns import listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ import numpy as np
 
 from hanse.agents.crossing_draws import NO_DRAWS
 from hanse.agents.world import World
-from hanse.market.columns import Rows
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.crossings import CrossingCosts
-from hanse.market.ledger import Ledger
+from hanse.market.engine.columns import Rows
 from hanse.market.regime import Regime
 from hanse.market.units import US_PER_S
-from hanse.scenarios.oracle_worlds import FREE_CROSSINGS
-from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.oracle_worlds import FREE_CROSSINGS
 from tests.strategies import Column, with_jobs, world_of
 
 MS: Final = 1_000

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hanse.agents.world import Mishaps, World
 from hanse.market.failure_terms import FailureTerms
 from hanse.market.units import US_PER_S
-from hanse.scenarios.failing_worlds import breaking_world
+from hanse.scenarios.selftest.failing_worlds import breaking_world
 from tests.strategies import HORIZON_US, SmallWorld, capped_worlds, graphs, small_worlds
 
 Shape = Callable[[st.SearchStrategy[SmallWorld]], st.SearchStrategy[SmallWorld]]

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from distributed import Client
 
-from hanse.scenarios.store import DiskFull, Store
+from hanse.scenarios.running.store import DiskFull, Store
 from tests.dask_on_loopback import cluster
 from tests.sweep_to_kill import N_SEEDS, SETTINGS, swept
 from tests.test_store import files_of, started

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hanse.scenarios.scenario import Scenario
-from hanse.scenarios.seasons import play_seasons
+from hanse.scenarios.seasons.play import play_seasons
 
 
 def idle_while_held(scenario: Scenario, *, n_seasons: int) -> float:

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from hanse.market.regime import Rule, Rung, ladder
-from hanse.scenarios.parts import pack, unpack
+from hanse.scenarios.running.parts import pack, unpack
+from hanse.scenarios.running.stacking import stacked
+from hanse.scenarios.running.tasks import Cell, Columns, Ended
 from hanse.scenarios.scenario import Scenario, load
-from hanse.scenarios.stacking import stacked
-from hanse.scenarios.tasks import Cell, Columns, Ended
 
 TINY = (
     "fleet.nodes=30",

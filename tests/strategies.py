@@ -17,8 +17,7 @@ from hanse.agents.lowering import audit_probability
 from hanse.agents.model import ComputeMarket
 from hanse.agents.workload import Workload, chain_edges
 from hanse.agents.world import World
-from hanse.market.clock import N_PAYMENTS
-from hanse.market.columns import Rows
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.crossings import (
     ALL_STEPS,
     EXECUTION_COVERS,
@@ -28,9 +27,11 @@ from hanse.market.crossings import (
     TRANSFER_COVERS,
     CrossingCosts,
 )
+from hanse.market.engine.clock import N_PAYMENTS
+from hanse.market.engine.columns import Rows
+from hanse.market.engine.states import AUDIT
 from hanse.market.geography import Geography
 from hanse.market.jurisdictions import Law
-from hanse.market.ledger import Ledger
 from hanse.market.regime import (
     CENTRAL,
     Admission,
@@ -43,18 +44,17 @@ from hanse.market.regime import (
     Rule,
     Settlement,
 )
-from hanse.market.states import AUDIT
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT, Terms
 from hanse.market.units import US_PER_S, Flags, Floats, Integers
-from hanse.scenarios.measures import Measured, measure
-from hanse.scenarios.oracle_worlds import (
+from hanse.scenarios.measuring.measures import Measured, measure
+from hanse.scenarios.measuring.run_tables import tables_of
+from hanse.scenarios.selftest.oracle_worlds import (
     FREE_CROSSINGS,
     FREE_TERMS,
     graph_workload,
     plain_workload,
     plain_world,
 )
-from hanse.scenarios.run_tables import tables_of
 
 N_REGIONS_MAX: Final = 4
 N_NODES_MAX: Final = 10

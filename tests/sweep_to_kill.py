@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hanse.market.regime import ladder
-from hanse.scenarios import worker
 from hanse.scenarios.results import Results
-from hanse.scenarios.store import Store
+from hanse.scenarios.running import worker
+from hanse.scenarios.running.store import Store
 from hanse.scenarios.sweep import sweep
 from tests.small_runs import broken_rung, tiny
 

@@ -12,15 +12,20 @@ import pytest
 
 from hanse.market.regime import Rung, Settlement, ladder
 from hanse.market.units import Floats
-from hanse.scenarios.analyses import design_again, discovery_of, inference_of, sensitivity_of
+from hanse.scenarios.analysis.analyses import (
+    design_again,
+    discovery_of,
+    inference_of,
+    sensitivity_of,
+)
+from hanse.scenarios.analysis.designs import Design, make_design
+from hanse.scenarios.analysis.discovery import box_table, discover
+from hanse.scenarios.analysis.inference import paired_tests
+from hanse.scenarios.analysis.sensitivity import morris_effects, sobol_indices
 from hanse.scenarios.cli import main
-from hanse.scenarios.designs import Design, make_design
-from hanse.scenarios.discovery import box_table, discover
-from hanse.scenarios.inference import paired_tests
+from hanse.scenarios.commands.plain_text import changes_text
 from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.plain_text import changes_text
 from hanse.scenarios.results import KIND, Results
-from hanse.scenarios.sensitivity import morris_effects, sobol_indices
 
 SHARES = {"load.hold_share": {"low": 0, "high": 1}, "load.resident_share": {"low": 0, "high": 1}}
 

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.states import COMPLETE, LAPSED, QUEUED
 from hanse.market.queues import erlang_c
 from hanse.market.regime import AUDITED_MARKET, Regime
-from hanse.market.states import COMPLETE, LAPSED, QUEUED
 from hanse.market.units import US_PER_S, Integers
-from hanse.scenarios import selftest_queues
-from hanse.scenarios.oracle_worlds import queue_world, receipt_world
-from hanse.scenarios.selftest import selftest, small_world
-from hanse.scenarios.selftest_checks import (
+from hanse.scenarios.selftest import queues as selftest_queues
+from hanse.scenarios.selftest.cases import selftest, small_world
+from hanse.scenarios.selftest.checks import (
     AT_INTERVAL,
     ON_ARRIVAL,
     Check,
@@ -24,6 +23,7 @@ from hanse.scenarios.selftest_checks import (
     mean_close_to,
     run_ledger,
 )
+from hanse.scenarios.selftest.oracle_worlds import queue_world, receipt_world
 
 ORACLES = {
     "O1": "one exponential server",

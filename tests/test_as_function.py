@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from SALib.sample import latin
 
+from hanse.scenarios.analysis.designs import make_design
 from hanse.scenarios.as_function import as_function, keywords
-from hanse.scenarios.designs import make_design
 from hanse.scenarios.outcomes import OutcomeOfInterest
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.run import run

@@ -11,9 +11,9 @@ from hanse.market.regime import Audits, Incompatible, Pricing, Regime, Rule, reg
 from hanse.market.reporting import AT_COST, MarkedUp
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_HOUR, US_PER_S, Floats
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.payoffs import payoffs_of
 from hanse.scenarios.run import run_world
-from hanse.scenarios.strategic_reports import (
+from hanse.scenarios.studies.payoffs import payoffs_of
+from hanse.scenarios.studies.strategic_reports import (
     COST,
     POSTED,
     best_responses,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanse.market.regime import Pricing, ladder
-from hanse.scenarios.attribution import FRICTIONS, STRUCTURE, attribute, shapley_values
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.scenario import load
+from hanse.scenarios.studies.attribution import FRICTIONS, STRUCTURE, attribute, shapley_values
 from hanse.scenarios.yardstick import measure_yardstick
 
 SMALL = {"fleet.nodes": 30, "load.model_calls": 100, "load.batch_jobs": 8}

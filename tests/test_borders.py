@@ -8,13 +8,13 @@ from hanse.agents.world import World
 from hanse.market.jurisdictions import DATA_CLASSES, RESIDENT
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime
 from hanse.market.units import Integers
-from hanse.scenarios.borders import barred_buyers, headquarters, recognised_of
-from hanse.scenarios.chip_rules import BARRED, CAPPED, capacity_weight, region_tier
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.draw_place import geography_of
-from hanse.scenarios.entrants import programme_regions, with_entrants
-from hanse.scenarios.removals import controllers
+from hanse.scenarios.drawing.borders import barred_buyers, headquarters, recognised_of
+from hanse.scenarios.drawing.chip_rules import BARRED, CAPPED, capacity_weight, region_tier
+from hanse.scenarios.drawing.entrants import programme_regions, with_entrants
+from hanse.scenarios.drawing.place import geography_of
 from hanse.scenarios.scenario import Scenario, ScenarioError
+from hanse.scenarios.studies.removals import controllers
 from hanse.scenarios.tables import (
     jurisdiction_index,
     read_jurisdictions,

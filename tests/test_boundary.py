@@ -6,7 +6,7 @@ import pytest
 from hanse.agents.world import World
 from hanse.market.regime import CENTRAL
 from hanse.market.units import US_PER_S
-from hanse.scenarios.boundary import (
+from hanse.scenarios.growth.boundary import (
     Answer,
     Ask,
     Start,
@@ -15,13 +15,18 @@ from hanse.scenarios.boundary import (
     find_edge,
     overloaded,
 )
-from hanse.scenarios.hysteresis import escape_time, hysteresis, mean_interval, sweep_both_ways
-from hanse.scenarios.oracle_worlds import plain_workload, plain_world
+from hanse.scenarios.growth.hysteresis import (
+    escape_time,
+    hysteresis,
+    mean_interval,
+    sweep_both_ways,
+)
+from hanse.scenarios.growth.transitions import fit_transition, of_thresholds
+from hanse.scenarios.growth.unfinished_work import work_path
 from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.oracle_worlds import plain_workload, plain_world
 from hanse.scenarios.streams import stream
-from hanse.scenarios.transitions import fit_transition, of_thresholds
-from hanse.scenarios.unfinished_work import work_path
 from tests.small_runs import tiny
 from tests.strategies import world_of
 

@@ -8,11 +8,11 @@ import pytest
 
 from hanse.market.failure_terms import FailureTerms
 from hanse.market.units import US_PER_S
-from hanse.scenarios.boundary import Answer, Ask, Start, find_edge
-from hanse.scenarios.failing_worlds import impatient_world
-from hanse.scenarios.hysteresis import hysteresis, sweep_both_ways
-from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
-from hanse.scenarios.selftest_failures import goodput_between, healthy_end
+from hanse.scenarios.growth.boundary import Answer, Ask, Start, find_edge
+from hanse.scenarios.growth.hysteresis import hysteresis, sweep_both_ways
+from hanse.scenarios.selftest.checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.failing_worlds import impatient_world
+from hanse.scenarios.selftest.failures import goodput_between, healthy_end
 from hanse.scenarios.streams import stream
 
 HORIZON_S: Final = 12_000

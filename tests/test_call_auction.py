@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
 from scipy.sparse import coo_array
 
-from hanse.market.augmenting_paths import NET_VALUE_MAX, auction_scratch
-from hanse.market.call_auction import (
+from hanse.market.clearing import FORBIDDEN
+from hanse.market.exchange.augmenting_paths import NET_VALUE_MAX, auction_scratch
+from hanse.market.exchange.call_auction import (
     CallAuction,
     accept,
     auction_certificate,
     call_auction,
     net_values,
 )
-from hanse.market.clearing import FORBIDDEN
-from hanse.market.competitive_prices import UNBOUNDED, price_lattice
-from hanse.market.supply_curves import SupplyCurves, free_units, give_back, supply_curves
+from hanse.market.exchange.competitive_prices import UNBOUNDED, price_lattice
+from hanse.market.exchange.supply_curves import SupplyCurves, free_units, give_back, supply_curves
 from hanse.market.units import NANO_USD_PER_USD, Floats, Integers
 
 WITHIN_USD: Final = 1e-6
@@ -34,8 +34,8 @@ ORACLE_10 = np.array([[8, 4, 7], [5, 2, 3], [9, 4, 8]])
 
 SAMPLE = """
 import numpy as np
-from hanse.market.call_auction import call_auction
-from hanse.market.supply_curves import give_back, supply_curves
+from hanse.market.exchange.call_auction import call_auction
+from hanse.market.exchange.supply_curves import give_back, supply_curves
 from tests.test_call_auction import books
 for book in books(7, 30):
     curves = book.curves()

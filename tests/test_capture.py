@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from hanse.agents.council import PLAIN_MAJORITY, Safeguards
-from hanse.scenarios.capture import (
+from hanse.scenarios.parameters import ScenarioError, Value, parameters
+from hanse.scenarios.scenario import Scenario, load
+from hanse.scenarios.studies.capture import (
     APATHY,
     WITH,
     WITHOUT,
@@ -18,10 +20,8 @@ from hanse.scenarios.capture import (
     constitutions,
     interests_of,
 )
-from hanse.scenarios.governance import Constitution, outcomes_by_world
-from hanse.scenarios.interests import Interests
-from hanse.scenarios.parameters import ScenarioError, Value, parameters
-from hanse.scenarios.scenario import Scenario, load
+from hanse.scenarios.studies.governance import Constitution, outcomes_by_world
+from hanse.scenarios.studies.interests import Interests
 
 SEEDS = (0, 1, 2)
 EQUAL: dict[str, Value] = {"governance.holdings": "heads", "governance.turnout": 1.0}

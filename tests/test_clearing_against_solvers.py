@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from scipy.sparse import block_diag, csr_array, kron
 
 from hanse.market.clearing import FORBIDDEN, certificate
-from hanse.market.competitive_prices import UNBOUNDED, price_lattice
+from hanse.market.exchange.competitive_prices import UNBOUNDED, price_lattice
 from hanse.market.units import NANO_USD_PER_USD, Floats, Integers
 from tests.test_clearing import best_welfare, cleared
 

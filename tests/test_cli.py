@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hanse.market.regime import ladder, regimes, variants
-from hanse.scenarios import cli, commands
+from hanse.scenarios import cli
 from hanse.scenarios.cli import main, parse_seeds
+from hanse.scenarios.commands import commands
 from hanse.scenarios.results import Results
 from hanse.scenarios.scenario import names
 from tests.small_runs import TINY

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 
 from hanse.agents.world import World
-from hanse.market.failure_counts import count_failures
+from hanse.market.accounts.failure_counts import count_failures
+from hanse.market.accounts.occupancy import F, X, label_time
+from hanse.market.engine.states import ABANDONED, FAILED, LAPSED
 from hanse.market.failure_terms import NOTHING_FAILS, FailureTerms
-from hanse.market.occupancy import F, X, label_time
 from hanse.market.recovery import recovery_person_hours
 from hanse.market.regime import ladder
-from hanse.market.states import ABANDONED, FAILED, LAPSED
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.outcomes import MEASURES
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
-from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
-from hanse.scenarios.selftest_failures import (
+from hanse.scenarios.selftest.checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.failures import (
     CURES,
     capped_retries,
     goodput_between,

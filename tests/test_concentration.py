@@ -5,7 +5,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from hanse.market.concentration import (
+from hanse.market.accounts.concentration import (
     effective_number,
     herfindahl,
     is_pivotal,
@@ -14,8 +14,8 @@ from hanse.market.concentration import (
     shares,
     weakest_nakamoto,
 )
+from hanse.market.accounts.voting_power import banzhaf_power, sampled_power, shapley_shubik_power
 from hanse.market.units import Integers
-from hanse.market.voting_power import banzhaf_power, sampled_power, shapley_shubik_power
 from hanse.scenarios.streams import stream
 
 

@@ -10,10 +10,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from hanse.agents.world import World
-from hanse.market.columns import Rows
-from hanse.market.money import ESCROW, STAKE
-from hanse.market.regime import AUDITED_MARKET, Regime, ladder
-from hanse.market.states import (
+from hanse.market.accounts.money import ESCROW, STAKE
+from hanse.market.engine.columns import Rows
+from hanse.market.engine.states import (
     ACTIVE,
     AUDIT,
     CAUGHT,
@@ -28,12 +27,13 @@ from hanse.market.states import (
     RESIDUAL,
     WRONG,
 )
+from hanse.market.regime import AUDITED_MARKET, Regime, ladder
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT
 from hanse.market.units import US_PER_MS, Flags, Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
 from tests.strategies import (
     Finished,
     SmallWorld,

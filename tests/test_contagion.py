@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from hanse.agents.world import World
-from hanse.market.money import ACCOUNTS, KINDS, THIEF
+from hanse.market.accounts.money import ACCOUNTS, KINDS, THIEF
 from hanse.market.regime import Regime, Settlement, ladder, regimes
 from hanse.market.units import US_PER_S
-from hanse.scenarios.contagion import (
+from hanse.scenarios.draw import draw_world
+from hanse.scenarios.run import run_world
+from hanse.scenarios.scenario import load
+from hanse.scenarios.studies.contagion import (
     STRIKES,
     Exposures,
     cleared_row,
@@ -17,11 +20,8 @@ from hanse.scenarios.contagion import (
     exposures,
     struck,
 )
-from hanse.scenarios.draw import draw_world
-from hanse.scenarios.payoffs import payoffs_of
-from hanse.scenarios.run import run_world
-from hanse.scenarios.scenario import load
-from hanse.scenarios.shocks import calm
+from hanse.scenarios.studies.payoffs import payoffs_of
+from hanse.scenarios.studies.shocks import calm
 from tests.small_runs import tiny, where_tables_differ
 from tests.strategies import HUB, finish, world_of
 

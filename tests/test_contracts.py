@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
-from hanse.market.clearing_house import (
+from hanse.market.exchange.clearing_house import (
     LAYERS,
     Cleared,
     House,
@@ -14,7 +14,7 @@ from hanse.market.clearing_house import (
     clear_path,
     shared_out,
 )
-from hanse.market.contracts import (
+from hanse.market.exchange.contracts import (
     CALL,
     FORWARD,
     PUT,
@@ -26,8 +26,8 @@ from hanse.market.contracts import (
     sold_on,
     value_of,
 )
-from hanse.market.market_making import Maker, make_market, quoted_spread, reservation_price
-from hanse.market.price_indices import trimmed_mean, volume_median, volume_weighted_mean
+from hanse.market.exchange.market_making import Maker, make_market, quoted_spread, reservation_price
+from hanse.market.exchange.price_indices import trimmed_mean, volume_median, volume_weighted_mean
 from hanse.market.units import MICRO_USD_PER_USD, Integers
 
 USD = MICRO_USD_PER_USD

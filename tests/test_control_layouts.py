@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from hanse.agents.control_layout import Layout, lay_out
 from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.auction import WelfareRouter
 from hanse.market.book import Assignment, Book
-from hanse.market.ledger import Ledger
-from hanse.market.regime import CENTRAL, Cadence, Plane, Ranking, Regime, Rule
-from hanse.market.states import (
+from hanse.market.engine.states import (
     AUDIT,
     AWAITING_CLEARING,
     DELIVERING,
@@ -32,9 +31,10 @@ from hanse.market.states import (
     RESIDUAL,
     UNMATCHED,
 )
-from hanse.market.states import RULE as BY_RULE
+from hanse.market.engine.states import RULE as BY_RULE
+from hanse.market.regime import CENTRAL, Cadence, Plane, Ranking, Regime, Rule
 from hanse.market.units import US_PER_S, Floats, Integers
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
 from tests.strategies import (
     CLEARED,
     HUB,

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
-from hanse.market.queues import erlang_c
-from hanse.market.regime import CENTRAL, Audits, Cadence, Plane, Ranking, Rule, Settlement
-from hanse.market.states import (
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.states import (
     COMPLETE,
     IN_FLIGHT,
     IN_SERVICE,
@@ -20,13 +18,20 @@ from hanse.market.states import (
     TOOL,
     UNMATCHED,
 )
+from hanse.market.queues import erlang_c
+from hanse.market.regime import CENTRAL, Audits, Cadence, Plane, Ranking, Rule, Settlement
 from hanse.market.units import US_PER_S, Integers
-from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world, poisson_us
-from hanse.scenarios.selftest_checks import (
+from hanse.scenarios.selftest.checks import (
     ON_ARRIVAL,
     lindley_wait_us,
     mean_close_to,
     run_ledger,
+)
+from hanse.scenarios.selftest.oracle_worlds import (
+    FREE_TERMS,
+    plain_workload,
+    plain_world,
+    poisson_us,
 )
 from tests.strategies import SmallWorld, small_worlds
 

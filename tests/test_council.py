@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hanse.agents.council import Council, Safeguards, power_of
+from hanse.market.accounts.voting_power import shapley_shubik_power
 from hanse.market.units import Flags, Floats
-from hanse.market.voting_power import shapley_shubik_power
 
 EVERYBODY = np.ones(4, bool)
 

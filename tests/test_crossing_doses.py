@@ -11,10 +11,9 @@ import pytest
 from hanse.agents.lower_crossings import capability_scope
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
-from hanse.market.occupancy import B, C, F, label_time
-from hanse.market.regime import CENTRAL, MARKET, Regime
-from hanse.market.states import (
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.accounts.occupancy import B, C, F, label_time
+from hanse.market.engine.states import (
     AUTHORITY,
     CONTEXT,
     ERROR,
@@ -27,12 +26,13 @@ from hanse.market.states import (
     STATE,
     TRANSFERRING,
 )
+from hanse.market.regime import CENTRAL, MARKET, Regime
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.measures import welfare_of
+from hanse.scenarios.measuring.measures import welfare_of
 from hanse.scenarios.run import sign_receipts
 from hanse.scenarios.scenario import Value, load
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
 from tests.strategies import with_fleet
 
 SMALL: Final[dict[str, Value]] = {

@@ -20,9 +20,9 @@ from hanse.market.crossings import (
     crossing_tables,
     rule_count,
 )
+from hanse.market.engine.states import ON_POLICY, ON_STATE
 from hanse.market.regime import CENTRAL, MARKET
-from hanse.market.states import ON_POLICY, ON_STATE
-from hanse.scenarios.oracle_worlds import FREE_CROSSINGS, line_geography
+from hanse.scenarios.selftest.oracle_worlds import FREE_CROSSINGS, line_geography
 from tests.borders import border, crossed, in_state_ms
 
 COUNTED = replace(

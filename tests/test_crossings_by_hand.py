@@ -6,11 +6,10 @@ from typing import Final
 import numpy as np
 import pytest
 
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.accounts.occupancy import B, C, F, U, label_time
 from hanse.market.crossings import EXECUTION_COVERS, STEPS, CrossingCosts
-from hanse.market.ledger import Ledger
-from hanse.market.occupancy import B, C, F, U, label_time
-from hanse.market.regime import AUDITED_MARKET
-from hanse.market.states import (
+from hanse.market.engine.states import (
     AUTHORITY,
     CAUGHT,
     ERROR,
@@ -24,9 +23,10 @@ from hanse.market.states import (
     TRANSFERRING,
     WRONG,
 )
+from hanse.market.regime import AUDITED_MARKET
 from hanse.market.units import US_PER_S
-from hanse.scenarios.measures import measure
-from hanse.scenarios.oracle_worlds import FREE_CROSSINGS
+from hanse.scenarios.measuring.measures import measure
+from hanse.scenarios.selftest.oracle_worlds import FREE_CROSSINGS
 from tests.borders import MS, border, crossed, drawn, executions, in_state_ms, revoked_at, tally
 from tests.strategies import with_audits, with_jobs
 

@@ -7,14 +7,14 @@ import pytest
 
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
-from hanse.market.clock import N_PAYMENTS
-from hanse.market.columns import N_DEBT_BINS
-from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.accounts.sync_debt import DebtAccount, debt_accounts, debt_path
+from hanse.market.engine.clock import N_PAYMENTS
+from hanse.market.engine.columns import N_DEBT_BINS
+from hanse.market.engine.debt_meter import AUDIT_WORK, CHECK, DECISION
 from hanse.market.regime import CENTRAL, Audits, Ranking, Rule
-from hanse.market.sync_debt import DebtAccount, debt_accounts, debt_path
 from hanse.market.units import US_PER_S
-from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
+from hanse.scenarios.selftest.oracle_worlds import FREE_TERMS, plain_workload, plain_world
 
 HORIZON_S = 20
 REGIME = replace(CENTRAL, ranking=Ranking.FIFO, rule=Rule.WELFARE, audits=Audits.RANDOM)

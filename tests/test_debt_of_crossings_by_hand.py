@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 
 from hanse.agents.world import World
-from hanse.market.columns import N_DEBT_BINS
-from hanse.market.debt_accounts import PricedAccount, shown_path
+from hanse.market.accounts.debt_accounts import PricedAccount, shown_path
+from hanse.market.accounts.obligations import APPROVAL, REPLICA, UNPAID
+from hanse.market.engine.columns import N_DEBT_BINS
 from hanse.market.jurisdictions import RESIDENT, UNRESTRICTED
-from hanse.market.obligations import APPROVAL, REPLICA, UNPAID
 from hanse.market.regime import CENTRAL, Ranking, Regime, Settlement
 from hanse.market.units import S_PER_YEAR, US_PER_S
-from hanse.scenarios.oracle_worlds import FREE_CROSSINGS, FREE_TERMS, plain_workload, plain_world
+from hanse.scenarios.selftest.oracle_worlds import (
+    FREE_CROSSINGS,
+    FREE_TERMS,
+    plain_workload,
+    plain_world,
+)
 from tests.strategies import Finished, finish
 
 HORIZON_S = 40

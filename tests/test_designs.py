@@ -12,8 +12,8 @@ from scipy import stats
 from scipy.stats import qmc
 
 from hanse.market.regime import ladder, regimes
-from hanse.scenarios.designs import Design, design_of_rows, make_design
-from hanse.scenarios.factors import factor, problem
+from hanse.scenarios.analysis.designs import Design, design_of_rows, make_design
+from hanse.scenarios.analysis.factors import factor, problem
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.regime_parts import named_rung, rungs_with_parts
 from hanse.scenarios.scenario import load

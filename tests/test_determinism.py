@@ -11,13 +11,13 @@ import pytest
 
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.states import COMPLETE
 from hanse.market.regime import ladder
-from hanse.market.states import COMPLETE
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.measures import Table, measure
+from hanse.scenarios.measuring.measures import Table, measure
+from hanse.scenarios.measuring.run_tables import tables_of
 from hanse.scenarios.run import run_world
-from hanse.scenarios.run_tables import tables_of
 from hanse.scenarios.scenario import load
 from tests.project_files import PROJECT
 from tests.strategies import with_audits, with_luck, world_of

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from hanse.market.units import Flags
-from hanse.scenarios.designs import make_design
-from hanse.scenarios.discovery import Box, Limit, box_table, discover
+from hanse.scenarios.analysis.designs import make_design
+from hanse.scenarios.analysis.discovery import Box, Limit, box_table, discover
 from hanse.scenarios.parameters import ScenarioError
 
 UNIT = {"low": 0.0, "high": 1.0}

@@ -14,15 +14,15 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_flow
 
-from hanse.market.displacement import Displacement, displace
-from hanse.market.stratified import stratified_standard_error
+from hanse.market.accounts.displacement import Displacement, displace
+from hanse.market.accounts.stratified import stratified_standard_error
 from hanse.market.units import Flags, Floats, Integers
 
 Instant = tuple[Integers, Integers, Flags]
 
 SAMPLE = """
 import numpy as np
-from hanse.market.displacement import displace
+from hanse.market.accounts.displacement import displace
 rng = np.random.default_rng(8)
 legal = rng.random((5, 8)) < 0.4
 result = displace(

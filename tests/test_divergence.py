@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from hanse.agents.world import Outages, World
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.states import LAPSED, STALENESS
 from hanse.market.regime import Cadence, Rung, ladder
-from hanse.market.states import LAPSED, STALENESS
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
 from tests.small_runs import tiny
 from tests.strategies import HUB, world_of
 

@@ -5,11 +5,12 @@ import re
 import shlex
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Final
 
 import pytest
 
-from hanse.market.states import CAUSES, LABELS, OPERATIONS, STATES
+from hanse.market.engine.states import CAUSES, LABELS, OPERATIONS, STATES
 from hanse.scenarios.cli import build_parser
 from hanse.scenarios.experiment_file import is_experiment, read_experiment
 from hanse.scenarios.scenario import describe_parameters, load, names
@@ -23,6 +24,8 @@ FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s#]+)[^)]*\)")
 PARAMETER: Final = re.compile(rf"(?<![\w./])(?:{SECTIONS})\.(?!md\b)[a-z]\w*(?!\w*\.(?:py|toml))")
 PAGE_IN_CODE: Final = re.compile(r"docs/[\w/-]+\.md")
+FILE_IN_WORDS: Final = re.compile(r"`([a-z_/]+\.py)`")
+NAME_IN_WORDS: Final = re.compile(r"`(hanse(?:\.[A-Za-z_]+)+)`")
 GLOSSARY_WORD: Final = re.compile(r"^\| \*\*([^*]+)\*\* \|", re.MULTILINE)
 
 # Words that the style asks the glossary to settle, beside those of the ledgers.
@@ -125,6 +128,28 @@ def test_pages_that_the_code_points_to_exist() -> None:
     sources = [f for f in project_files() if f.suffix in {".py", ".toml", ".txt", ".yaml"}]
     named = {name for file in sources for name in PAGE_IN_CODE.findall(text_of(file))}
     assert [name for name in sorted(named) if not (PROJECT / name).is_file()] == []
+
+
+def test_files_that_pages_and_docstrings_name_exist() -> None:
+    tails = {Path(*f.parts[at:]) for f in project_files() for at in range(len(f.parts))}
+    told = {
+        (str(source), name)
+        for source in (*PAGES, *library_files())
+        for name in FILE_IN_WORDS.findall(text_of(source))
+    }
+    assert len(told) > 100
+    assert [each for each in sorted(told) if Path(each[1]) not in tails] == []
+
+
+def test_names_that_pages_and_docstrings_give_in_full_exist() -> None:
+    told = {
+        name
+        for source in (*PAGES, *library_files())
+        for name in NAME_IN_WORDS.findall(text_of(source))
+    }
+    assert len(told) > 50
+    for name in sorted(told):
+        resolve_name(name)
 
 
 def test_every_page_is_reachable_from_the_index() -> None:

@@ -12,11 +12,11 @@ from hanse.market.jurisdictions import RESIDENT, Law
 from hanse.market.regime import regimes
 from hanse.market.units import US_PER_HOUR, US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.draw_workload import allowed_verifiers, mean_list_usd_per_gpu_hour, pick
+from hanse.scenarios.drawing.traces import Trace
+from hanse.scenarios.drawing.workload import allowed_verifiers, mean_list_usd_per_gpu_hour, pick
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
 from hanse.scenarios.tables import read_regions
-from hanse.scenarios.traces import Trace
 from tests.small_runs import tiny
 
 BASELINE = load("baseline")

@@ -9,7 +9,7 @@ from hanse.agents.world import World
 from hanse.market.geography import demand_median
 from hanse.market.jurisdictions import RESIDENT, UNRESTRICTED
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.draw_fleet import apportion
+from hanse.scenarios.drawing.fleet import apportion
 from hanse.scenarios.scenario import load
 from hanse.scenarios.tables import read_owners, read_regions, region_index
 

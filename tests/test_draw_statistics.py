@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from hanse.market.units import Floats
-from hanse.scenarios.draw_arrivals import daily_instants, renewal_instants
-from hanse.scenarios.draw_calls import draw_tokens
-from hanse.scenarios.draw_fleet import residual_s
-from hanse.scenarios.draw_tapes import draw_batch, draw_durations, draw_model_calls
-from hanse.scenarios.draw_workload import buyer_shares, pick
+from hanse.scenarios.drawing.arrivals import daily_instants, renewal_instants
+from hanse.scenarios.drawing.calls import draw_tokens
+from hanse.scenarios.drawing.families import draw_batch, draw_durations, draw_model_calls
+from hanse.scenarios.drawing.fleet import residual_s
+from hanse.scenarios.drawing.workload import buyer_shares, pick
 from hanse.scenarios.scenario import load
 from hanse.scenarios.streams import stream
 

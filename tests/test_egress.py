@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from hanse.agents.world import EgressPrices, World
-from hanse.market.egress import BILLED, COST
-from hanse.market.money import EGRESS
+from hanse.market.accounts.money import EGRESS
+from hanse.market.engine.egress import BILLED, COST
 from hanse.market.regime import Regime, Rule, regimes
 from hanse.market.units import BYTES_PER_GB, MICRO_USD_PER_USD
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.payoffs import payoffs_of
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.studies.payoffs import payoffs_of
 from hanse.scenarios.tables import jurisdiction_index, read_jurisdictions, read_regions
 from tests.small_runs import tiny, where_tables_differ
 from tests.strategies import HUB, Finished, finish, with_jobs, world_of

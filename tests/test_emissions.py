@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.market import emissions
-from hanse.market.emissions import Emission, hand_out
+from hanse.market.exchange import emissions
+from hanse.market.exchange.emissions import Emission, hand_out
 from hanse.market.regime import ladder, regimes
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.emissions import emission_of, token_emissions
 from hanse.scenarios.run import run_world
+from hanse.scenarios.studies.emissions import emission_of, token_emissions
 from tests.small_runs import tiny, where_tables_differ
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=200, database=None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.market.energy import (
+from hanse.market.accounts.energy import (
     ACCELERATOR,
     CORE,
     NETWORK,
@@ -17,9 +17,8 @@ from hanse.market.energy import (
     unit_joules,
     usd_per_joule,
 )
-from hanse.market.occupancy import NONE, B, C, F, H, I, U, X
-from hanse.market.regime import AUDITED_MARKET
-from hanse.market.states import (
+from hanse.market.accounts.occupancy import NONE, B, C, F, H, I, U, X
+from hanse.market.engine.states import (
     AUDITING,
     CONTEXT,
     CROSSING,
@@ -31,9 +30,10 @@ from hanse.market.states import (
     STALENESS,
     VERIFICATION,
 )
+from hanse.market.regime import AUDITED_MARKET
 from hanse.market.units import BYTES_PER_GB, J_PER_KWH, US_PER_S
+from hanse.scenarios.measuring.run_tables import tables_of
 from hanse.scenarios.outcomes import MEASURES, SHARED_MEASURES
-from hanse.scenarios.run_tables import tables_of
 from tests.strategies import (
     HUB,
     Finished,

@@ -5,13 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.columns import Rows
-from hanse.market.ledger import Ledger
-from hanse.market.regime import (
-    Regime,
-    Settlement,
-)
-from hanse.market.states import (
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.columns import Rows
+from hanse.market.engine.states import (
     ACTIVE,
     AUDIT,
     AWAITING_CLEARING,
@@ -32,6 +28,10 @@ from hanse.market.states import (
     STATES,
     TRANSFERRING,
     UNMATCHED,
+)
+from hanse.market.regime import (
+    Regime,
+    Settlement,
 )
 from hanse.market.terms import ON_FINALITY
 from hanse.market.units import US_PER_S

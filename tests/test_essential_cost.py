@@ -9,13 +9,13 @@ from hypothesis import given, settings
 
 from hanse.agents.lowering import lower_facts
 from hanse.agents.world import World
-from hanse.market.essential_cost import EssentialCost, essential_cost, executed_stages
+from hanse.market.accounts.essential_cost import EssentialCost, essential_cost, executed_stages
+from hanse.market.engine.states import CONTEXT, IDENTITY, POLICY, VERIFICATION
 from hanse.market.jurisdictions import RESIDENT
 from hanse.market.regime import CENTRAL, MARKET, ladder
-from hanse.market.states import CONTEXT, IDENTITY, POLICY, VERIFICATION
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.run_tables import tables_of
+from hanse.scenarios.measuring.run_tables import tables_of
 from hanse.scenarios.scenario import load
 from hanse.scenarios.yardstick import measure_yardstick, with_losses
 from tests.strategies import (

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.market.events import EVENT, index_of, key_of, kind_of, pop, push
+from hanse.market.engine.events import EVENT, index_of, key_of, kind_of, pop, push
 
 SIZE = 40
 

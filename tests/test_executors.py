@@ -20,15 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.market.regime import ladder
-from hanse.scenarios.batches import DEATHS_MAX, ExecutorBroken, Packed, run_batches
 from hanse.scenarios.cli import main
-from hanse.scenarios.executors import ForkedCrew, SerialCrew
 from hanse.scenarios.experiment import run_task
-from hanse.scenarios.parts import pack, unpack
-from hanse.scenarios.stacking import names_of, stacked
-from hanse.scenarios.store import Store
+from hanse.scenarios.running.batches import DEATHS_MAX, ExecutorBroken, Packed, run_batches
+from hanse.scenarios.running.executors import ForkedCrew, SerialCrew
+from hanse.scenarios.running.parts import pack, unpack
+from hanse.scenarios.running.stacking import names_of, stacked
+from hanse.scenarios.running.store import Store
+from hanse.scenarios.running.tasks import Ended, Task
 from hanse.scenarios.sweep import sweep
-from hanse.scenarios.tasks import Ended, Task
 from tests.dask_on_loopback import Cluster, cluster
 from tests.small_runs import TINY, broken_rung, tiny
 from tests.sweep_to_kill import swept
@@ -336,7 +336,7 @@ def test_batches_of_any_make_in_any_order_give_the_same_tables(
 
 
 def test_a_worker_imports_only_what_a_run_needs() -> None:
-    code = "import sys, hanse.scenarios.worker; print(*sys.modules)"
+    code = "import sys, hanse.scenarios.running.worker; print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     needless = {
         "matplotlib",

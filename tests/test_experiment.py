@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
 from hanse.market.regime import ladder
-from hanse.scenarios.batches import WorkerDied, run_in_order
+from hanse.scenarios.analysis.intervals import interval
 from hanse.scenarios.experiment import Comparison, compare
-from hanse.scenarios.intervals import interval
 from hanse.scenarios.paired import ALL, WHOLE_LADDER, Cube, paired_cube
+from hanse.scenarios.running.batches import WorkerDied, run_in_order
 from hanse.scenarios.scenario import ScenarioError, load
 from hanse.scenarios.sweep import design, sweep
 from tests.small_runs import broken_rung, stack_runs, tiny

@@ -8,8 +8,8 @@ import pytest
 
 from hanse.market.regime import Rail
 from hanse.market.reporting import Scaled, Truthful
+from hanse.scenarios.analysis.designs import make_design
 from hanse.scenarios.cli import BAD_INPUT, main
-from hanse.scenarios.designs import make_design
 from hanse.scenarios.experiment_file import (
     Experiment,
     experiment_of,
@@ -18,7 +18,7 @@ from hanse.scenarios.experiment_file import (
     with_arguments,
 )
 from hanse.scenarios.explore import explore
-from hanse.scenarios.measures import SHARED
+from hanse.scenarios.measuring.measures import SHARED
 from hanse.scenarios.outcomes import (
     MEASURES,
     SHARED_MEASURES,

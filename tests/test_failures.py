@@ -8,18 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.agents.world import World
-from hanse.market.failure_columns import (
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.accounts.money import BUYER, ESCROW, OWNER
+from hanse.market.accounts.occupancy import F, U, X, label_time
+from hanse.market.engine.failure_columns import (
     CALL_ERROR,
     CIRCUIT_OPEN,
     NODE_FAILURE,
     REFUSED,
     TIMED_OUT,
 )
-from hanse.market.ledger import Ledger
-from hanse.market.money import BUYER, ESCROW, OWNER
-from hanse.market.occupancy import F, U, X, label_time
-from hanse.market.regime import Cadence, Plane, Regime, Settlement
-from hanse.market.states import (
+from hanse.market.engine.states import (
     ABANDONED,
     CAUSES,
     COMPLETE,
@@ -32,9 +31,10 @@ from hanse.market.states import (
     RIGHT,
     UNMATCHED,
 )
+from hanse.market.regime import Cadence, Plane, Regime, Settlement
 from hanse.market.units import US_PER_S
-from hanse.scenarios.failing_worlds import breaking_world
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
+from hanse.scenarios.selftest.failing_worlds import breaking_world
 from tests.failing import failing_worlds, with_errors, with_failures
 from tests.strategies import HUB, all_regimes, finish, world_of
 

@@ -13,18 +13,18 @@ import pytest
 from hanse.agents.lowering import lower_facts
 from hanse.agents.workload import Workload
 from hanse.agents.world import World
-from hanse.market.bits import unpack
+from hanse.market.engine.bits import unpack
 from hanse.market.regime import ladder
 from hanse.market.units import Floats, Integers
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.draw_agentic import Role, draw_agentic, draw_calls_per_job, draw_workflows
-from hanse.scenarios.draw_multimodal import draw_multimodal, n_joint_combinations
-from hanse.scenarios.draw_rounds import draw_hybrid, draw_pipeline, draw_training
-from hanse.scenarios.draw_tapes import FAMILIES, draw_inference
+from hanse.scenarios.drawing.agentic import Role, draw_agentic, draw_calls_per_job, draw_workflows
+from hanse.scenarios.drawing.families import FAMILIES, draw_inference
+from hanse.scenarios.drawing.multimodal import draw_multimodal, n_joint_combinations
+from hanse.scenarios.drawing.rounds import draw_hybrid, draw_pipeline, draw_training
+from hanse.scenarios.drawing.tapes import Tape
 from hanse.scenarios.scenario import Scenario, ScenarioError, Value, load, names
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tables import region_index
-from hanse.scenarios.tapes import Tape
 
 ERRORS = 4.0
 BASELINE = load("baseline")

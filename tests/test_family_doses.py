@@ -9,11 +9,9 @@ import pytest
 
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
-from hanse.market.failure_terms import FailureTerms
-from hanse.market.ledger import Ledger
-from hanse.market.occupancy import C, U, X
-from hanse.market.regime import CENTRAL, MARKET, Regime, regimes
-from hanse.market.states import (
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.accounts.occupancy import C, U, X
+from hanse.market.engine.states import (
     AWAITING_CLEARING,
     CONTEXT,
     DISPATCHED,
@@ -25,14 +23,16 @@ from hanse.market.states import (
     TOOL,
     TRANSFERRING,
 )
+from hanse.market.failure_terms import FailureTerms
+from hanse.market.regime import CENTRAL, MARKET, Regime, regimes
 from hanse.market.units import US_PER_S, Floats
+from hanse.scenarios.analysis.intervals import interval
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.failing_worlds import impatient_world
-from hanse.scenarios.intervals import interval
-from hanse.scenarios.scaling import Growth, Responses, best_law, growth
+from hanse.scenarios.growth.scaling import Growth, Responses, best_law, growth
 from hanse.scenarios.scenario import Value, load
-from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
-from hanse.scenarios.selftest_failures import goodput_between
+from hanse.scenarios.selftest.checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.failing_worlds import impatient_world
+from hanse.scenarios.selftest.failures import goodput_between
 from hanse.scenarios.streams import stream
 from hanse.scenarios.tables import read_regions
 from tests.strategies import with_fleet

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hanse.agents.world import World
+from hanse.market.engine.states import COMPLETE
 from hanse.market.regime import AUDITED_MARKET, Regime, ladder
-from hanse.market.states import COMPLETE
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.scenario import Value, load
 from hanse.scenarios.tables import region_index

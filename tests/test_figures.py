@@ -10,9 +10,9 @@ from hanse.market.regime import ladder
 from hanse.scenarios.experiment import compare
 from hanse.scenarios.figures import draw_pictures
 from hanse.scenarios.pictures import Picture
-from hanse.scenarios.price_maps import draw_price_maps
-from hanse.scenarios.price_study import PLANNER, PriceStudy, draw_study_map
 from hanse.scenarios.results import Results
+from hanse.scenarios.studies.price_maps import draw_price_maps
+from hanse.scenarios.studies.price_study import PLANNER, PriceStudy, draw_study_map
 from tests.small_runs import broken_rung, tiny
 
 REGION = pd.DataFrame(

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from hanse.agents.model import ComputeMarket
-from hanse.market.market_making import Maker
+from hanse.market.exchange.market_making import Maker
 from hanse.market.regime import ladder
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.financial import (
+from hanse.scenarios.scenario import Scenario, Value, load
+from hanse.scenarios.studies.financial import (
     HEDGES,
     MarginTerms,
     Spot,
@@ -21,8 +22,7 @@ from hanse.scenarios.financial import (
     positions,
     spot_runs,
 )
-from hanse.scenarios.scenario import Scenario, Value, load
-from hanse.scenarios.spot_prices import INDICES, Trades, spot_path, trades_of
+from hanse.scenarios.studies.spot_prices import INDICES, Trades, spot_path, trades_of
 
 SMALL: dict[str, Value] = {
     "fleet.nodes": 60,

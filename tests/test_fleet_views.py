@@ -17,9 +17,9 @@ from hanse.agents.hyperscaler import Hyperscaler
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.verifier import Verifier
 from hanse.agents.world import World
-from hanse.market.clock import N_RECORDS
+from hanse.market.engine.clock import N_RECORDS
+from hanse.market.engine.states import COMPLETE, OPEN
 from hanse.market.regime import Regime, ladder
-from hanse.market.states import COMPLETE, OPEN
 from tests.strategies import SmallWorld, small_worlds
 
 AUDITED = ladder[-1].regime

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from hanse.market.call_auction import call_auction
 from hanse.market.clearing import FORBIDDEN
-from hanse.market.gangs import NO_PRICE, GangClearing, Nodes, clear_gangs
-from hanse.market.supply_curves import supply_curves
+from hanse.market.exchange.call_auction import call_auction
+from hanse.market.exchange.gangs import NO_PRICE, GangClearing, Nodes, clear_gangs
+from hanse.market.exchange.supply_curves import supply_curves
 from hanse.market.units import Floats, Integers
 
 SOLVER: Final = 1e-6

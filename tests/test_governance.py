@@ -8,16 +8,22 @@ from matplotlib.figure import Figure
 
 from hanse.agents.council import Safeguards
 from hanse.agents.model import ComputeMarket
-from hanse.market.concentration import herfindahl
-from hanse.market.money import FEE, INVOICE, PAYOUT, TO_TREASURY, TO_VERIFIER
+from hanse.market.accounts.concentration import herfindahl
+from hanse.market.accounts.money import FEE, INVOICE, PAYOUT, TO_TREASURY, TO_VERIFIER
+from hanse.market.accounts.structure import WEAKEST, job_worth_usd, read_structure
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, MARKET, Regime
-from hanse.market.structure import WEAKEST, job_worth_usd, read_structure
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.governance import Constitution, capture_map, draw_capture, hold_votes, seat
-from hanse.scenarios.interests import Interests, read_interests
-from hanse.scenarios.measures import Measured, measure
-from hanse.scenarios.payoffs import payoffs_of
+from hanse.scenarios.measuring.measures import Measured, measure
+from hanse.scenarios.studies.governance import (
+    Constitution,
+    capture_map,
+    draw_capture,
+    hold_votes,
+    seat,
+)
+from hanse.scenarios.studies.interests import Interests, read_interests
+from hanse.scenarios.studies.payoffs import payoffs_of
 from tests.small_runs import tiny
 
 TEMPTED = {

@@ -10,7 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hanse.market.units import Integers
-from hanse.scenarios.graphs import Graphs, Link, Step, lay_out, longest_us, repeated, threads
+from hanse.scenarios.drawing.graphs import (
+    Graphs,
+    Link,
+    Step,
+    lay_out,
+    longest_us,
+    repeated,
+    threads,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,16 @@ import pytest
 from hanse.market.units import Floats
 from hanse.scenarios.cli import main
 from hanse.scenarios.energy_figures import draw_energy, draw_growth
-from hanse.scenarios.growth import (
+from hanse.scenarios.growth.file import adjusted, growth_path_of, path_names, read_growth_path
+from hanse.scenarios.growth.grow import (
     first_passage,
     grow,
     measured_along,
     summarise_passages,
     with_dates,
 )
-from hanse.scenarios.growth_file import adjusted, growth_path_of, path_names, read_growth_path
+from hanse.scenarios.growth.payload_laws import first_passage_years, share_after
 from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.payload_laws import first_passage_years, share_after
 from hanse.scenarios.results import Results
 from hanse.scenarios.run import run
 

@@ -7,17 +7,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from hanse.market.regime import ladder
-from hanse.scenarios.boundary import Answer, Start, find_edge
-from hanse.scenarios.boundary_figures import draw_boundary_map, draw_branches
+from hanse.scenarios.analysis.designs import design_of_rows
 from hanse.scenarios.cli import main
-from hanse.scenarios.designs import design_of_rows
 from hanse.scenarios.experiment import compare
 from hanse.scenarios.figures import rung_titles
-from hanse.scenarios.growth_figures import draw_growth
-from hanse.scenarios.growth_laws import FLAT
-from hanse.scenarios.hysteresis import sweep_both_ways
-from hanse.scenarios.latency_figures import draw_latency
-from hanse.scenarios.load_designs import (
+from hanse.scenarios.growth.boundary import Answer, Start, find_edge
+from hanse.scenarios.growth.boundary_figures import draw_boundary_map, draw_branches
+from hanse.scenarios.growth.figures import draw_growth
+from hanse.scenarios.growth.hysteresis import sweep_both_ways
+from hanse.scenarios.growth.laws import FLAT
+from hanse.scenarios.growth.load_designs import (
     SERVERS,
     Holding,
     asked_keys,
@@ -25,8 +24,9 @@ from hanse.scenarios.load_designs import (
     size_rows,
     swept_responses,
 )
+from hanse.scenarios.growth.scaling import Responses, growth, slope_difference
+from hanse.scenarios.latency_figures import draw_latency
 from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.scaling import Responses, growth, slope_difference
 from hanse.scenarios.streams import stream
 from hanse.scenarios.sweep import sweep
 from tests.small_runs import TINY, tiny

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student_t
 
-from hanse.scenarios.hedonics import regress
+from hanse.scenarios.studies.hedonics import regress
 
 
 def test_a_slope_and_its_hc1_error_are_those_worked_by_hand() -> None:

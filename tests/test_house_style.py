@@ -36,7 +36,7 @@ TERMS: Final = ("common_random_numbers",)
 
 LONG_MODULES: Final[dict[str, str]] = {}
 LONG_FUNCTIONS: Final[dict[str, str]] = {
-    "market/allocation.py:allocate": "one line for each column of the engine's state",
+    "market/engine/allocation.py:allocate": "one line for each column of the engine's state",
 }
 
 # Text of which every line is the project's own. Data tables and licences quote others.
@@ -222,7 +222,7 @@ def test_the_search_for_machines_and_registries_finds_them(text: str, is_foreign
         ("market/units.py", "import hanse.agents.world", "One direction of imports"),
         ("agents/fleet.py", "import hanse", "Nothing imports the front door"),
         (
-            "market/displacement.py",
+            "market/accounts/displacement.py",
             "import hanse.market.router",
             "What measures knows no regime and no router",
         ),

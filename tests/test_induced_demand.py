@@ -6,17 +6,17 @@ import pytest
 from hanse.market.regime import regimes
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.induced_demand import (
+from hanse.scenarios.growth.induced_demand import (
     is_paradox,
     slope_of_task,
     steps_of,
     task_s,
     whole_steps,
 )
-from hanse.scenarios.latency import latency
+from hanse.scenarios.measuring.latency import latency
 from hanse.scenarios.scenario import Scenario, load
-from hanse.scenarios.selftest_checks import run_ledger
-from hanse.scenarios.selftest_latency import chain_latency, chain_world
+from hanse.scenarios.selftest.checks import run_ledger
+from hanse.scenarios.selftest.latency import chain_latency, chain_world
 
 DECODE = "load.decode_tokens_per_gpu_s"
 CASES = [

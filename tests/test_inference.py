@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from hanse.scenarios import inference
-from hanse.scenarios.inference import (
+from hanse.scenarios.analysis import inference
+from hanse.scenarios.analysis.inference import (
     VALUES_MIN,
     bca_interval,
     equivalence,

@@ -15,21 +15,21 @@ from scipy.stats import wilcoxon
 from hanse.agents.council import Safeguards
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.states import CHEATED, N_WAITING_STATES, TOOL, WRONG
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, MARKET, Regime, regimes
-from hanse.market.states import CHEATED, N_WAITING_STATES, TOOL, WRONG
 from hanse.market.units import US_PER_HOUR, US_PER_S
-from hanse.scenarios.borders import barred_buyers
-from hanse.scenarios.chip_rules import BARRED, CAPPED, capacity_weight, region_tier
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.draw_place import geography_of
-from hanse.scenarios.entrants import programme_regions
-from hanse.scenarios.governance import Constitution, hold_votes, outcomes_by_world
-from hanse.scenarios.interests import Interests, read_interests
+from hanse.scenarios.drawing.borders import barred_buyers
+from hanse.scenarios.drawing.chip_rules import BARRED, CAPPED, capacity_weight, region_tier
+from hanse.scenarios.drawing.entrants import programme_regions
+from hanse.scenarios.drawing.place import geography_of
 from hanse.scenarios.scenario import Value, load
-from hanse.scenarios.season_measures import hhi
-from hanse.scenarios.seasons import Seasons, list_changes, play_seasons
-from hanse.scenarios.sovereignty import programme
+from hanse.scenarios.seasons.measures import hhi
+from hanse.scenarios.seasons.play import Seasons, list_changes, play_seasons
+from hanse.scenarios.studies.governance import Constitution, hold_votes, outcomes_by_world
+from hanse.scenarios.studies.interests import Interests, read_interests
+from hanse.scenarios.studies.sovereignty import programme
 from tests.small_runs import tiny
 
 SMALL: dict[str, Value] = {

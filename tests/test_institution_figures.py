@@ -4,16 +4,21 @@ import numpy as np
 import pytest
 
 from hanse.market.regime import ladder
-from hanse.scenarios.financial import hedged_spend, log_variance_ratios, spend_of, spot_runs
-from hanse.scenarios.institution_charts import dots_in_rows, removals_and_sovereignty
-from hanse.scenarios.institution_studies import BLOCS, attacks_seen, removals_seen, trades_seen
-from hanse.scenarios.intervals import interval
-from hanse.scenarios.mechanism_figures import MECHANISMS
-from hanse.scenarios.mechanism_seasons import N_LAST, SeasonCase, every_season, last_seasons
-from hanse.scenarios.mechanism_studies import Evidence
+from hanse.scenarios.analysis.intervals import interval
+from hanse.scenarios.mechanisms.figures import MECHANISMS
+from hanse.scenarios.mechanisms.seasons import N_LAST, SeasonCase, every_season, last_seasons
+from hanse.scenarios.mechanisms.studies import Evidence
 from hanse.scenarios.scenario import load
-from hanse.scenarios.season_patterns import PATTERNS, beside_markets, set_beside_markets
-from hanse.scenarios.seasons import play_seasons
+from hanse.scenarios.seasons.patterns import PATTERNS, beside_markets, set_beside_markets
+from hanse.scenarios.seasons.play import play_seasons
+from hanse.scenarios.studies.financial import hedged_spend, log_variance_ratios, spend_of, spot_runs
+from hanse.scenarios.studies.institution_charts import dots_in_rows, removals_and_sovereignty
+from hanse.scenarios.studies.institution_studies import (
+    BLOCS,
+    attacks_seen,
+    removals_seen,
+    trades_seen,
+)
 from tests.small_runs import tiny
 
 CLAIMS = ("hoarding", "concentration", "sovereignty", "capture", "financialization", "pipeline")

@@ -10,12 +10,12 @@ import pytest
 from hanse.agents.world import World
 from hanse.market.regime import ladder
 from hanse.market.units import Floats
-from hanse.scenarios import tasks
 from hanse.scenarios.draw import draw_world
+from hanse.scenarios.drawing.traces import Trace
 from hanse.scenarios.experiment import Task, compare, run_tasks
 from hanse.scenarios.integrity import ReplicationsRepeat
+from hanse.scenarios.running import tasks
 from hanse.scenarios.scenario import Scenario
-from hanse.scenarios.traces import Trace
 from tests.small_runs import tiny
 
 

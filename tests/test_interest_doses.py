@@ -16,11 +16,9 @@ from hanse.market.regime import Regime, ladder, regimes
 from hanse.market.reporting import AT_COST, Hurried, MarkedUp, Scaled, Truthful
 from hanse.market.units import MICRO_USD_PER_USD
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.emissions import subsidy_usd, token_emissions
-from hanse.scenarios.measures import measure
-from hanse.scenarios.mechanism import Mechanism
-from hanse.scenarios.mechanism_figures import MECHANISMS
-from hanse.scenarios.mechanism_interests import (
+from hanse.scenarios.measuring.measures import measure
+from hanse.scenarios.mechanisms.figures import MECHANISMS
+from hanse.scenarios.mechanisms.interests import (
     ASKS,
     DOSES,
     EMISSIONS,
@@ -29,14 +27,16 @@ from hanse.scenarios.mechanism_interests import (
     WAYS_TO_PAY,
     left_and_paid,
 )
-from hanse.scenarios.mechanism_studies import Case
-from hanse.scenarios.payoffs import payoffs_of
+from hanse.scenarios.mechanisms.mechanism import Mechanism
+from hanse.scenarios.mechanisms.studies import Case
 from hanse.scenarios.run import run_world
+from hanse.scenarios.running.tasks import Columns
 from hanse.scenarios.scenario import Scenario, load
-from hanse.scenarios.seasons import Seasons, play_seasons
-from hanse.scenarios.selftest_checks import run_ledger
-from hanse.scenarios.strategic_reports import post_at
-from hanse.scenarios.tasks import Columns
+from hanse.scenarios.seasons.play import Seasons, play_seasons
+from hanse.scenarios.selftest.checks import run_ledger
+from hanse.scenarios.studies.emissions import subsidy_usd, token_emissions
+from hanse.scenarios.studies.payoffs import payoffs_of
+from hanse.scenarios.studies.strategic_reports import post_at
 from tests.small_runs import tiny, where_tables_differ
 from tests.strategies import finish
 from tests.test_institution_doses import follows, late

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.market.bits import WORD_BITS, n_words, pack, unpack
+from hanse.market.engine.bits import WORD_BITS, n_words, pack, unpack
 from hanse.market.kernels import borrow, count_bits, kernel, lowest_bit
 from hanse.market.units import Flags, Integers
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.agents.world import World
-from hanse.market.critical_path import done_jobs, last_of_each, last_predecessor, on_path
+from hanse.market.accounts.critical_path import done_jobs, last_of_each, last_predecessor, on_path
+from hanse.market.engine.states import N_STATES, STATES, TOOL
 from hanse.market.regime import Regime
-from hanse.market.states import N_STATES, STATES, TOOL
 from hanse.market.units import US_PER_S, Integers
-from hanse.scenarios.latency import (
+from hanse.scenarios.measuring.latency import (
     AFTERWARDS,
     CAPACITY,
     COMPONENT_OF,
@@ -23,8 +23,8 @@ from hanse.scenarios.latency import (
     Latency,
     latency,
 )
-from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
-from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.oracle_worlds import FREE_TERMS, plain_workload, plain_world
 from hanse.scenarios.streams import stream
 from tests.strategies import (
     AUDITED,

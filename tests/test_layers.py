@@ -3,7 +3,7 @@
 import pytest
 
 from hanse.market.regime import DYNAMIC_CENTRAL
-from hanse.scenarios.layers import Layer, answer_failures, response_to_layers, with_layers
+from hanse.scenarios.growth.layers import Layer, answer_failures, response_to_layers, with_layers
 from hanse.scenarios.scenario import Scenario, load
 from tests.small_runs import tiny
 

@@ -9,17 +9,17 @@ import pytest
 
 from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.regime import AUDITED_MARKET, MARKET, Regime
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.draw_shocks import ALWAYS_PAYS
-from hanse.scenarios.learned_cheating import (
+from hanse.scenarios.drawing.shocks import ALWAYS_PAYS
+from hanse.scenarios.scenario import Scenario, load
+from hanse.scenarios.studies.learned_cheating import (
     deterring_probability,
     draw_learning,
     learn_to_cheat,
     payoffs_of,
 )
-from hanse.scenarios.scenario import Scenario, load
 
 SIZES = {"fleet.nodes": 60, "load.model_calls": 600, "load.batch_jobs": 40}
 STAKE, SAVED = 0.5, 1.0

@@ -21,6 +21,7 @@ from scipy.optimize import linear_sum_assignment
 
 from hanse.agents.control_layout import lay_out
 from hanse.agents.world import World
+from hanse.market.engine.states import COMPLETE, LAPSED
 from hanse.market.jurisdictions import RESIDENT
 from hanse.market.regime import (
     CENTRAL,
@@ -33,9 +34,8 @@ from hanse.market.regime import (
     Settlement,
     regimes,
 )
-from hanse.market.states import COMPLETE, LAPSED
 from hanse.market.units import US_PER_HOUR, US_PER_S, Floats
-from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
+from hanse.scenarios.selftest.oracle_worlds import FREE_TERMS, plain_workload, plain_world
 from hanse.scenarios.yardstick import measure_bound
 from tests.strategies import SmallWorld, finish, small_worlds
 from tests.test_neutrality import allocation, frictionless, reference, without_ties

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from hanse.market.ascending_auction import ascending_auction
+from hanse.market.accounts.concentration import is_pivotal, residual_supply_index
 from hanse.market.clearing import certificate, clear
-from hanse.market.competitive_prices import UNBOUNDED, price_lattice
-from hanse.market.concentration import is_pivotal, residual_supply_index
 from hanse.market.congestion import mean_latency, pigou_routing, selfish_share
-from hanse.market.mechanisms import highest_losing_bid_auction
-from hanse.market.package_bids import clear_packages
+from hanse.market.exchange.ascending_auction import ascending_auction
+from hanse.market.exchange.competitive_prices import UNBOUNDED, price_lattice
+from hanse.market.exchange.mechanisms import highest_losing_bid_auction
+from hanse.market.exchange.package_bids import clear_packages
+from hanse.market.exchange.rationing import fixed_price_in_proportion, inflated_orders
 from hanse.market.queues import (
     erlang_c,
     joining_queue,
@@ -23,7 +24,6 @@ from hanse.market.queues import (
     random_routing_time,
     two_choices_time,
 )
-from hanse.market.rationing import fixed_price_in_proportion, inflated_orders
 from hanse.market.units import NANO_USD_PER_USD, Integers
 
 ASSIGNMENT_MARKET = np.array([[8, 4, 7], [5, 2, 3], [9, 4, 8]])

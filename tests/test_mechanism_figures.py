@@ -10,14 +10,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from hanse.scenarios.cli import main
-from hanse.scenarios.mechanism_charts import Curves
-from hanse.scenarios.mechanism_figures import MECHANISMS, manifest_path, mechanism_of
-from hanse.scenarios.mechanism_readings import (
+from hanse.scenarios.mechanisms.charts import Curves
+from hanse.scenarios.mechanisms.figures import MECHANISMS, manifest_path, mechanism_of
+from hanse.scenarios.mechanisms.readings import (
     latency_by_calls,
     success_by_calls,
     where_work_runs,
 )
-from hanse.scenarios.mechanism_studies import Case, Evidence, binned, grid, measures_of, observe
+from hanse.scenarios.mechanisms.studies import Case, Evidence, binned, grid, measures_of, observe
 from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.scenario import load, names
 from tests.small_runs import tiny

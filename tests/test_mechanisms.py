@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.market.bid_columns import NO_ASK
-from hanse.market.mechanisms import (
+from hanse.market.exchange.bid_columns import NO_ASK
+from hanse.market.exchange.mechanisms import (
     SpotRuns,
     Trades,
     fixed_price_in_order,
@@ -20,7 +20,7 @@ from hanse.market.mechanisms import (
     pay_as_bid_reverse_auction,
     second_price_auction,
 )
-from hanse.market.rationing import fixed_price_in_proportion, inflated_orders
+from hanse.market.exchange.rationing import fixed_price_in_proportion, inflated_orders
 from hanse.market.units import Integers
 
 # Few distinct amounts make ties, large ones would show any rounding.

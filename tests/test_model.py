@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanse.agents.model import ComputeMarket, release
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.states import COMPLETE
 from hanse.market.regime import Regime, ladder
-from hanse.market.states import COMPLETE
-from hanse.scenarios.oracle_worlds import plain_workload, plain_world
-from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.oracle_worlds import plain_workload, plain_world
 from tests.strategies import SmallWorld, small_worlds
 
 rungs = st.sampled_from([rung.regime for rung in ladder])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.money import ACCOUNTS, ESCROW, KINDS, OWNER, STAKE, TREASURY, VERIFIER
+from hanse.market.accounts.money import ACCOUNTS, ESCROW, KINDS, OWNER, STAKE, TREASURY, VERIFIER
 from hanse.market.regime import Audits, Cadence, Pricing, Regime, Rule, Settlement
 from hanse.market.units import US_PER_S
 from tests.strategies import (

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 
 from hanse.agents.lowering import lower_facts
 from hanse.agents.world import World
-from hanse.market.money_at_duals import locate_cost
+from hanse.market.accounts.money_at_duals import locate_cost
 from hanse.market.planner import planner_bound
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, ladder
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.money import measure_prices, money_table
 from hanse.scenarios.scenario import load
+from hanse.scenarios.studies.money import measure_prices, money_table
 from tests.strategies import (
     HUB,
     SmallWorld,

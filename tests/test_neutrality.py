@@ -13,8 +13,16 @@ from hanse.agents.control_layout import lay_out
 from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
-from hanse.market.columns import Rules
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.columns import Rules
+from hanse.market.engine.states import (
+    CAUSES,
+    CONTEXT,
+    DISTANCE,
+    OPERATIONS,
+    STALENESS,
+)
+from hanse.market.engine.states import RULE as BY_RULE
 from hanse.market.reference import reference_ledger
 from hanse.market.regime import (
     CENTRAL,
@@ -28,20 +36,12 @@ from hanse.market.regime import (
     regimes,
     variants,
 )
-from hanse.market.states import (
-    CAUSES,
-    CONTEXT,
-    DISTANCE,
-    OPERATIONS,
-    STALENESS,
-)
-from hanse.market.states import RULE as BY_RULE
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.measures import measure
-from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
+from hanse.scenarios.measuring.measures import measure
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
+from hanse.scenarios.selftest.oracle_worlds import FREE_TERMS, plain_workload, plain_world
 from tests.project_files import python_files, tree_of
 from tests.small_runs import where_tables_differ
 from tests.strategies import (

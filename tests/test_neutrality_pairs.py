@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from hanse.agents.lowering import lower_facts
 from hanse.agents.world import World
-from hanse.market.essential_cost import essential_cost
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.essential_cost import essential_cost
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.regime import Admission, Audits, Plane, Pricing, Regime, Rule
-from hanse.scenarios.measures import measure
+from hanse.scenarios.measuring.measures import measure
 from hanse.scenarios.run import run_world
 from hanse.scenarios.yardstick import measure_yardstick
 from tests.failing import mechanism_worlds

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from hanse.market.columns import N_DEBT_BINS
-from hanse.market.debt_accounts import METERED, PricedAccount, shown_path
-from hanse.market.debt_breakdown import DIMENSIONS
-from hanse.market.money import ESCROW as ESCROW_ACCOUNT
-from hanse.market.obligations import (
+from hanse.market.accounts.debt_accounts import METERED, PricedAccount, shown_path
+from hanse.market.accounts.debt_breakdown import DIMENSIONS
+from hanse.market.accounts.money import ESCROW as ESCROW_ACCOUNT
+from hanse.market.accounts.obligations import (
     APPROVAL,
     CLOSED,
     EXPIRED,
@@ -22,11 +21,12 @@ from hanse.market.obligations import (
     UNDELIVERED,
     UNPAID,
 )
-from hanse.market.occupancy import C
+from hanse.market.accounts.occupancy import C
+from hanse.market.engine.columns import N_DEBT_BINS
+from hanse.market.engine.states import ACTIVE, CAUGHT, CONTEXT, ON_AUTHORITY, ON_STATE, OPEN
 from hanse.market.regime import AUDITED_MARKET, Regime, ladder
-from hanse.market.states import ACTIVE, CAUGHT, CONTEXT, ON_AUTHORITY, ON_STATE, OPEN
 from hanse.market.units import US_PER_S
-from hanse.scenarios.debt_by import debt_by
+from hanse.scenarios.measuring.debt_by import debt_by
 from tests.strategies import (
     HUB,
     Finished,

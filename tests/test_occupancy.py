@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from hanse.agents.world import World
-from hanse.market.occupancy import NONE, B, C, F, I, U, X
-from hanse.market.regime import Regime
-from hanse.market.states import (
+from hanse.market.accounts.occupancy import NONE, B, C, F, I, U, X
+from hanse.market.engine.states import (
     AUDITING,
     CAUSES,
     CONTEXT,
@@ -21,6 +20,7 @@ from hanse.market.states import (
     STRATEGIC,
     VERIFICATION,
 )
+from hanse.market.regime import Regime
 from hanse.market.units import US_PER_S
 from tests.strategies import (
     AUDITED,

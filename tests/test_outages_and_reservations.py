@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 from hanse.agents.lowering import lower_facts, lower_rules
 from hanse.agents.world import Outages, World
-from hanse.market.debt_meter import AUDIT_WORK
-from hanse.market.occupancy import H, I, label_time
-from hanse.market.reference import reference_ledger
-from hanse.market.regime import Admission, Cadence, Plane, Regime
-from hanse.market.states import (
+from hanse.market.accounts.occupancy import H, I, label_time
+from hanse.market.engine.debt_meter import AUDIT_WORK
+from hanse.market.engine.states import (
     DISPATCHED,
     IN_FLIGHT,
     LANDING,
@@ -21,10 +19,12 @@ from hanse.market.states import (
     QUEUED,
     UNMATCHED,
 )
+from hanse.market.reference import reference_ledger
+from hanse.market.regime import Admission, Cadence, Plane, Regime
 from hanse.market.units import US_PER_S, Integers
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.scenario import load
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
 from tests.strategies import (
     HUB,
     SmallWorld,

@@ -8,11 +8,11 @@ import pytest
 from scipy.optimize import brentq
 
 from hanse.agents.world import World
-from hanse.market.occupancy import B, C, U
+from hanse.market.accounts.occupancy import B, C, U
+from hanse.market.engine.states import AUDITING, POLICY
 from hanse.market.regime import ladder
-from hanse.market.states import AUDITING, POLICY
 from hanse.market.units import US_PER_S, Flags, Floats
-from hanse.scenarios.payload_laws import (
+from hanse.scenarios.growth.payload_laws import (
     first_passage_years,
     fraction_of_linear_law,
     fraction_of_product_law,

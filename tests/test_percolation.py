@@ -8,7 +8,7 @@ import pytest
 
 from hanse.market.jurisdictions import RESIDENT, UNRESTRICTED
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.percolation import (
+from hanse.scenarios.growth.percolation import (
     giant_share,
     giant_share_expected,
     random_graph,

@@ -18,7 +18,7 @@ from hanse.market.reference import reference_ledger
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime, ladder
 from hanse.market.units import Floats
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.measures import measure
+from hanse.scenarios.measuring.measures import measure
 from hanse.scenarios.scenario import load
 from tests.strategies import (
     SmallWorld,

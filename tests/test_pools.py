@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.market.bits import WORD_BITS, add_member, drop_member, n_words, next_member, unpack
-from hanse.market.columns import STAGE
-from hanse.market.pools import borrow_row, give_back, pool
-from hanse.market.stage_clock import time_by_group
+from hanse.market.engine.bits import (
+    WORD_BITS,
+    add_member,
+    drop_member,
+    n_words,
+    next_member,
+    unpack,
+)
+from hanse.market.engine.columns import STAGE
+from hanse.market.engine.pools import borrow_row, give_back, pool
+from hanse.market.engine.stage_clock import time_by_group
 
 N_STAGES = 6
 UNITS = 3 * WORD_BITS

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from hanse.agents.lowering import lower_facts
 from hanse.agents.world import World
-from hanse.market.columns import Rows
-from hanse.market.energy import power_limit_w
-from hanse.market.occupancy import B, C, F, I, U, X
-from hanse.market.power_caps import LONGEST_US
-from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime, ladder
-from hanse.market.states import (
+from hanse.market.accounts.energy import power_limit_w
+from hanse.market.accounts.occupancy import B, C, F, I, U, X
+from hanse.market.engine.columns import Rows
+from hanse.market.engine.power_caps import LONGEST_US
+from hanse.market.engine.states import (
     AUDITING,
     CONTEXT,
     CROSSING,
@@ -26,8 +25,9 @@ from hanse.market.states import (
     STRATEGIC,
     VERIFICATION,
 )
+from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime, ladder
 from hanse.market.units import US_PER_S
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
 from tests.strategies import (
     AUDITED,
     HUB,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.premiums import premium_table, regional_premium
 from hanse.scenarios.scenario import load
+from hanse.scenarios.studies.premiums import premium_table, regional_premium
 
 
 def test_a_verifier_in_the_same_region_moves_no_bytes_and_is_final_soonest() -> None:

@@ -16,10 +16,16 @@ from hanse.market.jurisdictions import RESIDENT
 from hanse.market.planner import OPTIMAL, Planner
 from hanse.market.regime import DYNAMIC_CENTRAL, Cadence, Pricing, Regime, Rung, ladder
 from hanse.market.units import US_PER_S, Floats
-from hanse.scenarios.hedonics import regress
-from hanse.scenarios.oracle_worlds import FREE_CROSSINGS, FREE_TERMS, plain_workload, plain_world
-from hanse.scenarios.price_quality import market_quality
-from hanse.scenarios.price_study import (
+from hanse.scenarios.selftest.checks import ON_ARRIVAL
+from hanse.scenarios.selftest.oracle_worlds import (
+    FREE_CROSSINGS,
+    FREE_TERMS,
+    plain_workload,
+    plain_world,
+)
+from hanse.scenarios.studies.hedonics import regress
+from hanse.scenarios.studies.price_quality import market_quality
+from hanse.scenarios.studies.price_study import (
     COVARIATES,
     PLANNER,
     PRICINGS,
@@ -28,7 +34,6 @@ from hanse.scenarios.price_study import (
     price_study,
     purchases,
 )
-from hanse.scenarios.selftest_checks import ON_ARRIVAL
 from tests.small_runs import tiny
 
 N_REGIONS: Final = 6

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hanse.agents.world import World
+from hanse.market.engine.states import COMPLETE
 from hanse.market.regime import CENTRAL, regimes
-from hanse.market.states import COMPLETE
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.parameters import ScenarioError
 from tests.small_runs import tiny

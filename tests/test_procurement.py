@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.agents.world import World
+from hanse.market.engine.states import CAUGHT
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime
-from hanse.market.states import CAUGHT
 from hanse.scenarios.draw import draw_world
 from tests.failing import mechanism_worlds
 from tests.small_runs import tiny

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.states import RULE, UNMATCHED
 from hanse.market.regime import Admission, Cadence, Regime
-from hanse.market.states import RULE, UNMATCHED
 from hanse.market.units import US_PER_S, Integers
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
 from tests.strategies import HUB, SmallWorld, all_regimes, finish, small_worlds, world_of
 
 QUOTAS = replace(HUB, admission=Admission.QUOTA)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.agents.world import World
-from hanse.market.money import ACCOUNTS, IN_TRANSIT, KINDS, OWNER, RAIL
-from hanse.market.payments import payments_of, returns_of
+from hanse.market.accounts.money import ACCOUNTS, IN_TRANSIT, KINDS, OWNER, RAIL
+from hanse.market.accounts.payments import payments_of, returns_of
 from hanse.market.rails import (
     ON_DEMAND,
     US_PER_DAY,
@@ -25,8 +25,8 @@ from hanse.market.rails import (
 from hanse.market.regime import Audits, Rail, Regime, Settlement, regimes
 from hanse.market.units import MICRO_USD_PER_USD, S_PER_YEAR, US_PER_HOUR, US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.payoffs import payoffs_of
 from hanse.scenarios.run import run_world
+from hanse.scenarios.studies.payoffs import payoffs_of
 from tests.small_runs import tiny, where_tables_differ
 from tests.strategies import HUB, Finished, finish, with_jobs, world_of
 from tests.test_money import cheated

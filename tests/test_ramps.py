@@ -7,17 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.failure_terms import FailureTerms
-from hanse.market.ledger import Ledger
 from hanse.market.regime import regimes
 from hanse.market.units import US_PER_S
-from hanse.scenarios.boundary_figures import draw_ramp
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.draw_arrivals import stepped_instants
-from hanse.scenarios.failing_worlds import stepped_impatient_world
-from hanse.scenarios.hysteresis import mean_interval
-from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.ramps import (
+from hanse.scenarios.drawing.arrivals import stepped_instants
+from hanse.scenarios.drawing.tapes import draw_arrivals
+from hanse.scenarios.growth.boundary_figures import draw_ramp
+from hanse.scenarios.growth.hysteresis import mean_interval
+from hanse.scenarios.growth.ramps import (
     N_WINDOWS,
     Way,
     branches,
@@ -29,10 +28,11 @@ from hanse.scenarios.ramps import (
     ride_ramp,
     riding,
 )
+from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.scenario import Value, load
-from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.selftest.failing_worlds import stepped_impatient_world
 from hanse.scenarios.streams import stream
-from hanse.scenarios.tapes import draw_arrivals
 
 SEEDS: Final = range(6)
 STEP_S: Final = 2_000

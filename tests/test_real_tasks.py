@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from hanse.agents.world import World
-from hanse.market.money import KINDS, TO_TREASURY, TO_VERIFIER
+from hanse.market.accounts.money import KINDS, TO_TREASURY, TO_VERIFIER
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, MARKET, Audits, Regime
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.run import RunResult, run_world

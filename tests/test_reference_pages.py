@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from hanse.market.regime import ladder
-from hanse.scenarios.command_seasons import season_results
+from hanse.scenarios.commands.seasons import season_results
 from hanse.scenarios.experiment import compare
 from hanse.scenarios.outcomes import outcome_table
-from hanse.scenarios.seasons import play_seasons
+from hanse.scenarios.seasons.play import play_seasons
 from hanse.scenarios.sweep import sweep
 from tests.project_files import PROJECT
 from tests.small_runs import tiny

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hanse.agents.world import World
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.auction import WelfareRouter
-from hanse.market.ledger import Ledger
 from hanse.market.regime import (
     Admission,
     Audits,
@@ -38,7 +38,7 @@ from hanse.market.reporting import (
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
 
 PARTS = (Plane, Admission, Cadence, Ranking, Rule, Pricing, Settlement, Audits)
 PAID_AS_SAID = (Pricing.PAY_AS_BID, Pricing.PAY_AS_ASK)

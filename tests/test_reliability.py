@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.reliability import (
+from hanse.scenarios.growth.reliability import (
     TaskMix,
     chain_success,
     fit_decay,
@@ -17,7 +16,8 @@ from hanse.scenarios.reliability import (
     success_by_stages,
     with_retries,
 )
-from hanse.scenarios.selftest_checks import ON_ARRIVAL, run_ledger
+from hanse.scenarios.parameters import ScenarioError
+from hanse.scenarios.selftest.checks import ON_ARRIVAL, run_ledger
 from hanse.scenarios.streams import stream
 from tests.strategies import with_audits, with_luck, world_of
 

@@ -10,10 +10,10 @@ from hanse.market.regime import Cadence, Incompatible, Pricing, Regime, Rule, re
 from hanse.market.reporting import Hurried, Scaled, Truthful
 from hanse.market.units import MICRO_USD_PER_USD, US_PER_S, Floats
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
-from hanse.scenarios.payoffs import payoffs_of
 from hanse.scenarios.run import run_world
-from hanse.scenarios.strategic_reports import bend, best_responses, gains_of_bending
+from hanse.scenarios.selftest.oracle_worlds import FREE_TERMS, plain_workload, plain_world
+from hanse.scenarios.studies.payoffs import payoffs_of
+from hanse.scenarios.studies.strategic_reports import bend, best_responses, gains_of_bending
 from tests.small_runs import tiny, where_tables_differ
 from tests.strategies import HUB, Finished, finish
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hanse.agents import reselling
 from hanse.agents.reselling import resell, worth_of_units
 from hanse.scenarios.scenario import Scenario, load
-from hanse.scenarios.seasons import play_seasons
+from hanse.scenarios.seasons.play import play_seasons
 from tests.idle_holdings import idle_while_held
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=200, database=None)

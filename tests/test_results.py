@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from hanse.scenarios.parts import pack, unpack
 from hanse.scenarios.results import KIND, Results, ResultsError, Shelf, write_in_groups
-from hanse.scenarios.tasks import Ended
+from hanse.scenarios.running.parts import pack, unpack
+from hanse.scenarios.running.tasks import Ended
 from tests.small_runs import stack_runs
 
 

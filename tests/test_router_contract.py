@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from hanse.agents.lowering import lower_rules
 from hanse.agents.world import World
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.auction import WelfareRouter
 from hanse.market.book import Assignment, Book
 from hanse.market.central import PostedRouter
 from hanse.market.clearing import FORBIDDEN
-from hanse.market.ledger import Ledger
 from hanse.market.regime import CENTRAL, Cadence, Plane, Ranking, Regime, Rule
 from hanse.market.router import Router, RouterError, check_assignment, check_router, random_book
 from hanse.market.units import Integers
-from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
+from hanse.scenarios.selftest.oracle_worlds import FREE_TERMS, plain_workload, plain_world
 from tests.strategies import SmallWorld, small_worlds
 
 FIRST_PARTY = CENTRAL

@@ -10,8 +10,8 @@ from scipy import stats
 
 from hanse.market.crossings import rule_count
 from hanse.market.units import Floats
-from hanse.scenarios.box_cox import NEITHER, PRODUCT, SUM, additivity
-from hanse.scenarios.growth_laws import (
+from hanse.scenarios.analysis.box_cox import NEITHER, PRODUCT, SUM, additivity
+from hanse.scenarios.growth.laws import (
     EXPONENTIAL,
     FLAT,
     GROWTH_LAWS,
@@ -19,8 +19,7 @@ from hanse.scenarios.growth_laws import (
     LOGARITHMIC,
     POLYNOMIAL,
 )
-from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.scaling import (
+from hanse.scenarios.growth.scaling import (
     UNDETERMINED,
     Responses,
     growth,
@@ -29,8 +28,9 @@ from hanse.scenarios.scaling import (
     responses,
     winners,
 )
+from hanse.scenarios.growth.throughput import amdahl, fit_scalability, gustafson, scalability
+from hanse.scenarios.parameters import ScenarioError
 from hanse.scenarios.streams import stream
-from hanse.scenarios.throughput import amdahl, fit_scalability, gustafson, scalability
 
 Law = Callable[[Floats], Floats]
 

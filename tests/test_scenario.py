@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hanse.market.crossings import CrossingCosts, crossing_tables
 from hanse.market.terms import ON_FINALITY, ON_RECEIPT
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.draw_tapes import FAMILIES
+from hanse.scenarios.drawing.families import FAMILIES
 from hanse.scenarios.parameters import Parameter
 from hanse.scenarios.scenario import (
     Scenario,

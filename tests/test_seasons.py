@@ -9,24 +9,24 @@ import pytest
 
 from hanse.agents.choices import RULES
 from hanse.agents.model import ComputeMarket
-from hanse.market.occupancy import H
+from hanse.market.accounts.occupancy import H
 from hanse.market.regime import AUDITED_MARKET, MARKET, Plane, Regime, regimes
 from hanse.market.units import US_PER_HOUR
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.institutions import Institutions, institutions_of
-from hanse.scenarios.measures import measure
+from hanse.scenarios.measuring.measures import measure
 from hanse.scenarios.scenario import Scenario, load
-from hanse.scenarios.season_accounts import Accounts, read_accounts
-from hanse.scenarios.season_figures import draw_doses, draw_paths
-from hanse.scenarios.season_measures import hhi
-from hanse.scenarios.season_patterns import (
+from hanse.scenarios.seasons.accounts import Accounts, read_accounts
+from hanse.scenarios.seasons.figures import draw_doses, draw_paths
+from hanse.scenarios.seasons.institutions import Institutions, institutions_of
+from hanse.scenarios.seasons.measures import hhi
+from hanse.scenarios.seasons.patterns import (
     dose_response,
     misses_in_words,
     set_beside_markets,
 )
-from hanse.scenarios.season_state import Cast, State, first_state, season_seed
-from hanse.scenarios.season_world import SeasonWorld, draw_season, kept_jobs
-from hanse.scenarios.seasons import Seasons, list_changes, play_paired, play_seasons
+from hanse.scenarios.seasons.play import Seasons, list_changes, play_paired, play_seasons
+from hanse.scenarios.seasons.state import Cast, State, first_state, season_seed
+from hanse.scenarios.seasons.world import SeasonWorld, draw_season, kept_jobs
 from tests.idle_holdings import idle_while_held
 
 FEW = {"measurement.displacement_instants": 16}

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from hanse.market.units import Floats
-from hanse.scenarios.designs import Design, make_design
+from hanse.scenarios.analysis.designs import Design, make_design
+from hanse.scenarios.analysis.sensitivity import morris_effects, point_means, sobol_indices
 from hanse.scenarios.parameters import ScenarioError
-from hanse.scenarios.sensitivity import morris_effects, point_means, sobol_indices
 
 KEYS = (
     "load.hold_share",

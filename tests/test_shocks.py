@@ -10,9 +10,8 @@ import pytest
 
 from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
-from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime, ladder
-from hanse.market.states import (
+from hanse.market.accounts.ledger import Ledger
+from hanse.market.engine.states import (
     AWAITING_CLEARING,
     CHEATED,
     DISPATCHED,
@@ -21,12 +20,13 @@ from hanse.market.states import (
     QUEUED,
     UNMATCHED,
 )
+from hanse.market.regime import AUDITED_MARKET, CENTRAL, Regime, ladder
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.draw_shocks import fake_share, round_trips_left
-from hanse.scenarios.measures import measure
+from hanse.scenarios.drawing.shocks import fake_share, round_trips_left
+from hanse.scenarios.measuring.measures import measure
 from hanse.scenarios.scenario import Scenario, ScenarioError, Value, load
-from hanse.scenarios.shocks import (
+from hanse.scenarios.studies.shocks import (
     FROM_THE_START,
     MEASURES,
     SHOCKS,

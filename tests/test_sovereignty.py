@@ -11,9 +11,9 @@ from hanse.agents.world import World
 from hanse.market.regime import CENTRAL, MARKET
 from hanse.market.units import US_PER_S
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.oracle_worlds import plain_workload, plain_world
-from hanse.scenarios.removals import NO_HOME, Controller, controllers, vendor_of, without
-from hanse.scenarios.sovereignty import (
+from hanse.scenarios.selftest.oracle_worlds import plain_workload, plain_world
+from hanse.scenarios.studies.removals import NO_HOME, Controller, controllers, vendor_of, without
+from hanse.scenarios.studies.sovereignty import (
     WORLD,
     YARDSTICKS,
     draw_removals,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hanse.agents.speculator import Traders, capital_limit_hours, trade_forward
 from hanse.market.regime import ladder
 from hanse.market.units import MICRO_USD_PER_USD, Floats
-from hanse.scenarios.financial import Spot, spot_runs
-from hanse.scenarios.forward_market import exposures, forward_market, speculators_of
 from hanse.scenarios.scenario import load
-from hanse.scenarios.spot_prices import Trades
+from hanse.scenarios.studies.financial import Spot, spot_runs
+from hanse.scenarios.studies.forward_market import exposures, forward_market, speculators_of
+from hanse.scenarios.studies.spot_prices import Trades
 
 INF = float("inf")
 

@@ -13,10 +13,9 @@ from scipy.special import gamma
 
 from hanse.agents.workload import Workload
 from hanse.agents.world import World
-from hanse.market.occupancy import F, U
-from hanse.market.regime import AUDITED_MARKET, Regime, regimes
-from hanse.market.stage_graph import earliest_start_us, longest_rest_us, work_behind_us
-from hanse.market.states import (
+from hanse.market.accounts.occupancy import F, U
+from hanse.market.engine.stage_graph import earliest_start_us, longest_rest_us, work_behind_us
+from hanse.market.engine.states import (
     CAUGHT,
     COMPLETE,
     DISCARDED,
@@ -27,9 +26,10 @@ from hanse.market.states import (
     STRATEGIC,
     TOOL,
 )
-from hanse.market.states import RULE as BY_RULE
+from hanse.market.engine.states import RULE as BY_RULE
+from hanse.market.regime import AUDITED_MARKET, Regime, regimes
 from hanse.market.units import US_PER_S, Integers
-from hanse.scenarios.oracle_worlds import graph_workload, plain_workload, plain_world
+from hanse.scenarios.selftest.oracle_worlds import graph_workload, plain_workload, plain_world
 from tests.strategies import (
     HUB,
     Finished,

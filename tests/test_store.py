@@ -15,12 +15,13 @@ import pytest
 
 from hanse.market.regime import ladder
 from hanse.scenarios import results as results_module
-from hanse.scenarios import store as store_module
-from hanse.scenarios import tasks, worker, yardstick
+from hanse.scenarios import yardstick
 from hanse.scenarios.cli import main
 from hanse.scenarios.experiment import compare
 from hanse.scenarios.results import Results, write_in_groups
-from hanse.scenarios.store import (
+from hanse.scenarios.running import store as store_module
+from hanse.scenarios.running import tasks, worker
+from hanse.scenarios.running.store import (
     DiskFull,
     Store,
     StoreBusy,
@@ -173,7 +174,7 @@ def test_a_failing_run_is_a_row_with_seed_parameters_error_and_traceback(tmp_pat
         "ZeroDivisionError: the router divides by the number of free units"
     }
     told = rows["traceback"].iloc[0]
-    assert 'File "hanse/scenarios/tasks.py"' in told
+    assert 'File "hanse/scenarios/running/tasks.py"' in told
     assert 'raise ZeroDivisionError("the router divides' in told
     assert str(PROJECT) not in told
     shares = [json.loads(text)["load.hold_share"] for text in rows["parameters"]]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.market.supply_curves import (
+from hanse.market.exchange.supply_curves import (
     ASK_MAX,
     NO_UNIT,
     SOLD_OUT,

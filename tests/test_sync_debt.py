@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 
 from hanse.agents.world import World
-from hanse.market.columns import N_DEBT_BINS, Rows
-from hanse.market.debt_meter import AUDIT_WORK, CHECK, DECISION, OBLIGATION, RESOURCE
+from hanse.market.accounts.sync_debt import DebtAccount, debt_path
+from hanse.market.engine.columns import N_DEBT_BINS, Rows
+from hanse.market.engine.debt_meter import AUDIT_WORK, CHECK, DECISION, OBLIGATION, RESOURCE
+from hanse.market.engine.states import CAUSES, LAPSED, N_WAITING_STATES, OPERATIONS
 from hanse.market.regime import AUDITED_MARKET, Cadence, Regime, ladder
-from hanse.market.states import CAUSES, LAPSED, N_WAITING_STATES, OPERATIONS
-from hanse.market.sync_debt import DebtAccount, debt_path
 from hanse.market.units import US_PER_S
 from tests.strategies import (
     AUDITED,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.draw_tapes import draw_batch
-from hanse.scenarios.plans import trace_digest
+from hanse.scenarios.drawing.families import draw_batch
+from hanse.scenarios.drawing.traces import Trace, TraceError, read_trace
+from hanse.scenarios.running.plans import trace_digest
 from hanse.scenarios.scenario import load
-from hanse.scenarios.traces import Trace, TraceError, read_trace
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 ORIGINS = DATA / "azure_llm"

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from hanse.market.units import Integers
-from hanse.scenarios.draw_calls import Tokens
+from hanse.scenarios.drawing.calls import Tokens
+from hanse.scenarios.drawing.traces import read_trace
 from hanse.scenarios.scenario import load
 from hanse.scenarios.tables import read_statistics
-from hanse.scenarios.traces import read_trace
 from hanse.scenarios.validation import (
     COLUMNS,
     call_statistics,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanse.agents.world import World
+from hanse.market.engine.states import CAUGHT, RIGHT, WRONG
 from hanse.market.regime import Audits, Regime
-from hanse.market.states import CAUGHT, RIGHT, WRONG
 from hanse.market.units import US_PER_S
 from tests.strategies import (
     HUB,

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hanse.scenarios import cli
-from hanse.scenarios.verify_demo import Fraud, verify_demo
+from hanse.scenarios.commands.verify_demo import Fraud, verify_demo
 from hanse.verification.programs import SMALL, training
 
 

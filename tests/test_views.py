@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 from hanse.agents.control_layout import lay_out
 from hanse.agents.model import ComputeMarket
 from hanse.agents.world import World
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.auction import WelfareRouter
 from hanse.market.book import Assignment, Book
 from hanse.market.central import PostedRouter
-from hanse.market.clock import ROUTING_PLANE
-from hanse.market.columns import Facts
-from hanse.market.ledger import Ledger
+from hanse.market.engine.clock import ROUTING_PLANE
+from hanse.market.engine.columns import Facts
+from hanse.market.engine.states import BOUNCED, LAPSED, RESIDUAL, STALENESS
 from hanse.market.regime import CENTRAL, Cadence, Plane, Ranking, Regime, Rule
 from hanse.market.router import Router
-from hanse.market.states import BOUNCED, LAPSED, RESIDUAL, STALENESS
 from hanse.market.units import US_PER_MS, Integers
-from hanse.scenarios.oracle_worlds import FREE_TERMS, plain_workload, plain_world
-from hanse.scenarios.selftest_checks import run_ledger
+from hanse.scenarios.selftest.checks import run_ledger
+from hanse.scenarios.selftest.oracle_worlds import FREE_TERMS, plain_workload, plain_world
 
 NEVER = 1 << 62
 HORIZON_US = 60_000_000

@@ -10,7 +10,7 @@ from hanse.agents.world import World
 from hanse.market.regime import Plane, Rule, Rung, ladder
 from hanse.scenarios.draw import draw_world
 from hanse.scenarios.experiment import Task, compare, run_task
-from hanse.scenarios.measures import Table
+from hanse.scenarios.measuring.measures import Table
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
 from hanse.scenarios.yardstick import measure_bound, measure_yardstick

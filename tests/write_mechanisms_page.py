@@ -12,7 +12,7 @@ from typing import Final
 
 import pandas as pd
 
-from hanse.scenarios.mechanism_figures import MECHANISMS, write_mechanism
+from hanse.scenarios.mechanisms.figures import MECHANISMS, write_mechanism
 from hanse.scenarios.numerals import level
 from hanse.scenarios.run import warm_up
 from hanse.scenarios.scenario import load

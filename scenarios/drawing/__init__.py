@@ -1,0 +1,1 @@
+"""How a world is drawn: places, fleets, workloads by family, mishaps; all before any decision."""

@@ -1,0 +1,1 @@
+"""What is read of a closed run, and the tidy tables in which it is laid out."""

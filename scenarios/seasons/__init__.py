@@ -1,0 +1,1 @@
+"""Seasons: agents meet the same market again and again, and decide in between."""

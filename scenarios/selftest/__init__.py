@@ -1,0 +1,1 @@
+"""Cases whose answer is known on paper, put through the real engine."""
