@@ -4,17 +4,26 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hanse.verification as package
 from hanse.verification import framing
 from hanse.verification.framing import Blob, FixedBytes, MalformedMessageError, Several
-from hanse.verification.messages import Evidence, encode_message, fields_of, read_message
+from hanse.verification.messages import (
+    Evidence,
+    Message,
+    encode_message,
+    fields_of,
+    read_message,
+)
 from hanse.verification.tensors import MalformedTensorError, decode_tensor, encode_tensor
 from tests.fuzz.decoders import DECODERS, TENSOR_BYTES_MAX, Decoder, examine
 from tests.fuzz.seeds import seeds
@@ -49,6 +58,21 @@ def mutants(draw: st.DrawFn, valid: bytes) -> bytes:
         if draw(st.booleans()):
             message = message[: draw(st.integers(0, len(message)))]
     return message
+
+
+def test_no_message_is_left_out() -> None:
+    modules = [
+        import_module(f"hanse.verification.{found.name}")
+        for found in iter_modules(package.__path__)
+    ]
+    kinds = {
+        name
+        for module in modules
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and hasattr(kind, "KIND") and kind is not Message
+    }
+    assert len(kinds) > 20
+    assert kinds <= set(DECODERS)
 
 
 @every_decoder
@@ -113,7 +137,7 @@ def test_valid_bytes_in_another_type_are_refused_by_name(
 def test_what_is_too_long_is_refused_before_it_is_read(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name in {"Tensor", "SignedReceipt"}:
+    if name in {"Tensor", "SignedReceipt", "Signature", "Proof"}:
         assert not examine(DECODERS[name], SEEDS[name] + bytes(TENSOR_BYTES_MAX))
         return
     monkeypatch.setattr(framing, "MESSAGE_BYTES_MAX", len(SEEDS[name]) - 1)

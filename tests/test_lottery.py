@@ -155,6 +155,14 @@ def test_anything_malformed_proves_nothing(key: bytes, proof: bytes, alpha: byte
 
 
 @needs_group
+@pytest.mark.parametrize("wrong", [None, 7, "x" * 80, bytearray(80), memoryview(bytes(80))])
+def test_what_is_not_bytes_proves_nothing(wrong: object) -> None:
+    key, proof = public_key_of(SECRET), prove(SECRET, ALPHA)
+    assert verify(key, ALPHA, wrong) is None  # type: ignore[arg-type]
+    assert verify(wrong, ALPHA, proof) is None  # type: ignore[arg-type]
+
+
+@needs_group
 def test_a_response_has_no_twin_above_the_group_order() -> None:
     proof = prove(SECRET, ALPHA)
     twin = int.from_bytes(proof[48:], "little") + GROUP_ORDER

@@ -6,7 +6,9 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from hanse.verification.messages import Reason, Settlement
+from hanse.verification import checkers
+from hanse.verification.lottery import drawn_by
+from hanse.verification.messages import AuditTicket, LotteryKey, Reason, Settlement
 from hanse.verification.plays import Job, Played
 from hanse.verification.protocols.checked import (
     Attention,
@@ -24,7 +26,7 @@ from hanse.verification.protocols.interface import (
 from hanse.verification.protocols.refereed import Replication, Verde
 from hanse.verification.real import play
 from hanse.verification.settlement import TREASURY
-from hanse.verification.signing import is_genuine, read_message
+from hanse.verification.signing import Signed, is_genuine, read_message
 from tests.disputants import SHAPE, STAKE, TASK, USD
 
 N_TRIALS = 60
@@ -176,3 +178,34 @@ def test_a_settlement_is_signed_and_says_what_the_outcome_says() -> None:
     # Solver -400, treasury 200, provider 200 and its reward of 100, which the buyer pays.
     assert sorted(paid.values()) == [-400 * USD, -100 * USD, 200 * USD, 300 * USD]
     assert paid[TREASURY] == lazy.outcome.transfers.treasury
+
+
+def test_an_audit_is_drawn_with_a_key_that_was_registered_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+
+    def watched(
+        ticket: Signed[AuditTicket], registration: Signed[LotteryKey], **known: bytes
+    ) -> bytes | None:
+        seen.append((ticket.message.epoch, registration.message.epoch, known))
+        return drawn_by(ticket, registration, **known)
+
+    monkeypatch.setattr(checkers, "drawn_by", watched)
+    played(ProofOfSampling(audit_probability=1.0), Behaviour(), trial=5)
+    ((epoch, registered, known),) = seen
+    assert registered < epoch
+    assert set(known) == {"beacon"}
+
+
+def test_where_there_is_no_vrf_a_beacon_draws_audits_at_their_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(*_: object) -> bytes:
+        raise AssertionError("this libsodium has no group")
+
+    monkeypatch.setattr(checkers, "LOTTERY_IS_VRF", False)
+    monkeypatch.setattr(checkers, "prove", missing)
+    protocol, lazy = ProofOfSampling(audit_probability=0.3), Behaviour(solver=Strategy.LAZY)
+    caught = [played(protocol, lazy, trial).outcome.caught for trial in range(N_TRIALS)]
+    assert abs(np.mean(caught) - 0.3) < 3 * sqrt(0.3 * 0.7 / N_TRIALS)

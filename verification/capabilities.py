@@ -10,7 +10,7 @@ anybody else is refused.
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from hanse.verification.framing import Digest, MalformedMessageError, Nonce, PublicKey, Whole
 from hanse.verification.keys import Signer
@@ -66,6 +66,10 @@ class Revocation:
     capability_digest: Digest
     issuer_public_key: PublicKey
     revoked_us: Whole
+
+
+BORDER_TYPES: Final = (Capability, CapabilityUse, Revocation)
+"""Every type of message that is read off the wire at a border."""
 
 
 class Admission(StrEnum):

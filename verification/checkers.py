@@ -9,14 +9,16 @@ from hanse.verification.dispute import contest, resolve
 from hanse.verification.framing import digest_of
 from hanse.verification.keys import Signer
 from hanse.verification.lottery import (
+    LOTTERY_IS_VRF,
+    beacon_output,
+    drawn_by,
     is_audited,
     lottery_input,
     prove,
     public_key_of,
     secret_key_for,
-    verify,
 )
-from hanse.verification.messages import AuditCommit, AuditReveal, AuditTicket, Reason
+from hanse.verification.messages import AuditCommit, AuditReveal, AuditTicket, LotteryKey, Reason
 from hanse.verification.parties import AsProgrammed, Executor
 from hanse.verification.plays import Ending, Meter, Play
 from hanse.verification.protocols.checked import Optimistic, ProofOfSampling
@@ -36,7 +38,7 @@ def sample(under_way: Play, protocol: ProofOfSampling) -> Ending:
     """Draw an auditor by lot, let it check segments, and dispute what it finds wrong."""
     solver, shape = under_way.solver.public_key, under_way.job.shape
     ending = Ending(due={solver: shape.reward_micro_usd, TREASURY: protocol.levy_micro_usd})
-    output = _ticket(under_way)
+    output = _drawn(under_way)
     if not is_audited(output, protocol.audit_probability):
         return ending
     auditor = under_way.key(AUDITOR).public_key
@@ -172,22 +174,36 @@ class Crowd:
         )
 
 
-def _ticket(under_way: Play) -> bytes:
-    """Have the auditor draw, and whoever doubts it verify; return the output of the lottery."""
+def _drawn(under_way: Play) -> bytes:
+    """Have the auditor draw, and whoever doubts it verify; return the output of the lottery.
+
+    Its key was registered an epoch before the task. Where there is no VRF, a beacon draws.
+    """
     key = under_way.key(AUDITOR)
     beacon = digest_of(under_way.task.task_id, person=b"hanse.beacon.v1")
-    secret = secret_key_for(under_way.trial, AUDITOR)
     receipt_digest = under_way.solver.receipts[0].receipt.digest()
-    alpha = lottery_input(receipt_digest, key.public_key, epoch=under_way.trial, beacon=beacon)
-    ticket = AuditTicket(
-        receipt_digest=receipt_digest,
+    epoch = under_way.trial + 1
+    alpha = lottery_input(receipt_digest, key.public_key, epoch=epoch, beacon=beacon)
+    if not LOTTERY_IS_VRF:
+        return beacon_output(beacon, alpha)
+    secret = secret_key_for(under_way.trial, AUDITOR)
+    registration = LotteryKey(
         verifier_public_key=key.public_key,
-        epoch=under_way.trial,
-        beacon=beacon,
-        vrf_proof=prove(secret, alpha),
+        lottery_public_key=public_key_of(secret),
+        epoch=epoch - 1,
     )
-    under_way.send(sign_message(ticket, key))
-    output = verify(public_key_of(secret), alpha, ticket.vrf_proof)
+    ticket = sign_message(
+        AuditTicket(
+            receipt_digest=receipt_digest,
+            verifier_public_key=key.public_key,
+            epoch=epoch,
+            beacon=beacon,
+            vrf_proof=prove(secret, alpha),
+        ),
+        key,
+    )
+    under_way.send(ticket)
+    output = drawn_by(ticket, sign_message(registration, key), beacon=beacon)
     assert output is not None
     return output
 

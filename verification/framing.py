@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final, Protocol, TypeGuard, TypeVar
 
 DOMAIN: Final = b"hanse/1/"
 DIGEST_BYTES: Final = 32
@@ -73,9 +73,14 @@ def digest_of(message: bytes, *, person: bytes) -> bytes:
     return blake2b(message, digest_size=DIGEST_BYTES, person=person).digest()
 
 
+def is_bytes(value: object, size: int) -> TypeGuard[bytes]:
+    """Say whether a value is bytes of one size, and nothing that behaves like them."""
+    return isinstance(value, bytes) and len(value) == size
+
+
 def require_bytes(name: str, value: object, size: int) -> bytes:
     """Return the value if it is bytes of one size; raise ValueError otherwise."""
-    if not isinstance(value, bytes) or len(value) != size:
+    if not is_bytes(value, size):
         raise ValueError(f"{name} must be {size} bytes, got {value!r}")
     return value
 

@@ -9,6 +9,7 @@ from hanse.verification.framing import (
     big_endian,
     canonical_bytes,
     digest_of,
+    is_bytes,
 )
 
 
@@ -28,11 +29,11 @@ class Signer:
 
 
 def is_valid_signature(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Say whether libsodium accepts a signature; wrong lengths are invalid, not errors.
+    """Say whether libsodium accepts a signature; wrong lengths and types are invalid, not errors.
 
     Strict: S must be below the group order; small-order and non-canonical keys are refused.
     """
-    if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
+    if not is_bytes(public_key, PUBLIC_KEY_BYTES) or not is_bytes(signature, SIGNATURE_BYTES):
         return False
     try:
         VerifyKey(public_key).verify(message, signature)

@@ -17,6 +17,7 @@ from hanse.verification.framing import (
     big_endian,
     canonical_bytes,
     digest_of,
+    is_bytes,
     require_bytes,
     require_integer,
 )
@@ -94,7 +95,7 @@ def verify(public_key: bytes, alpha: bytes, proof: bytes) -> bytes | None:
     bytes or None
         64 bytes, indistinguishable from random to who has not the secret key.
     """
-    if len(public_key) != PUBLIC_KEY_BYTES or len(proof) != PROOF_BYTES:
+    if not is_bytes(public_key, PUBLIC_KEY_BYTES) or not is_bytes(proof, PROOF_BYTES):
         return None
     gamma, challenge = proof[:32], proof[32:48]
     response = int.from_bytes(proof[48:], "little")
@@ -173,7 +174,7 @@ def beacon_output(beacon: bytes, alpha: bytes) -> bytes:
 
     The fallback where `LOTTERY_IS_VRF` is false. Anybody can compute it, so that it is known who
     will audit; and the last to reveal a contribution to the beacon can choose between two of them
-    (`commit_reveal.evasion_probability`).
+    (`commit_reveal.audit_probability_when_withheld`).
     """
     require_bytes("beacon", beacon, DIGEST_BYTES)
     return sha512(canonical_bytes(b"beacon-lottery", beacon, alpha)).digest()

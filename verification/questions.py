@@ -128,4 +128,4 @@ class OperatorOpening:
 
 
 DISPUTE_TYPES: Final = (*MESSAGE_TYPES, StepOpening, OperatorOpening)
-"""Every type of message that is ever read off the wire."""
+"""Every type of message that a protocol reads off the wire; see also `BORDER_TYPES`."""

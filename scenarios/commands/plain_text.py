@@ -142,4 +142,17 @@ def real_tasks_text(results: Results) -> str:
         slashed = f"{some['slashed_micro_usd'].sum() / MICRO_USD_PER_USD:.4f}"
         by_strategy.append((str(strategy), str(len(some)), checked, caught, modelled, slashed))
     head = f"{len(tasks)} tasks really executed, signed for and checked"
-    return f"{head}\n{columns(by_strategy, numbers=(1, 2, 3, 4, 5))}"
+    table = columns(by_strategy, numbers=(1, 2, 3, 4, 5))
+    return f"{head}\n{table}\n{_measured_text(results, executions=tasks['executions'].sum())}"
+
+
+def _measured_text(results: Results, *, executions: float) -> str:
+    """Say what real work has taken, measured here: no number of a run depends on it."""
+    seconds = results.manifest["phase_s"]
+    solver, checking, dispute = (
+        f"{seconds[f'real_{part}']:.2f} s" for part in ("solver", "checking", "dispute")
+    )
+    return (
+        f"measured: solvers {solver}, checks {checking}, disputes {dispute} of processor time; "
+        f"{executions:.2f} executions"
+    )

@@ -11,18 +11,19 @@ from hanse.verification.messages import (
     encode_message,
     fields_of,
 )
-from hanse.verification.questions import DISPUTE_TYPES
 from hanse.verification.tensors import encode_tensor
+from tests.fuzz.decoders import MESSAGE_KINDS, PROOF, SIGNATURE
 
 SENDER = Signer(7, 3)
 
 
 def seeds() -> dict[str, bytes]:
     """Return valid bytes by name of the decoder."""
-    found = {kind.__name__: wire_of_some(kind) for kind in DISPUTE_TYPES}
+    found = {kind.__name__: wire_of_some(kind) for kind in MESSAGE_KINDS}
     found["SignedReceipt"] = found["WorkReceipt"]
     found["Tensor"] = encode_tensor("weights", np.array([[1.5, -2.0, 0.0]], np.float32))
-    return found
+    found["Signature"] = SIGNATURE
+    return found | ({"Proof": PROOF} if PROOF else {})
 
 
 def wire_of_some(kind: type[Message]) -> bytes:
