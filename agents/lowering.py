@@ -26,6 +26,7 @@ from hanse.market.regime import (
     Pricing,
     Ranking,
     Regime,
+    Release,
     Rule,
     Settlement,
     rail_of,
@@ -192,7 +193,7 @@ def lower_rules(terms: Terms, regime: Regime, *, horizon_us: int, n_planes: int)
         pays_ask=int(regime.pricing is Pricing.PAY_AS_ASK),
         escrow=int(regime.settlement is Settlement.ESCROW),
         audits=int(regime.audits is not Audits.NONE),
-        on_finality=int(terms.release == ON_FINALITY),
+        on_finality=int(waits_for_finality(terms, regime)),
         horizon_us=horizon_us,
         interval_us=terms.clearing_interval_us,
         refresh_us=terms.refresh_interval_us,
@@ -255,6 +256,13 @@ def audit_probability(terms: Terms, regime: Regime) -> float:
     if regime.audits is Audits.NONE:
         return 0.0
     return 1.0 if regime.audits is Audits.REPLICATION else terms.audit_probability
+
+
+def waits_for_finality(terms: Terms, regime: Regime) -> bool:
+    """Say whether successors wait until a result is final: the regime's part, or the scenario's."""
+    if regime.release is Release.SCENARIO:
+        return terms.release == ON_FINALITY
+    return regime.release is Release.FINALITY
 
 
 def _whole(us: Floats) -> Integers:

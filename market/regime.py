@@ -112,6 +112,14 @@ class Audits(IntEnum):
     OPTIMISTIC = 3
 
 
+class Release(IntEnum):
+    """On what a successor may start: as all regimes of the scenario, on a receipt, on finality."""
+
+    SCENARIO = 0
+    RECEIPT = 1
+    FINALITY = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regime:
     """A composition of parts.
@@ -131,6 +139,7 @@ class Regime:
     reporting: Reporting = TRUTHFUL
     asking: Asking = AT_COST
     rail: Rail = Rail.INSTANT
+    release: Release = Release.SCENARIO
     router: Router | None = None
 
     def __post_init__(self) -> None:

@@ -340,7 +340,9 @@ def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:
     calibrate = commands.add_parser(
         "calibrate", help="measure what control and verification cost on this machine"
     )
-    add_output(calibrate, "write a scenario with these service times to this TOML file")
+    add_output(
+        calibrate, "write a scenario with these service times to this TOML file", what="the file"
+    )
 
 
 def _complain(error: Exception) -> int:

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from hanse.agents.lowering import audit_probability
 from hanse.agents.world import World
 from hanse.market.accounts.ledger import Ledger
 from hanse.market.engine.states import AUDIT, CAUGHT, CHEATED, RIGHT, WRONG
@@ -46,6 +47,7 @@ _COLUMNS: Final = (
     "protocol",
     "fidelity",
     "strategy",
+    "checker",
     "is_checked",
     "is_wrong",
     "is_caught",
@@ -121,14 +123,17 @@ def _play(
     family = world.workload.family[ledger.stage_fact["family"][stage]]
     program = program_of(family)
     shape = _shape(world, ledger, row=row, program=program)
-    protocol = protocol_of(world, regime, is_checked=is_checked)
-    strategy = Strategy.LAZY if record["is_wrong"] == CHEATED else Strategy.HONEST
+    is_friend = is_checked and _is_friend(world, regime, record)
+    protocol = protocol_of(world, regime, is_checked=is_checked, is_friend=is_friend)
+    terms = world.terms
+    strategy = Strategy(terms.cheat) if record["is_wrong"] == CHEATED else Strategy.HONEST
+    checker = Strategy(terms.checker)
     name = f"{world.seed}/{stage}/{record['epoch']}".encode()
     played = play(
         protocol,
         Job(program=program, shape=shape),
-        Behaviour(solver=strategy),
-        stake_micro_usd=round(world.terms.stake_multiple * shape.reward_micro_usd)
+        Behaviour(solver=strategy, verifier=checker),
+        stake_micro_usd=round(terms.stake_multiple * shape.reward_micro_usd)
         if ledger.has_stakes
         else 0,
         trial=int.from_bytes(blake2b(name, digest_size=7).digest(), "big"),
@@ -142,6 +147,7 @@ def _play(
         protocol.name,
         outcome.fidelity,
         str(strategy),
+        str(Strategy.COLLUDING if is_friend else checker) if is_checked else "",
         is_checked,
         outcome.is_wrong,
         outcome.caught,
@@ -167,20 +173,34 @@ def program_of(family: str) -> Program:
     return diffusion(n_steps=_N_STEPS, checkpoint_interval=_INTERVAL)
 
 
-def protocol_of(world: World, regime: Regime, *, is_checked: bool) -> VerificationProtocol:
-    """Return the protocol that a regime's policy is; the lot has fallen already, in the run."""
-    lot = 1.0 if is_checked else 0.0
+def _is_friend(world: World, regime: Regime, record: np.void) -> bool:
+    """Say whether whoever checked an execution is of the ring.
+
+    The coin that drew the audit says what came of it too: its uppermost stretch is the ring's.
+    """
+    coin = world.workload.attempt_audit[record["attempt"], record["stage"]]
+    honest = audit_probability(world.terms, regime) * (1.0 - world.terms.ring_share)
+    return bool(coin >= honest)
+
+
+def protocol_of(
+    world: World, regime: Regime, *, is_checked: bool, is_friend: bool
+) -> VerificationProtocol:
+    """Return the protocol that a regime's policy is; the lots have fallen already, in the run."""
+    lot, ring = float(is_checked), float(is_friend)
     match regime.audits:
         case Audits.NONE:
             return Unverified()
         case Audits.RANDOM:
             n_segments = _N_STEPS // _INTERVAL
             n_sampled = max(1, round(world.terms.audit_share * n_segments))
-            return ProofOfSampling(audit_probability=lot, n_sampled=n_sampled)
+            return ProofOfSampling(audit_probability=lot, n_sampled=n_sampled, collusion=ring)
         case Audits.OPTIMISTIC:
-            return Optimistic(window_us=world.terms.challenge_window_us, watch_probability=lot)
+            return Optimistic(
+                window_us=world.terms.challenge_window_us, watch_probability=lot, collusion=ring
+            )
         case Audits.REPLICATION:
-            return Verde(n_providers=2, reproducibility=1.0)
+            return Verde(n_providers=2, reproducibility=1.0, collusion=ring)
 
 
 def _shape(world: World, ledger: Ledger, *, row: int, program: Program) -> TaskShape:
@@ -198,6 +218,7 @@ def _shape(world: World, ledger: Ledger, *, row: int, program: Program) -> TaskS
         input_bytes=0,
         reward_micro_usd=int(record["payment_micro_usd"]),
         honest_cost_micro_usd=honest,
-        lazy_cost_micro_usd=round((1.0 - world.terms.saved_share) * honest),
+        # Fakes cheat whatever it saves, and save all of it.
+        lazy_cost_micro_usd=round((1.0 - min(1.0, world.terms.saved_share)) * honest),
         checking_cost_micro_usd=honest,
     )

@@ -18,7 +18,7 @@ EVERYTHING = {"verification.real_share": 1.0}
 AUDITING = [Audits.RANDOM, Audits.REPLICATION, Audits.OPTIMISTIC]
 
 
-def tempting_world(seed: int = 0, **settings: float) -> World:
+def tempting_world(seed: int = 0, **settings: float | str) -> World:
     """Draw a small world in which cheating pays, every stage of which is really executed."""
     return draw_world(load("verified").replace(SIZES | EVERYTHING | settings), seed)
 
@@ -118,3 +118,62 @@ def test_exact_re_execution_finds_what_a_careless_audit_is_told_to_miss() -> Non
     missed = tasks["is_caught"] & ~tasks["is_caught_in_ledger"]
     assert missed.any()
     assert not (tasks["is_caught_in_ledger"] & ~tasks["is_caught"]).any()
+
+
+@pytest.mark.parametrize("audits", AUDITING)
+def test_who_is_of_a_ring_passes_for_real_what_the_ledger_has_it_pass(audits: Audits) -> None:
+    world = tempting_world(**{"shock.ring_share": 0.4, "verification.audit_probability": 0.4})
+    tasks = told(run_world(world, replace(AUDITED_MARKET, audits=audits)))
+    assert (tasks["is_caught"] == tasks["is_caught_in_ledger"]).all()
+    checked = tasks[tasks["is_checked"]]
+    assert not tasks.loc[~tasks["is_checked"], "checker"].any()
+    friends = checked["checker"] == "colluding"
+    assert (checked["is_caught"] == (checked["is_wrong"] & ~friends)).all()
+    assert (checked.loc[friends, "executions"].isin([1.0, 2.0])).all()
+    error = np.sqrt(0.4 * 0.6 / len(checked))
+    assert abs(friends.mean() - 0.4) < 4 * error
+
+
+def test_fakes_are_executed_for_real_like_any_other_cheats() -> None:
+    tasks = told(run_world(tempting_world(**{"shock.fakes_per_node": 0.5}), AUDITED_MARKET))
+    assert tasks["is_wrong"].any()
+    assert (tasks["is_caught"] == tasks["is_caught_in_ledger"]).all()
+
+
+@pytest.mark.parametrize(
+    ("cheat", "reason"),
+    [
+        ("lazy", "wrong_output"),
+        ("partial", "wrong_output"),
+        ("saboteur", "wrong_output"),
+        ("staller", "timeout"),
+        ("withholder", "unavailable"),
+        ("equivocator", "equivocation"),
+    ],
+)
+def test_whoever_cheats_in_another_way_is_convicted_for_another_reason(
+    cheat: str, reason: str
+) -> None:
+    tasks = told(run_world(tempting_world(**{"verification.cheat": cheat}), AUDITED_MARKET))
+    assert set(tasks["strategy"]) == {"honest", cheat}
+    assert set(tasks["reason"]) == {"", reason}
+    # All segments are executed again, so that no way to cheat is a way out.
+    assert (tasks["is_caught"] == tasks["is_caught_in_ledger"]).all()
+
+
+def test_a_partial_cheat_escapes_samples_that_the_ledger_takes_for_exact() -> None:
+    # Two of four segments idle, one audited: one half; all of them are caught in the ledger.
+    world = tempting_world(**{"verification.cheat": "partial", "verification.audit_share": 0.25})
+    tasks = told(run_world(world, AUDITED_MARKET))
+    checked = tasks[tasks["is_checked"] & tasks["is_wrong"]]
+    assert checked["is_caught_in_ledger"].all()
+    assert abs(checked["is_caught"].mean() - 0.5) < 4 * np.sqrt(0.25 / len(checked))
+
+
+@pytest.mark.parametrize("checker", ["rubber_stamp", "copier"])
+def test_whoever_only_pretends_to_check_finds_nothing(checker: str) -> None:
+    tasks = told(run_world(tempting_world(**{"verification.checker": checker}), AUDITED_MARKET))
+    assert set(tasks["checker"]) == {"", checker}
+    assert tasks["is_caught_in_ledger"].any()
+    assert not tasks["is_caught"].any()
+    assert (tasks["executions"] == 1.0).all()

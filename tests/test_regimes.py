@@ -19,6 +19,7 @@ from hanse.market.regime import (
     Rail,
     Ranking,
     Regime,
+    Release,
     Rule,
     Settlement,
     ladder,
@@ -106,6 +107,15 @@ def test_whatever_is_said_and_however_it_is_settled_any_way_to_price_runs(
         }
         assert is_told != is_honest.get(regime.pricing, False)
         assert np.isfinite(measures["value"][measures["measure"] == "resource_cost_usd"]).all()
+
+
+@pytest.mark.parametrize("release", list(Release))
+def test_any_regime_may_have_any_release_rule(world: World, release: Release) -> None:
+    for rung in named_rungs:
+        measures = run_world(world, replace(rung.regime, release=release), digest="-").tables[
+            "measures"
+        ]
+        assert np.isfinite(measures["value"][measures["measure"] == "welfare_usd"]).all()
 
 
 def parts_that_differ(one: Regime, other: Regime) -> list[str]:

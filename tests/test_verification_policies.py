@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hanse.agents.world import World
 from hanse.market.engine.states import CAUGHT, RIGHT, WRONG
-from hanse.market.regime import Audits, Regime
+from hanse.market.regime import Audits, Regime, Release
 from hanse.market.units import US_PER_S
 from tests.strategies import (
     HUB,
@@ -75,6 +75,38 @@ def test_a_window_holds_back_successors_only_where_release_waits_for_finality() 
 
     assert second_start("receipt") == 10.0
     assert second_start("finality") == 30.0
+
+
+@pytest.mark.parametrize("audits", list(Audits))
+@pytest.mark.parametrize("of_scenario", ["receipt", "finality"])
+def test_a_regime_may_release_otherwise_than_its_scenario(audits: Audits, of_scenario: str) -> None:
+    """The part does what the scenario's rule does, and nothing where it follows the scenario."""
+
+    def record(release: str, part: Release) -> bytes:
+        world = two_jobs(window_s=30.0)
+        world = replace(world, terms=replace(world.terms, release=release))
+        regime = replace(HUB, audits=audits, release=part)
+        return bytes(finish(world, regime).ledger.record.tobytes())
+
+    by_scenario = {rule: record(rule, Release.SCENARIO) for rule in ("receipt", "finality")}
+    assert record(of_scenario, Release.RECEIPT) == by_scenario["receipt"]
+    assert record(of_scenario, Release.FINALITY) == by_scenario["finality"]
+
+
+def test_a_market_that_waits_for_verdicts_starts_successors_later_than_one_that_trusts() -> None:
+    def second_start(part: Release) -> float:
+        world = world_of(
+            arrival_s=[0.0],
+            work_s=[10.0, 10.0],
+            stage_job=[0, 0],
+            units=[0],
+            challenge_window_us=20 * US_PER_S,
+        )
+        run = finish(world, replace(OPTIMISTIC, release=part))
+        return float(run.work["accepted_us"][1]) / US_PER_S
+
+    starts = [second_start(part) for part in (Release.SCENARIO, Release.RECEIPT, Release.FINALITY)]
+    assert starts == [10.0, 10.0, 30.0]
 
 
 def test_replication_executes_every_result_once_more_and_finds_every_cheat() -> None:

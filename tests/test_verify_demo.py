@@ -51,3 +51,18 @@ def test_the_command_tells_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Settlement" in capsys.readouterr().out
     assert cli.main(["verify"]) == cli.BAD_INPUT
     assert "ACTION" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify", "demo", "--seed"],
+        ["run", "baseline", "--seed"],
+        ["compare", "baseline", "--seeds"],
+    ],
+)
+def test_a_seed_beyond_64_bits_is_bad_input_and_no_crash(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*arguments, "9" * 20]) == cli.BAD_INPUT
+    assert "must be at most" in capsys.readouterr().err

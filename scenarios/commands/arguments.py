@@ -1,31 +1,42 @@
 """Arguments: the one place for what several commands take, and for how it is read."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 DEFAULT_SEEDS: Final = tuple(range(20))
+WHOLE_MAX: Final = (1 << 63) - 1
+SEEDS_MAX: Final = 1_000_000
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read `20` as the first twenty seeds, `0,1,5` as those, `10:20` as that range."""
     try:
-        if ":" in text:
-            first, _, end = text.partition(":")
-            seeds = tuple(range(int(first or 0), int(end)))
-        elif "," in text:
-            seeds = tuple(int(part) for part in text.rstrip(",").split(","))
-        else:
-            seeds = tuple(range(int(text)))
+        seeds = _seeds(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"must be a number of seeds, a list 0,1,5 or a range 0:20, got {text!r}"
         ) from None
     if not seeds:
         raise argparse.ArgumentTypeError(f"must name at least one seed, got {text!r}")
+    greatest = seeds[-1] if isinstance(seeds, range) else max(seeds)
+    if greatest > WHOLE_MAX or len(seeds) > SEEDS_MAX:
+        raise argparse.ArgumentTypeError(
+            f"must be at most {SEEDS_MAX:,} seeds of at most {WHOLE_MAX}, got {text!r}"
+        )
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise argparse.ArgumentTypeError(f"must be distinct and at least 0, got {text!r}")
-    return seeds
+    return tuple(seeds)
+
+
+def _seeds(text: str) -> Sequence[int]:
+    if ":" in text:
+        first, _, end = text.partition(":")
+        return range(int(first or 0), int(end))
+    if "," in text:
+        return [int(part) for part in text.rstrip(",").split(",")]
+    return range(int(text))
 
 
 def levels(text: str) -> tuple[float, ...]:
@@ -37,7 +48,9 @@ def levels(text: str) -> tuple[float, ...]:
 
 
 def whole(text: str) -> int:
-    """Read a whole number of at least 0."""
+    """Read a whole number of at least 0, of at most 64 bits: what a seed may be."""
+    if text.isdecimal() and int(text) > WHOLE_MAX:
+        raise argparse.ArgumentTypeError(f"must be at most {WHOLE_MAX}, got {text!r}")
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
     return int(text)
@@ -103,9 +116,12 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-progress", action="store_true", help="no bar on stderr")
 
 
-def add_output(parser: argparse.ArgumentParser, text: str) -> None:
+def add_output(
+    parser: argparse.ArgumentParser,
+    text: str,
+    *,
+    what: str = "a directory that is no earlier result",
+) -> None:
     """Ask where to write."""
     parser.add_argument("-o", "--output", type=Path, help=text)
-    parser.add_argument(
-        "--force", action="store_true", help="replace a directory that is no earlier result"
-    )
+    parser.add_argument("--force", action="store_true", help=f"replace {what}")

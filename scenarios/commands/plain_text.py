@@ -141,7 +141,7 @@ def real_tasks_text(results: Results) -> str:
         checked, caught, modelled = (str(int(n)) for n in flags.sum().tolist())
         slashed = f"{some['slashed_micro_usd'].sum() / MICRO_USD_PER_USD:.4f}"
         by_strategy.append((str(strategy), str(len(some)), checked, caught, modelled, slashed))
-    head = f"{len(tasks)} tasks really executed, signed for and checked"
+    head = f"{len(tasks)} tasks really executed, committed to and signed for"
     table = columns(by_strategy, numbers=(1, 2, 3, 4, 5))
     return f"{head}\n{table}\n{_measured_text(results, executions=tasks['executions'].sum())}"
 
@@ -154,5 +154,5 @@ def _measured_text(results: Results, *, executions: float) -> str:
     )
     return (
         f"measured: solvers {solver}, checks {checking}, disputes {dispute} of processor time; "
-        f"{executions:.2f} executions"
+        f"{executions:.2f} executions in all"
     )
