@@ -10,6 +10,7 @@ from hanse.verification import checkers
 from hanse.verification.lottery import drawn_by
 from hanse.verification.messages import AuditTicket, LotteryKey, Reason, Settlement
 from hanse.verification.plays import Job, Played
+from hanse.verification.programs import SMALL, inference
 from hanse.verification.protocols.checked import (
     Attention,
     Optimistic,
@@ -209,3 +210,14 @@ def test_where_there_is_no_vrf_a_beacon_draws_audits_at_their_rate(
     protocol, lazy = ProofOfSampling(audit_probability=0.3), Behaviour(solver=Strategy.LAZY)
     caught = [played(protocol, lazy, trial).outcome.caught for trial in range(N_TRIALS)]
     assert abs(np.mean(caught) - 0.3) < 3 * sqrt(0.3 * 0.7 / N_TRIALS)
+
+
+def test_answers_that_are_written_over_later_are_wrong_all_the_same() -> None:
+    program = inference(SMALL, n_steps=64, checkpoint_interval=16, batch_size=32)
+    shape = replace(SHAPE, n_steps=64, checkpoint_interval=16, n_operators=len(program.operators))
+    job, saboteur = Job(program=program, shape=shape), Behaviour(solver=Strategy.SABOTEUR)
+    for trial in range(6):
+        outcome = play(
+            Optimistic(watch_probability=1.0), job, saboteur, stake_micro_usd=STAKE, trial=trial
+        ).outcome
+        assert (outcome.is_wrong, outcome.caught) == (True, True)

@@ -50,7 +50,7 @@ class Travels(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A program, and what its execution is worth; it remembers the right result, hence no slots.
+    """A program, and what its execution is worth; it remembers the right results, hence no slots.
 
     Raises
     ------
@@ -71,10 +71,17 @@ class Job:
                 raise ValueError(f"{name} must be {wanted}, got {getattr(self.shape, name)}")
 
     @cached_property
-    def right_digest(self) -> bytes:
-        """Digest of the last state of an honest execution."""
-        first = self.program.initial_state()
-        return state_digest(self.program.replay(first, first=0, last=self.program.n_steps))
+    def right_digests(self) -> tuple[bytes, ...]:
+        """Digests of the states of an honest execution at its checkpoints.
+
+        The last alone would not do: where answers are written over, it knows none of the first.
+        """
+        interval = self.program.checkpoint_interval
+        states = [self.program.initial_state()]
+        for first in range(0, self.program.n_steps, interval):
+            last = first + interval
+            states.append(self.program.replay(states[-1], first=first, last=last))
+        return tuple(map(state_digest, states))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +231,7 @@ class Play:
 
     def _outcome(self, ending: Ending, amounts: Mapping[bytes, int]) -> Outcome:
         shape = self.job.shape
-        is_wrong = state_digest(self.executor.trace.states[-1]) != self.job.right_digest
+        is_wrong = tuple(map(state_digest, self.executor.trace.states)) != self.job.right_digests
         is_fraud = is_wrong and ending.accepted
         gain = shape.sabotage_gain_micro_usd * (self.behaviour.solver is Strategy.SABOTEUR)
         idle = 1.0 - self.n_steps_worked / shape.n_steps
