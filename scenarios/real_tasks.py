@@ -36,8 +36,8 @@ from hanse.verification.real import play
 
 _INFERENCES: Final = ("model_call", "inference", "agentic", "multimodal")
 _TRAININGS: Final = ("batch", "training", "pipeline")
-_N_STEPS: Final = 64
-_INTERVAL: Final = 16
+N_STEPS: Final = 64
+INTERVAL: Final = 16
 _BATCH: Final = 32
 _COLUMNS: Final = (
     "family",
@@ -124,7 +124,7 @@ def _play(
     program = program_of(family)
     shape = _shape(world, ledger, row=row, program=program)
     is_friend = is_checked and _is_friend(world, regime, record)
-    protocol = protocol_of(world, regime, is_checked=is_checked, is_friend=is_friend)
+    protocol = protocol_of(world, regime, audited=float(is_checked), ring=float(is_friend))
     terms = world.terms
     strategy = Strategy(terms.cheat) if record["is_wrong"] == CHEATED else Strategy.HONEST
     checker = Strategy(terms.checker)
@@ -167,10 +167,10 @@ def _play(
 def program_of(family: str) -> Program:
     """Return the small program that stands for a family's tasks: the same for all of them."""
     if family in _INFERENCES:
-        return inference(SMALL, n_steps=_N_STEPS, checkpoint_interval=_INTERVAL, batch_size=_BATCH)
+        return inference(SMALL, n_steps=N_STEPS, checkpoint_interval=INTERVAL, batch_size=_BATCH)
     if family in _TRAININGS:
-        return training(SMALL, n_steps=_N_STEPS, checkpoint_interval=_INTERVAL, batch_size=_BATCH)
-    return diffusion(n_steps=_N_STEPS, checkpoint_interval=_INTERVAL)
+        return training(SMALL, n_steps=N_STEPS, checkpoint_interval=INTERVAL, batch_size=_BATCH)
+    return diffusion(n_steps=N_STEPS, checkpoint_interval=INTERVAL)
 
 
 def _is_friend(world: World, regime: Regime, record: np.void) -> bool:
@@ -184,20 +184,25 @@ def _is_friend(world: World, regime: Regime, record: np.void) -> bool:
 
 
 def protocol_of(
-    world: World, regime: Regime, *, is_checked: bool, is_friend: bool
+    world: World, regime: Regime, *, audited: float, ring: float
 ) -> VerificationProtocol:
-    """Return the protocol that a regime's policy is; the lots have fallen already, in the run."""
-    lot, ring = float(is_checked), float(is_friend)
+    """Return the protocol that a regime's policy is.
+
+    Parameters
+    ----------
+    audited, ring : probabilities that somebody checks, and that it is a friend; 0 or 1 where the
+        lots have fallen already, in a run.
+    """
     match regime.audits:
         case Audits.NONE:
             return Unverified()
         case Audits.RANDOM:
-            n_segments = _N_STEPS // _INTERVAL
+            n_segments = N_STEPS // INTERVAL
             n_sampled = max(1, round(world.terms.audit_share * n_segments))
-            return ProofOfSampling(audit_probability=lot, n_sampled=n_sampled, collusion=ring)
+            return ProofOfSampling(audit_probability=audited, n_sampled=n_sampled, collusion=ring)
         case Audits.OPTIMISTIC:
             return Optimistic(
-                window_us=world.terms.challenge_window_us, watch_probability=lot, collusion=ring
+                window_us=world.terms.challenge_window_us, watch_probability=audited, collusion=ring
             )
         case Audits.REPLICATION:
             return Verde(n_providers=2, reproducibility=1.0, collusion=ring)

@@ -57,7 +57,7 @@ def payoffs_of(
     that cost and is paid all the same, or loses its stake if it is caught. Only what is settled
     within the horizon counts, and only what pays anything. `of_unit` says whose units count.
     """
-    record, reward, cost = _settled(ledger)
+    record, reward, cost = settled_work(ledger)
     stands = np.isin(record["outcome"], (RIGHT, WRONG, CAUGHT))
     if of_unit is not None:
         stands &= of_unit[record["unit"]]
@@ -125,12 +125,12 @@ def deterring_probability(
 
     It is C / [d (S + R)] with the mean saving per USD of reward of all settled executions.
     """
-    _, reward, cost = _settled(ledger)
+    _, reward, cost = settled_work(ledger)
     saving = saved_share * cost / reward
     return float(saving.mean() / (detection * (stake_multiple + 1.0)))
 
 
-def _settled(ledger: Ledger) -> tuple[Rows, Floats, Floats]:
+def settled_work(ledger: Ledger) -> tuple[Rows, Floats, Floats]:
     """Return the executions settled within the horizon that pay, their rewards and real costs."""
     record = ledger.record[ledger.work]
     record = record[(record["final_us"] >= 0) & (record["payment_micro_usd"] > 0)]
