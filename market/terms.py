@@ -10,15 +10,25 @@ ON_FINALITY = "finality"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """How those who cheat and those who check behave, in tasks that are really executed.
+
+    To the ledger a cheat is a cheat, and `Terms.audit_detection` has the ring in it already.
+    `ring_share` is that of audits done by friends of whoever cheats.
+    """
+
+    cheat: str = "lazy"
+    checker: str = "honest"
+    ring_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """Scalars of a world that decisions and accounts are made of.
 
     Units are in the names. `control_cores` is the whole control capacity: a hub has all of it,
     each of n planes an n-th. Service coefficients belong to rules and messages. `release`
     says whether a successor stage may start on an unverified result (`ON_RECEIPT`) or not.
-    `cheat`, `checker` and `ring_share` say how those who cheat and those who check behave in tasks
-    that are really executed; to the ledger a cheat is a cheat, and `audit_detection` has the ring
-    in it already.
     """
 
     control_cores: float
@@ -68,6 +78,4 @@ class Terms:
     person_usd_per_hour: float = 0.0
     failures: FailureTerms = NOTHING_FAILS
     settlement: SettlementTerms = AT_ONCE
-    cheat: str = "lazy"
-    checker: str = "honest"
-    ring_share: float = 0.0
+    conduct: Conduct = Conduct()

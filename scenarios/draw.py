@@ -4,7 +4,7 @@ import numpy as np
 
 from hanse.agents.world import World
 from hanse.market.geography import demand_median
-from hanse.market.terms import Terms
+from hanse.market.terms import Conduct, Terms
 from hanse.market.units import Integers
 from hanse.scenarios.drawing.borders import under_borders, with_remote_access
 from hanse.scenarios.drawing.crossings import crossing_of, draw_crossings
@@ -126,9 +126,7 @@ def terms_of(scenario: Scenario) -> Terms:
         capital_rate_per_year=number("resources.capital_rate_per_year"),
         invoice_lag_us=microseconds("resources.invoice_lag_days") * _SECONDS_PER_DAY,
         release=scenario.text("verification.release"),
-        cheat=scenario.text("verification.cheat"),
-        checker=scenario.text("verification.checker"),
-        ring_share=number("shock.ring_share"),
+        conduct=_conduct_of(scenario),
         hardware_usd_per_gpu_hour=number("resources.hardware_usd_per_gpu_hour"),
         core_usd_per_hour=number("resources.core_usd_per_hour"),
         active_w=number("resources.active_w"),
@@ -155,6 +153,14 @@ def _people(scenario: Scenario) -> dict[str, float]:
         "dispute_person_hours": scenario.number("resources.dispute_person_hours"),
         "person_usd_per_hour": scenario.number("resources.person_usd_per_hour"),
     }
+
+
+def _conduct_of(scenario: Scenario) -> Conduct:
+    return Conduct(
+        cheat=scenario.text("verification.cheat"),
+        checker=scenario.text("verification.checker"),
+        ring_share=scenario.number("shock.ring_share"),
+    )
 
 
 def _hub_region(scenario: Scenario) -> int:

@@ -60,7 +60,7 @@ def game_in(
         checking_cost_micro_usd=honest,
     )
     audited = audit_probability(terms, regime)
-    protocol = protocol_of(world, regime, audited=audited, ring=terms.ring_share)
+    protocol = protocol_of(world, regime, audited=audited, ring=terms.conduct.ring_share)
     if isinstance(protocol, ProofOfSampling):
         fee = fee_share * protocol.audit_share(task) * honest
         protocol = replace(protocol, audit_fee_micro_usd=round(fee))

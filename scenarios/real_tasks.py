@@ -126,8 +126,8 @@ def _play(
     is_friend = is_checked and _is_friend(world, regime, record)
     protocol = protocol_of(world, regime, audited=float(is_checked), ring=float(is_friend))
     terms = world.terms
-    strategy = Strategy(terms.cheat) if record["is_wrong"] == CHEATED else Strategy.HONEST
-    checker = Strategy(terms.checker)
+    strategy = Strategy(terms.conduct.cheat) if record["is_wrong"] == CHEATED else Strategy.HONEST
+    checker = Strategy(terms.conduct.checker)
     name = f"{world.seed}/{stage}/{record['epoch']}".encode()
     played = play(
         protocol,
@@ -179,7 +179,7 @@ def _is_friend(world: World, regime: Regime, record: np.void) -> bool:
     The coin that drew the audit says what came of it too: its uppermost stretch is the ring's.
     """
     coin = world.workload.attempt_audit[record["attempt"], record["stage"]]
-    honest = audit_probability(world.terms, regime) * (1.0 - world.terms.ring_share)
+    honest = audit_probability(world.terms, regime) * (1.0 - world.terms.conduct.ring_share)
     return bool(coin >= honest)
 
 

@@ -63,9 +63,19 @@ def test_checkers_paid_whatever_they_report_let_in_the_cheating_that_honest_ones
     assert verifier["copier"] < 0.01
 
 
-def test_a_stake_on_ones_own_answer_makes_both_sides_honest_and_no_checks_make_none() -> None:
-    replicated = learned(replace(AUDITED_MARKET, audits=Audits.REPLICATION), p=1.0)
-    assert at_the_end(replicated, "solver")["honest"] > 0.99
+def test_a_stake_on_ones_own_answer_makes_both_sides_honest_unless_they_are_one_ring() -> None:
+    replicated = replace(AUDITED_MARKET, audits=Audits.REPLICATION)
+    strangers = tuple(each for each in VERIFIERS if each is not Strategy.COLLUDING)
+    path = learned(replicated, verifiers=strangers)
+    assert at_the_end(path, "solver")["honest"] > 0.99
+    assert at_the_end(path, "verifier")["honest"] > 0.99
+    # Where one in four checkers is a friend of one in eight solvers, rings take all.
+    ring = learned(replicated)
+    assert at_the_end(ring, "solver")["colluding"] > 0.99
+    assert at_the_end(ring, "verifier")["colluding"] > 0.99
+
+
+def test_where_nobody_checks_nobody_learns_to_work() -> None:
     assert at_the_end(learned(CENTRAL), "solver")["honest"] < 0.01
 
 
