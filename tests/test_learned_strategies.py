@@ -8,9 +8,9 @@ import pytest
 from hanse.agents.model import ComputeMarket
 from hanse.market.regime import AUDITED_MARKET, CENTRAL, Audits, Regime
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.learned_cheating import deterring_probability
-from hanse.scenarios.learned_strategies import game_in, learn_strategies
 from hanse.scenarios.scenario import Scenario, load
+from hanse.scenarios.studies.learned_cheating import deterring_probability
+from hanse.scenarios.studies.learned_strategies import game_in, learn_strategies
 from hanse.verification.protocols.interface import SOLVERS, VERIFIERS, Strategy
 
 SMALL = {"fleet.nodes": 40, "load.model_calls": 150, "load.batch_jobs": 20}

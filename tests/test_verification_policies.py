@@ -93,22 +93,6 @@ def test_a_regime_may_release_otherwise_than_its_scenario(audits: Audits, of_sce
     assert record(of_scenario, Release.FINALITY) == by_scenario["finality"]
 
 
-def test_a_market_that_waits_for_verdicts_starts_successors_later_than_one_that_trusts() -> None:
-    def second_start(part: Release) -> float:
-        world = world_of(
-            arrival_s=[0.0],
-            work_s=[10.0, 10.0],
-            stage_job=[0, 0],
-            units=[0],
-            challenge_window_us=20 * US_PER_S,
-        )
-        run = finish(world, replace(OPTIMISTIC, release=part))
-        return float(run.work["accepted_us"][1]) / US_PER_S
-
-    starts = [second_start(part) for part in (Release.SCENARIO, Release.RECEIPT, Release.FINALITY)]
-    assert starts == [10.0, 10.0, 30.0]
-
-
 def test_replication_executes_every_result_once_more_and_finds_every_cheat() -> None:
     run = finish(two_jobs(window_s=0.0), REPLICATED)
     # Replicas run from 11 s and from 12 s, on the units that the results came from; the one that

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, cast
 
 from hanse.market.units import MICRO_USD_PER_USD
 from hanse.scenarios.analysis.intervals import Interval
@@ -148,7 +148,7 @@ def real_tasks_text(results: Results) -> str:
 
 def _measured_text(results: Results, *, executions: float) -> str:
     """Say what real work has taken, measured here: no number of a run depends on it."""
-    seconds = results.manifest["phase_s"]
+    seconds = cast(Mapping[str, float], results.manifest["phase_s"])
     solver, checking, dispute = (
         f"{seconds[f'real_{part}']:.2f} s" for part in ("solver", "checking", "dispute")
     )

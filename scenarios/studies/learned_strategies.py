@@ -15,13 +15,13 @@ import pandas as pd
 from hanse.agents.lowering import audit_probability
 from hanse.agents.model import ComputeMarket, release
 from hanse.agents.world import World
-from hanse.market.ledger import Ledger
+from hanse.market.accounts.ledger import Ledger
 from hanse.market.regime import AUDITED_MARKET, Regime
 from hanse.market.units import MICRO_USD_PER_USD
 from hanse.scenarios.draw import draw_world
-from hanse.scenarios.learned_cheating import settled_work
 from hanse.scenarios.real_tasks import INTERVAL, N_STEPS, protocol_of
 from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.studies.learned_cheating import settled_work
 from hanse.verification.learning import Mix, Path, replicate
 from hanse.verification.protocols.checked import ProofOfSampling
 from hanse.verification.protocols.expectation import Game, game_of
