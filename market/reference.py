@@ -12,9 +12,10 @@ from hanse.market.accounts.ledger import Ledger, read_ledger
 from hanse.market.engine.advance import start
 from hanse.market.engine.allocation import allocate
 from hanse.market.engine.bits import pack
-from hanse.market.engine.columns import WELFARE_RULE, Facts, Rules
+from hanse.market.engine.columns import Facts, Rules
 from hanse.market.engine.driver import finish_run, run_until
 from hanse.market.engine.failure_columns import NO_FAILURES
+from hanse.market.engine.parts import POSTED_PRICE, WELFARE_RULE
 from hanse.market.rails import NO_RAIL
 from hanse.market.units import Integers
 
@@ -44,9 +45,7 @@ def reference_ledger(
         at_interval=0,
         first_party=0,
         rule=WELFARE_RULE,
-        locational=0,
-        pays_bid=0,
-        pays_ask=0,
+        pricing=POSTED_PRICE,
         escrow=0,
         audits=0,
         audit_probability=0.0,

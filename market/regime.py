@@ -11,6 +11,15 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
+from hanse.market.engine.parts import (
+    ASK_PRICE,
+    BID_PRICE,
+    FOREIGN_RULE,
+    LOCATIONAL_PRICE,
+    POSTED_PRICE,
+    POSTED_RULE,
+    WELFARE_RULE,
+)
 from hanse.market.rails import NO_RAIL, RailRules, SettlementTerms, lower_rail
 from hanse.market.reporting import AT_COST, TRUTHFUL, Asking, Reporting
 from hanse.market.router import Router
@@ -62,9 +71,9 @@ class Ranking(IntEnum):
 class Rule(IntEnum):
     """What a decision maximises: each request its own surplus, or all of them the joint welfare."""
 
-    POSTED = 0
-    WELFARE = 1
-    FOREIGN = 2
+    POSTED = POSTED_RULE
+    WELFARE = WELFARE_RULE
+    FOREIGN = FOREIGN_RULE
 
 
 class Pricing(IntEnum):
@@ -74,10 +83,10 @@ class Pricing(IntEnum):
     ask what the owner says that the stage costs it.
     """
 
-    POSTED = 0
-    LOCATIONAL = 1
-    PAY_AS_BID = 2
-    PAY_AS_ASK = 3
+    POSTED = POSTED_PRICE
+    LOCATIONAL = LOCATIONAL_PRICE
+    PAY_AS_BID = BID_PRICE
+    PAY_AS_ASK = ASK_PRICE
 
 
 class Settlement(IntEnum):

@@ -23,9 +23,10 @@ from hanse.market.accounts.money import post
 from hanse.market.engine.advance import start
 from hanse.market.engine.allocation import allocate
 from hanse.market.engine.clock import GENERATION, N_BOOK, NOW
-from hanse.market.engine.columns import WELFARE_RULE, Facts, Rules, State
+from hanse.market.engine.columns import Facts, Rules, State
 from hanse.market.engine.gathering import add_pending, gather
 from hanse.market.engine.options import count_edges
+from hanse.market.engine.parts import WELFARE_RULE
 from hanse.market.engine.posted_rule import route_posted
 from hanse.market.engine.states import ACTIVE
 from hanse.market.engine.views import forget_gains, look

@@ -262,9 +262,7 @@ class Rules(NamedTuple):
     at_interval: int
     first_party: int
     rule: int
-    locational: int
-    pays_bid: int
-    pays_ask: int
+    pricing: int
     escrow: int
     audits: int
     on_finality: int
@@ -378,11 +376,6 @@ ITEMS_PER_STAGE: Final = 3
 
 # In `queue_next` and `audit_next`: the item or stage is in no queue.
 NOT_QUEUED: Final = -2
-
-# The decision rules, in `Rules.rule`.
-POSTED_RULE: Final = 0
-WELFARE_RULE: Final = 1
-FOREIGN_RULE: Final = 2
 
 NEVER_US: Final = 1 << 62
 """An instant that does not come."""

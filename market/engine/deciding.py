@@ -3,11 +3,9 @@
 from hanse.market.engine.bits import next_member
 from hanse.market.engine.clock import N_BOOK, N_HELD_BACK, N_OWN, NOW, ROUTING_PLANE, ROUTING_STAGE
 from hanse.market.engine.columns import (
-    FOREIGN_RULE,
     ITEMS_PER_STAGE,
     RECEIPT_ITEM,
     REQUEST_ITEM,
-    WELFARE_RULE,
     Facts,
     Rules,
     State,
@@ -29,6 +27,13 @@ from hanse.market.engine.debt_meter import CHECK, pay, pay_decision
 from hanse.market.engine.events import FINAL, LAND, TICK, WAKE, of_epoch, schedule
 from hanse.market.engine.gathering import add_pending, gather, remove_pending
 from hanse.market.engine.options import count_edges, write_book
+from hanse.market.engine.parts import (
+    BID_PRICE,
+    FOREIGN_RULE,
+    LOCATIONAL_PRICE,
+    POSTED_PRICE,
+    WELFARE_RULE,
+)
 from hanse.market.engine.passing_on import next_plane, pass_on
 from hanse.market.engine.posted_rule import route_posted
 from hanse.market.engine.preparation import lock_wait_us, plan_steps, prepare, way_us
@@ -308,24 +313,24 @@ def _range_start(facts: Facts, state: State, k: int) -> int:
 
 @kernel
 def _payment_micro_usd(facts: Facts, rules: Rules, state: State, k: int, unit: int) -> int:
-    """Return what the request will pay: the posted price, what is asked plus rent, or its bid.
+    """Return what the request will pay: the posted price, or what is asked and something above it.
 
-    Where asks are paid there is no rent.
+    That is the rent of the place, or all that the bid is more than the ask, or nothing.
     """
     book, place = state.book, facts.unit[unit]
     fact, sink = facts.stage[book.request[k]], place["sink"]
     row = state.quote[state.quote_rows.row_of[book.request[k]], sink]
-    if rules.locational == 1 or rules.pays_bid == 1 or rules.pays_ask == 1:
-        rest_usd = facts.sink[sink]["asked_busy_usd_per_us"] * fact["rest_work_us"]
-        own = row["cost_nano_usd"] - round(rest_usd * 1e9)
-        rent = book.rent_nano_usd[sink]
-        if rules.pays_ask == 1:
-            rent = 0
-        elif rules.pays_bid == 1:
-            rent = row["worth_nano_usd"] - row["cost_nano_usd"]
-        return int((own + rent) // 1000)
-    posted = facts.offer[place["offer"]]["posted_usd_per_us"]
-    return int(round(posted * row["occupied_us"] * 1e6))
+    if rules.pricing == POSTED_PRICE:
+        posted = facts.offer[place["offer"]]["posted_usd_per_us"]
+        return int(round(posted * row["occupied_us"] * 1e6))
+    rest_usd = facts.sink[sink]["asked_busy_usd_per_us"] * fact["rest_work_us"]
+    asked = row["cost_nano_usd"] - round(rest_usd * 1e9)
+    above = 0
+    if rules.pricing == LOCATIONAL_PRICE:
+        above = book.rent_nano_usd[sink]
+    elif rules.pricing == BID_PRICE:
+        above = row["worth_nano_usd"] - row["cost_nano_usd"]
+    return int((asked + above) // 1000)
 
 
 @kernel

@@ -4,7 +4,8 @@ The bill is a transfer; what moving the bytes takes is a resource, and the same 
 Where no owner charges, tables have no rows, and all egress is a resource at the world's tariff.
 """
 
-from hanse.market.engine.columns import POSTED_RULE, Facts, Rules, State
+from hanse.market.engine.columns import Facts, Rules, State
+from hanse.market.engine.parts import POSTED_RULE
 from hanse.market.kernels import kernel
 
 BILLED, COST = 0, 1

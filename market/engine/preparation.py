@@ -5,10 +5,11 @@ from typing import Final, NamedTuple
 from hanse.market.crossings import ALL_STEPS
 from hanse.market.engine.bits import WORD_BITS
 from hanse.market.engine.clock import GENERATION, NOW
-from hanse.market.engine.columns import POSTED_RULE, Facts, Rules, State
+from hanse.market.engine.columns import Facts, Rules, State
 from hanse.market.engine.crossing_steps import Five, held_part, total, uncovered, without
 from hanse.market.engine.crossing_ways import Way, added, at_the_pace_of, least_way_us, way_between
 from hanse.market.engine.egress import charges_egress, crossing_egress_usd
+from hanse.market.engine.parts import POSTED_RULE
 from hanse.market.engine.pools import borrow_row
 from hanse.market.engine.stage_clock import plan
 from hanse.market.engine.states import ON_IDENTITY
