@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hanse.market.units import Floats
 from hanse.scenarios.parameters import parameter
 from hanse.scenarios.service_times import ServiceTimes, measure_service_times
 
@@ -27,12 +28,12 @@ class Calibration:
     Attributes
     ----------
     quartiles_us : first quartile, median and third quartile by the key of a parameter.
-    misfit : worst factor by which the law of decisions is off on a book of the design.
+    misfit : by how much the law of decisions is off, as a factor >= 1, by book timed.
     machine : name of the processor.
     """
 
     quartiles_us: Mapping[str, tuple[float, float, float]]
-    misfit: float
+    misfit: Floats
     machine: str
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -42,6 +43,15 @@ class Calibration:
             ships = parameter(key).default
             rows.append((key, f"{ships:g}", f"{median:.3g}", f"{low:.3g} to {high:.3g}"))
         return rows
+
+    def fit_text(self) -> str:
+        """Say how well one law tells what decisions take."""
+        middle, worst = np.median(self.misfit), self.misfit.max()
+        return (
+            "A decision takes a time by rule, and more for each edge and each request it serves.\n"
+            f"On {len(self.misfit)} books timed here, that law is off by a factor of {middle:.1f} "
+            f"in the middle and {worst:.1f} at worst."
+        )
 
     def to_toml(self) -> str:
         """Return a scenario: the baseline with the medians of this machine."""
@@ -73,7 +83,7 @@ def calibrate(measured: ServiceTimes | None = None) -> Calibration:
         quartiles_us={
             key: tuple(np.percentile(us, [25, 50, 75]).tolist()) for key, us in measured.us.items()
         },
-        misfit=float(measured.misfit.max()),
+        misfit=measured.misfit,
         machine=cpu_model(),
     )
 

@@ -35,6 +35,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     would keep the interpreter from ending: the verdict of the tests would be known, and nobody
     would get it. That a sweep's own process ends is tested where sweeps are.
     """
+    if hasattr(config, "workerinput"):
+        # A worker without tests waits for the others, and is ended by whoever started it.
+        return
     status = int(getattr(config.pluginmanager.get_plugin("session"), "exitstatus", 1))
 
     def end() -> None:

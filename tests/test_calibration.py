@@ -46,7 +46,9 @@ def test_the_medians_become_a_scenario_that_loads(tmp_path: Path) -> None:
 def test_a_calibration_says_what_ships_and_how_far_off_the_law_is() -> None:
     calibration = calibrate(GIVEN)
     assert calibration.quartiles_us["verification.receipt_sign_us"] == (20.0, 31.4159, 40.0)
-    assert calibration.misfit == 1.7
+    assert calibration.misfit.tolist() == [1.1, 1.7, 1.2]
+    assert "3 books" in calibration.fit_text()
+    assert calibration.fit_text().endswith("of 1.2 in the middle and 1.7 at worst.")
     ships = parameter("verification.receipt_sign_us").default
     assert ("verification.receipt_sign_us", f"{ships:g}", "31.4", "20 to 40") in calibration.rows()
 

@@ -289,7 +289,7 @@ def calibrate_machine(arguments: Namespace) -> Answer:
     measured = arguments.calibrate()
     text = f"{measured.machine}; in microseconds of CPU time\n\n"
     text += columns(measured.rows(), numbers=(1, 2))
-    text += f"\n\nthe law of decisions is off by a factor of {measured.misfit:.1f} at worst"
+    text += f"\n\n{measured.fit_text()}"
     if output is not None:
         output.write_text(measured.to_toml(), encoding="utf-8")
         text += f"\n\nscenario: {output}; see hanse compare {output}"
