@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hanse.agents.crossing_draws import CrossingDraws
 from hanse.agents.fleet import Fleet
-from hanse.agents.lowering import audit_probability
+from hanse.agents.lowering import audit_probability, waits_for_finality
 from hanse.agents.model import ComputeMarket
 from hanse.agents.workload import Workload, chain_edges
 from hanse.agents.world import World
@@ -120,6 +120,7 @@ class Finished:
     measured: Measured
     n_payments: int
     audit_probability: float
+    waits_for_finality: bool
 
     @property
     def work(self) -> Rows:
@@ -163,6 +164,7 @@ def finish(world: World, regime: Regime, *, n_payments: int = PAYMENTS_MAX) -> F
         measured=measure(world, ledger),
         n_payments=paid,
         audit_probability=audit_probability(world.terms, regime),
+        waits_for_finality=waits_for_finality(world.terms, regime),
     )
 
 
