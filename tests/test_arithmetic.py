@@ -1,6 +1,7 @@
 """Exact arithmetic: against Python's integers, at its bounds, and on other kinds of processor."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from math import floor
 from typing import Final
@@ -238,6 +239,24 @@ def test_one_element_out_of_range_in_a_large_operand_raises(value: int, at: int)
         with pytest.raises(OutOfRangeError) as caught:
             matmul(*pair, mode=Mode.INT21)
         assert caught.value.value == abs(value)
+
+
+@pytest.mark.parametrize("shortest", [2, 1 << 60])
+def test_threads_at_once_do_not_write_into_each_others_operands(
+    shortest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hanse.verification.strassen._SHORTEST", shortest)
+    sizes = (256, 320) * 2
+    rng = np.random.default_rng(7)
+    pairs = [rng.integers(-(1 << 18), 1 << 18, (2, n, n)).astype(np.int32) for n in sizes]
+    true = [a.astype(np.int64) @ b.astype(np.int64) for a, b in pairs]
+
+    def all_right(which: int) -> bool:
+        a, b = pairs[which]
+        return all((matmul(a, b, mode=Mode.INT21) == true[which]).all() for _ in range(60))
+
+    with ThreadPoolExecutor(len(sizes)) as pool:
+        assert all(pool.map(all_right, range(len(sizes))))
 
 
 @given(operands(np.int32, 1 << 21))

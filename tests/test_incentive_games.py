@@ -17,6 +17,7 @@ from hanse.verification.incentives import (
     deterrent_audit_probability,
     dispute_duration_s,
     fraud_worth_checking,
+    gain_from_cheating_until_caught,
     inspection_equilibrium,
     least_attention_deposit,
     majority_bad,
@@ -256,7 +257,9 @@ def test_cheating_until_caught_gains_by_lot_what_the_formula_says(
 ) -> None:
     # VO10: a cheat saves C on every task up to the one on which it is caught, then loses S + R + V.
     tasks = np.random.default_rng(seed).geometric(q, 20_000)
-    gained = saving * tasks - 1_000.0
-    paper = saving / q - 1_000.0
+    gained = saving * tasks - 1_000.0 - 70.0
+    paper = gain_from_cheating_until_caught(
+        saving=saving, caught_probability=q, at_risk=1_000.0, continuation=70.0
+    )
     # One hundred examples: five standard errors.
     assert gained.mean() == pytest.approx(paper, abs=5.0 * gained.std() / np.sqrt(tasks.size))

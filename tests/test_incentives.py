@@ -234,6 +234,39 @@ def test_eleven_per_cent_tempts_the_whole_task_and_twelve_tempts_nobody() -> Non
     assert deterred.max() == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("cheated_share", "n_sampled", "gain"),
+    [
+        # f C - q (1 - (1 - f)^m)(R + S): 30 - 0.12 x (1 - 1/32) x 500
+        (0.5, 5, 30.0 - 58.125),
+        # One sample: 60 (f - f), nothing at any share.
+        (0.25, 1, 0.0),
+        # 15 - 0.12 x (1 - 9/16) x 500
+        (0.25, 2, 15.0 - 26.25),
+    ],
+)
+def test_a_part_of_a_task_gains_what_its_samples_leave(
+    cheated_share: float, n_sampled: int, gain: float
+) -> None:
+    gained = gain_from_cheating(
+        np.array([cheated_share]),
+        saving=60.0,
+        caught_probability=0.12,
+        n_sampled=n_sampled,
+        at_risk=500.0,
+    )
+    assert gained == pytest.approx([gain], abs=1e-12)
+
+
+@pytest.mark.parametrize("n_sampled", [1, 2, 5, 50])
+def test_no_number_of_samples_moves_the_audit_rate_that_deters(n_sampled: int) -> None:
+    for q, best in ((0.1199, 1.0), (0.1201, 0.0)):
+        gain = gain_from_cheating(
+            SHARES, saving=60.0, caught_probability=q, n_sampled=n_sampled, at_risk=500.0
+        )
+        assert SHARES[gain.argmax()] == best
+
+
 def test_a_repeated_cheat_lasts_twenty_two_tasks() -> None:
     # 1 / (0.05 x 0.99 x 0.9) = 1 / 0.04455
     q = caught_probability(0.05, 0.99, 0.1)

@@ -79,41 +79,43 @@ def of_frankfurt_in_singapore(protocol: VerificationProtocol) -> dict[str, float
 def test_sampling_is_the_sum_on_paper() -> None:
     # 600 s + 0.079 s + 0.15 x (4e9 bit / 1e9 bit/s + 60 s + 0.079 s)
     locked_s = 600.0 + 0.079 + 0.15 * 64.079
-    # 7 + 4 rounds (log2 of 100 and of 11); a replay of 60 s, one operator of 600 / 11,000 s
-    answers_s = 11.0 + 60.0 + 600.0 / 11_000.0
-    lasting_s = answers_s + 11 * 0.158
+    # 7 + 4 rounds (log2 of 100 and of 11), 5 openings; a replay of 60 s, one operator of 600 /
+    # 11,000 s
+    answers_s = 16.0 + 60.0 + 600.0 / 11_000.0
+    lasting_s = answers_s + 16 * 0.158
     assert of_frankfurt_in_singapore(ProofOfSampling()) == pytest.approx(
         {
             "compute_usd": 0.0,
             "audit_usd": 0.15 * 60.0 * 0.0005,
             "taxes_usd": 0.0,
-            # a wrong result in a thousand, 0.15 of them found; 2 x 11 + 3 messages of 1e-9 USD
-            "dispute_usd": 0.00015 * (answers_s * 0.0015 + 25e-9 + 0.3 * lasting_s / S_PER_YEAR),
+            # a wrong result in a thousand, 0.15 of them found; 2 x 11 + 10 messages of 1e-9 USD
+            "dispute_usd": 0.00015 * (answers_s * 0.0015 + 32e-9 + 0.3 * lasting_s / S_PER_YEAR),
             "capital_usd": 0.3 * locked_s / S_PER_YEAR,
             # receipt half a trip, and in 0.15 of all cases the verdict another half
-            "latency_usd": 0.575 * 0.158 * 0.002 + 0.00015 * 11 * 0.158 * (0.0015 + 0.002),
+            "latency_usd": 0.575 * 0.158 * 0.002 + 0.00015 * 16 * 0.158 * (0.0015 + 0.002),
             "transfer_usd": 0.15 * 0.5 * 0.08,
-            "message_usd": 1.45e-9,
+            "message_usd": 3.3e-9,
         },
         rel=1e-9,
     )
 
 
 def test_delegation_is_the_sum_on_paper() -> None:
-    answers_s = 14.0 + 1.3 * (60.0 + 600.0 / 11_000.0)
-    lasting_s = answers_s + 14 * 0.158
+    # 4 + 7 + 4 rounds (log2 of 10 segments, 100 steps, 11 operators), 4 openings
+    answers_s = 19.0 + 1.3 * (60.0 + 600.0 / 11_000.0)
+    lasting_s = answers_s + 19 * 0.158
     assert of_frankfurt_in_singapore(Verde(n_providers=2, reproducibility=1.3)) == pytest.approx(
         {
             # 0.3 x 600 s at Frankfurt's price, 1.3 x 600 s at Singapore's
             "compute_usd": 180.0 * 0.001,
             "audit_usd": 780.0 * 0.0005,
             "taxes_usd": 0.0,
-            "dispute_usd": 0.001 * (answers_s * 0.0015 + 31e-9 + 0.3 * lasting_s / S_PER_YEAR),
+            "dispute_usd": 0.001 * (answers_s * 0.0015 + 39e-9 + 0.3 * lasting_s / S_PER_YEAR),
             # two stakes of 3 USD
             "capital_usd": 0.6 * (780.0 + 0.237) / S_PER_YEAR,
-            "latency_usd": 1.5 * 0.158 * 0.002 + 0.001 * 14 * 0.158 * 0.0035,
+            "latency_usd": 1.5 * 0.158 * 0.002 + 0.001 * 19 * 0.158 * 0.0035,
             "transfer_usd": 0.0,
-            "message_usd": 4e-9,
+            "message_usd": 5e-9,
         },
         rel=1e-9,
     )

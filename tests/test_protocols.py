@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -399,7 +399,7 @@ def test_attention_challenges_cost_the_sleeper_and_nobody_else() -> None:
 
 
 def test_multipliers_are_those_of_the_paper() -> None:
-    # VO14: 1 + p, 1 + p k / n, k x slowdown, n
+    # VO14: 1 + p, 1 + p k / n, k x slowdown, n_v + 1
     def multiplier(protocol: VerificationProtocol) -> float:
         return round(protocol.terms(TASK, PLACE, STAKE).compute_multiplier, 12)
 
@@ -417,10 +417,11 @@ def test_delays_are_the_sums_on_paper() -> None:
     # 1 MB + 32 MB / 32 = 2 MB = 16 ms at 1 Gbit/s; the rerun takes 1,024 s / 32 = 32 s
     assert audit.finality_us == pytest.approx(79_000 + 0.15 * (16_000 + 32e6 + 79_000), rel=1e-12)
     assert audit.moved_bytes == pytest.approx(0.15 * 2e6, rel=1e-12)
-    # 9 rounds x 1.158 s + 32 s + 1 s / 11
-    assert audit.dispute_us == pytest.approx(9 * 1.158e6 + 32e6 + 1e6 / 11, rel=1e-12)
-    # a challenge, two moves a round, evidence and verdict
-    assert audit.n_dispute_messages == 1 + 2 * 9 + 2
+    # 9 rounds and 5 openings x 1.158 s + 32 s + 1 s / 11
+    assert (audit.dispute_rounds, audit.dispute_questions) == (9, 14)
+    assert audit.dispute_us == pytest.approx(14 * 1.158e6 + 32e6 + 1e6 / 11, rel=1e-12)
+    # a challenge, two moves a round, two each of three openings, start, evidence and verdict
+    assert audit.n_dispute_messages == 1 + 2 * 9 + 6 + 2 + 1
     # From the initial state on, no checkpoint has to travel: 32 MB in 0.256 s.
     whole = ProofOfSampling(audit_probability=1.0, n_sampled=None).terms(TASK, PLACE, STAKE)
     assert whole.moved_bytes == 32e6
@@ -433,6 +434,47 @@ def test_delays_are_the_sums_on_paper() -> None:
     assert verde.finality_us == 237_000
     # two stakes; work slowed by 1.3
     assert verde.locked_usd_s == pytest.approx(800 * (1_331.2 + 0.237), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "interval", "n_rounds"),
+    # 5 segments of 3 steps: 3 + 2, and 4 for 11 operators, though 15 steps are 4 halvings at once.
+    [(15, 3, 9), (1024, 32, 14), (1_000, 100, 15), (7, 7, 7), (80_957, 1, 21)],
+)
+def test_a_whole_task_is_bisected_by_segments_steps_and_operators(
+    n_steps: int, interval: int, n_rounds: int
+) -> None:
+    task = replace(TASK, n_steps=n_steps, checkpoint_interval=interval)
+    for protocol in (Optimistic(), Verde()):
+        terms = protocol.terms(task, PLACE, STAKE)
+        assert (terms.dispute_rounds, terms.dispute_questions) == (n_rounds, n_rounds + 4)
+        lazy = Behaviour(solver=Strategy.LAZY)
+        assert protocol.modelled(task, lazy, ALWAYS, stake_micro_usd=1).n_rounds == n_rounds
+
+
+def test_where_the_last_segment_is_short_audits_execute_less_than_full_ones() -> None:
+    # Segments of 30, 30, 30 and 10 steps: one drawn is 25 steps on average, two are 50.
+    task = replace(TASK, n_steps=100, checkpoint_interval=30)
+    for n_sampled in (1, 2, 3, 4, None):
+        protocol = ProofOfSampling(audit_probability=1.0, n_sampled=n_sampled)
+        drawn = list(combinations((30, 30, 30, 10), n_sampled or 4))
+        share = sum(map(sum, drawn)) / len(drawn) / 100
+        terms = protocol.terms(task, PLACE, STAKE)
+        assert terms.rerun_share == pytest.approx(share, rel=1e-12)
+        honest = expect(protocol, task, Behaviour(), stake_micro_usd=STAKE)
+        assert honest.compute_units == pytest.approx(share, rel=1e-12)
+
+
+def test_a_partial_cheat_leaves_out_whole_segments_and_saves_what_they_cost() -> None:
+    # 0.3 of 5 segments are two, of five: it saves 24 of 60, and one sample sees it two in five.
+    task = replace(TASK, n_steps=15, checkpoint_interval=3)
+    partial = Behaviour(solver=Strategy.PARTIAL, partial_share=0.3)
+    assert partial.cheated_share(task) == 0.4
+    protocol = ProofOfSampling(audit_probability=1.0)
+    expected = expect(protocol, task, partial, stake_micro_usd=STAKE)
+    assert expected.caught == pytest.approx(0.4, rel=1e-12)
+    # 0.6 x 100 - 0.4 x 400 - 36
+    assert expected.solver_usd == pytest.approx(-136.0, rel=1e-12)
 
 
 @every_protocol

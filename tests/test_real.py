@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from hanse.verification import checkers
+from hanse.verification.checkers import sample
+from hanse.verification.dispute import contest
 from hanse.verification.lottery import drawn_by
 from hanse.verification.messages import AuditTicket, LotteryKey, Reason, Settlement
-from hanse.verification.plays import Job, Played
+from hanse.verification.parties import Idle
+from hanse.verification.plays import Job, Play, Played
 from hanse.verification.programs import SMALL, inference
 from hanse.verification.protocols.checked import (
     Attention,
@@ -19,8 +22,10 @@ from hanse.verification.protocols.checked import (
 )
 from hanse.verification.protocols.interface import (
     Behaviour,
+    ByRole,
     Luck,
     Outcome,
+    PlacePair,
     Strategy,
     VerificationProtocol,
 )
@@ -28,7 +33,20 @@ from hanse.verification.protocols.refereed import Replication, Verde
 from hanse.verification.real import play
 from hanse.verification.settlement import TREASURY
 from hanse.verification.signing import Signed, is_genuine, read_message
-from tests.disputants import SHAPE, STAKE, TASK, USD
+from hanse.verification.spot_check import Claim, Keeper, check_segments
+from tests.disputants import (
+    HONEST,
+    RIVAL,
+    SHAPE,
+    SOLVER,
+    STAKE,
+    TASK,
+    USD,
+    executor,
+    pace_of,
+    task_of,
+    tiny_program,
+)
 
 N_TRIALS = 60
 
@@ -132,6 +150,107 @@ def test_with_chance_they_agree_within_the_standard_error(
     # 18 x 8 comparisons: at 3.7 standard errors, one in thirty suites would fail by chance; these
     # trials are fixed, so that it does so always or never.
     assert (np.abs(real - mean) <= 3.7 * deviation / sqrt(N_TRIALS) + 1e-9).all(), (real, mean)
+
+
+# Five segments of three steps, two of them idle at a share of 0.3; stakes that do not halve.
+ODD = replace(SHAPE, n_steps=15, checkpoint_interval=3, checking_cost_micro_usd=7 * USD + 1)
+ODD_JOB = Job(program=tiny_program(15, 3), shape=ODD)
+ODD_STAKE = STAKE + 1
+ODD_PLACE = PlacePair(rtt_us=143_000, gbps=1.0, response_us=700_000)
+ODD_PROTOCOLS: tuple[VerificationProtocol, ...] = (
+    Unverified(),
+    ProofOfSampling(audit_probability=1.0, n_sampled=None, audit_fee_micro_usd=7, levy_micro_usd=3),
+    Optimistic(watch_probability=1.0, levy_micro_usd=5),
+    Verde(n_providers=5),
+    Replication(n_replicas=5, quorum=3),
+)
+every_odd_protocol = pytest.mark.parametrize("protocol", ODD_PROTOCOLS, ids=str)
+
+
+def played_oddly(protocol: VerificationProtocol, behaviour: Behaviour, trial: int = 0) -> Played:
+    return play(protocol, ODD_JOB, behaviour, stake_micro_usd=ODD_STAKE, trial=trial)
+
+
+@every_odd_protocol
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_an_odd_task_pays_for_real_what_is_modelled(
+    protocol: VerificationProtocol, solver: Strategy
+) -> None:
+    behaviour = Behaviour(solver=solver, partial_share=0.3)
+    modelled = protocol.modelled(ODD, behaviour, ALWAYS, stake_micro_usd=ODD_STAKE)
+    for trial in range(4):
+        real = played_oddly(protocol, behaviour, trial).outcome
+        assert real.transfers == modelled.transfers
+        assert real.costs.solver == modelled.costs.solver
+        assert real.costs.buyer == modelled.costs.buyer
+        assert (real.caught, real.reason) == (modelled.caught, modelled.reason)
+        # Segments, steps and operators: what is no power of two may take one halving less, each.
+        assert modelled.n_rounds - 3 <= real.n_rounds <= modelled.n_rounds
+        if protocol.name != "posp" or solver not in {Strategy.PARTIAL, Strategy.SABOTEUR}:
+            assert real.costs == modelled.costs
+            assert real.compute_units == modelled.compute_units
+
+
+@every_odd_protocol
+def test_what_is_declared_of_an_odd_task_is_what_it_sends_and_executes(
+    protocol: VerificationProtocol,
+) -> None:
+    terms = protocol.terms(ODD, ODD_PLACE, ODD_STAKE)
+    honest = played_oddly(protocol, Behaviour())
+    assert terms.n_messages == honest.n_messages
+    assert terms.rerun_share == honest.outcome.compute_units
+    lazy = played_oddly(protocol, Behaviour(solver=Strategy.LAZY))
+    assert terms.detection_probability == lazy.outcome.caught
+    for dispute in lazy.disputes:
+        unasked = terms.dispute_rounds - dispute.n_rounds
+        # A challenge and a verdict beside what the parties answer.
+        assert dispute.n_messages + 2 == terms.n_dispute_messages - 2 * unasked
+
+
+@pytest.mark.parametrize("segment", [None, 2])
+@pytest.mark.parametrize(("n_steps", "interval"), [(15, 3), (16, 4)])
+def test_a_dispute_lasts_for_real_what_is_declared_at_most(
+    n_steps: int, interval: int, segment: int | None
+) -> None:
+    task = task_of(tiny_program(n_steps, interval))
+    # Nothing but trips and answers.
+    shape = replace(SHAPE, n_steps=n_steps, checkpoint_interval=interval, work_us=0)
+    response_us = ODD_PLACE.response_us
+    cheat = executor(SOLVER, Idle(segments=frozenset({2})), task, response_us=response_us)
+    if segment is None:
+        terms = Optimistic().terms(shape, ODD_PLACE, 0)
+        rival = executor(RIVAL, HONEST, task, response_us=response_us)
+    else:
+        terms = ProofOfSampling().terms(shape, ODD_PLACE, 0)
+        claim = Claim(task=task, root=cheat.trace.tree.root)
+        found = check_segments(
+            Keeper(trace=cheat.trace), claim, (segment,), key=RIVAL, conduct=HONEST
+        )
+        assert found.auditor is not None
+        rival = found.auditor
+    pace = pace_of(cheat, rival, round_trip_us=ODD_PLACE.rtt_us)
+    dispute = contest(task, (cheat, rival), pace, segment=segment)
+    unasked = terms.dispute_rounds - dispute.n_rounds
+    assert 0 <= unasked <= 3 if n_steps == 15 else unasked == 0
+    lasted_us = dispute.elapsed_us + unasked * (ODD_PLACE.rtt_us + response_us)
+    assert lasted_us == pytest.approx(terms.dispute_us, rel=1e-12)
+
+
+def test_who_hands_nothing_over_to_an_auditor_is_unavailable_and_loses_its_stake() -> None:
+    class Silent:
+        def hand_over(self, segment: int) -> None:
+            """Hand over nothing."""
+
+    protocol = ProofOfSampling(audit_probability=1.0, audit_fee_micro_usd=7)
+    under_way = Play(JOB, Behaviour(), STAKE, trial=0)
+    under_way.holder = Silent()
+    outcome = under_way.played(sample(under_way, protocol)).outcome
+    assert (outcome.guilty, outcome.reason) == ("solver", Reason.UNAVAILABLE)
+    assert (outcome.accepted, outcome.n_rounds, outcome.compute_units) == (False, 0, 0.0)
+    # The auditor has its fee, and half the stake.
+    assert outcome.transfers == ByRole(
+        solver=-STAKE, verifier=STAKE // 2 + 7, buyer=-7, treasury=STAKE // 2
+    )
 
 
 def test_partial_cheating_is_found_as_often_as_segments_are_sampled() -> None:

@@ -1,12 +1,17 @@
 """Audits of single segments: which are drawn, and that nothing else than the commitment passes."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from hanse.verification.framing import digest_of
 from hanse.verification.parties import Idle
 from hanse.verification.spot_check import (
+    Claim,
+    Handover,
+    Holder,
+    Keeper,
+    SpotCheck,
     check_segments,
     hand_over,
     is_committed,
@@ -16,6 +21,21 @@ from tests.disputants import HONEST, RIVAL, SOLVER, TASK, executor, honest
 from tests.test_disputes import shoved
 
 ROOT = honest(SOLVER).trace.tree.root
+TRACE = honest(SOLVER).trace
+
+
+@dataclass(slots=True, kw_only=True)
+class Script:
+    """Hands over, one request after the other, what it is told to; then nothing."""
+
+    answers: list[Handover | None]
+
+    def hand_over(self, segment: int) -> Handover | None:
+        return self.answers.pop(0) if self.answers else None
+
+
+def checked(holder: Holder, root: bytes, *segments: int) -> SpotCheck:
+    return check_segments(holder, Claim(task=TASK, root=root), segments, key=RIVAL, conduct=HONEST)
 
 
 @pytest.mark.parametrize("segment", range(4))
@@ -38,19 +58,34 @@ def test_only_what_was_committed_to_passes_for_a_handover(segment: int) -> None:
     assert not is_committed(TASK, ROOT, (segment + 1) % 4, handed=handed)
 
 
-def test_a_segment_is_handed_over_under_the_root_of_the_receipt() -> None:
+def test_a_segment_that_is_not_under_the_root_of_the_receipt_is_withheld() -> None:
     other = executor(RIVAL, Idle(segments=frozenset({0})))
-    with pytest.raises(ValueError, match="segment 2 must be handed over as it was committed to"):
-        check_segments(other, ROOT, (2,), key=RIVAL, conduct=HONEST)
+    found = checked(Keeper(trace=other.trace), ROOT, 2, 0)
+    assert (found.withheld_segment, found.wrong_segment, found.auditor) == (2, None, None)
+    assert (found.n_steps, found.n_bytes) == (0, 0)
+
+
+def test_a_segment_of_which_nothing_is_handed_over_is_withheld() -> None:
+    right = hand_over(TRACE, 1)
+    found = checked(Script(answers=[right]), ROOT, 1, 3, 0)
+    assert (found.withheld_segment, found.n_steps) == (3, 4)
+
+
+@pytest.mark.parametrize("first", [None, replace(hand_over(TRACE, 1), end=bytes(32))])
+def test_nobody_is_convicted_who_hands_over_before_the_referee(first: Handover | None) -> None:
+    right = hand_over(TRACE, 1)
+    found = checked(Script(answers=[first, right]), ROOT, 1)
+    assert (found.withheld_segment, found.wrong_segment, found.n_steps) == (None, None, 4)
+    assert found.n_bytes == right.n_bytes
 
 
 def test_an_audit_ends_at_the_first_fault_and_goes_through_if_there_is_none() -> None:
     cheat = executor(SOLVER, Idle(segments=frozenset({1, 3})))
     root = cheat.trace.tree.root
-    found = check_segments(cheat, root, (0, 3, 1), key=RIVAL, conduct=HONEST)
+    found = checked(Keeper(trace=cheat.trace), root, 0, 3, 1)
     assert (found.wrong_segment, found.n_steps) == (3, 8)
     assert found.auditor is not None
-    passed = check_segments(cheat, root, (2, 0), key=RIVAL, conduct=HONEST)
+    passed = checked(Keeper(trace=cheat.trace), root, 2, 0)
     assert (passed.wrong_segment, passed.auditor, passed.n_steps) == (None, None, 8)
     # A segment is worked on rightly from a wrong start: only where it went wrong can it be seen.
     assert passed.chain_end == cheat.trace.chain[1]

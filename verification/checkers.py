@@ -28,7 +28,7 @@ from hanse.verification.questions import Party
 from hanse.verification.receipts import equivocators
 from hanse.verification.settlement import TREASURY
 from hanse.verification.signing import Signed, sign_message
-from hanse.verification.spot_check import SpotCheck, check_segments, sampled_segments
+from hanse.verification.spot_check import Claim, SpotCheck, check_segments, sampled_segments
 
 SOLVER, AUDITOR = 1, 2
 """Whose key is which."""
@@ -53,12 +53,15 @@ def sample(under_way: Play, protocol: ProofOfSampling) -> Ending:
     n_sampled = protocol.n_audited_segments(shape)
     segments = sampled_segments(output, under_way.task.n_segments, n_sampled)
     found = _spot_check(under_way, segments)
-    _seals(under_way, found.chain_end)
+    if found.withheld_segment is None:
+        _seals(under_way, found.chain_end)
     ending.verifier_cost_micro_usd = _share(shape.checking_cost_micro_usd, under_way, found.n_steps)
     ending.compute_units = found.n_steps / shape.n_steps
     ending = _with_due(ending, auditor, fee_micro_usd)
     if equivocators(under_way.solver.receipts):
         return _convicted(under_way, ending, Reason.EQUIVOCATION, finder=auditor)
+    if found.withheld_segment is not None:
+        return _convicted(under_way, ending, Reason.UNAVAILABLE, finder=auditor)
     if found.auditor is None:
         return ending
     under_way.challenge(under_way.key(AUDITOR), found.chain_end)
@@ -211,8 +214,8 @@ def _drawn(under_way: Play) -> bytes:
 def _spot_check(under_way: Play, segments: tuple[int, ...]) -> SpotCheck:
     began_s = process_time()
     found = check_segments(
-        under_way.executor,
-        _root(under_way.solver),
+        under_way.holder,
+        Claim(task=under_way.task, root=_root(under_way.solver)),
         segments,
         key=under_way.key(AUDITOR),
         conduct=AsProgrammed(),

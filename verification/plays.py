@@ -31,7 +31,7 @@ from hanse.verification.protocols.interface import (
 from hanse.verification.questions import Kind, Party
 from hanse.verification.settlement import BURN, TREASURY, Case, Rules, settle, settlement_message
 from hanse.verification.signing import Signed, sign_message
-from hanse.verification.spot_check import sampled_segments
+from hanse.verification.spot_check import Holder, Keeper, sampled_segments
 from hanse.verification.tensors import State, state_digest
 from hanse.verification.trace import Conduct, Task
 from hanse.verification.verdicts import DisputeOutcome
@@ -155,6 +155,7 @@ class Play:
         self.meter = Meter(self._conduct())
         self.executor = Executor(self.task, self.meter, self.key(1))
         self.solver = self._party()
+        self.holder: Holder = Keeper(trace=self.executor.trace)
         self.n_bytes += len(self.solver.receipts[0].to_bytes())
         self.n_steps_worked = self.meter.n_steps
         self.solver_s = process_time() - began_s
@@ -234,7 +235,7 @@ class Play:
         is_wrong = tuple(map(state_digest, self.executor.trace.states)) != self.job.right_digests
         is_fraud = is_wrong and ending.accepted
         gain = shape.sabotage_gain_micro_usd * (self.behaviour.solver is Strategy.SABOTEUR)
-        idle = 1.0 - self.n_steps_worked / shape.n_steps
+        idle = (shape.n_steps - self.n_steps_worked) / shape.n_steps
         at_fault = {"solver": ending.solver_fault, "verifier": ending.verifier_fault}
         return Outcome(
             fidelity=REAL,

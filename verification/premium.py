@@ -329,11 +329,11 @@ def protocol_premium(
     )
     held_usd_per_s = solver_usd_per_s + verifier_usd_per_s
     rtt_s = _whole_us(places.rtt_ms / MS_PER_S) / US_PER_S
-    rounds = _column(declared, "dispute_rounds")
+    questions = _column(declared, "dispute_questions")
     lasting_s = _column(declared, "dispute_us") / US_PER_S
     disputed = charges.wrong_share * _column(declared, "detection_probability")
     one_dispute_usd = (
-        (lasting_s - rounds * rtt_s) * held_usd_per_s
+        (lasting_s - questions * rtt_s) * held_usd_per_s
         + _column(declared, "n_dispute_messages") * charges.message_usd
         + capital_cost_usd(stake_micro_usd / US_PER_S, rate, lasting_s)
     )
@@ -345,7 +345,7 @@ def protocol_premium(
         taxes_usd=_column(declared, "levy_usd"),
         dispute_usd=disputed * one_dispute_usd,
         capital_usd=capital_cost_usd(1.0, rate, _column(declared, "locked_usd_s")),
-        latency_usd=(trips * waiting + disputed * rounds * (held_usd_per_s + waiting)) * rtt_s,
+        latency_usd=(trips * waiting + disputed * questions * (held_usd_per_s + waiting)) * rtt_s,
         transfer_usd=_column(declared, "moved_bytes") * egress_usd,
         message_usd=_column(declared, "n_messages") * charges.message_usd,
         finality_us=np.rint(_column(declared, "finality_us")).astype(np.int64),

@@ -41,8 +41,19 @@ class Handover:
 class Holder(Protocol):
     """Whoever has a trace to hand over pieces of."""
 
-    @property
-    def trace(self) -> Trace: ...
+    def hand_over(self, segment: int) -> Handover | None:
+        """Hand over what an auditor of a segment needs, or nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeper:
+    """The holder that hands over all that it has."""
+
+    trace: Trace
+
+    def hand_over(self, segment: int) -> Handover:
+        return hand_over(self.trace, segment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +63,15 @@ class SpotCheck:
     Attributes
     ----------
     wrong_segment : the first, of those checked, whose end is not what it should be, or None.
-    auditor : the party that can dispute it, or None.
+    withheld_segment : that of which nothing was handed over that was committed to, or None; the
+        audit ends there, and the solver is convicted as `UNAVAILABLE` without a dispute.
+    auditor : the party that can dispute a wrong segment, or None.
     chain_end : where the last executed segment really ends; what the auditor seals.
     n_steps, n_bytes : steps executed, bytes received.
     """
 
     wrong_segment: int | None
+    withheld_segment: int | None
     auditor: Executor | None
     chain_end: bytes
     n_steps: int
@@ -105,25 +119,32 @@ def is_committed(task: Task, root: bytes, segment: int, *, handed: Handover) -> 
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A task, and the trace root that a receipt claims for it."""
+
+    task: Task
+    root: bytes
+
+
 def check_segments(
-    solver: Holder, root: bytes, segments: tuple[int, ...], *, key: Signer, conduct: Conduct
+    solver: Holder, claim: Claim, segments: tuple[int, ...], *, key: Signer, conduct: Conduct
 ) -> SpotCheck:
     """Execute segments again until one is wrong, from the states that the solver hands over.
 
-    Raises
-    ------
-    ValueError
-        If what is handed over is not what was committed to: the solver is then `UNAVAILABLE`.
+    A solver that hands over nothing, or anything but what it committed to, is asked once more in
+    front of the referee, who hands on what it gets: nobody is convicted on an auditor's word alone.
     """
-    task = solver.trace.task
+    task = claim.task
     interval = task.program.checkpoint_interval
     n_steps = n_bytes = 0
-    end, wrong, auditor = NO_LINK, None, None
+    end, wrong, withheld, auditor = NO_LINK, None, None, None
     for segment in segments:
-        handed = hand_over(solver.trace, segment)
+        handed = _received(solver, claim, segment) or _received(solver, claim, segment)
+        if handed is None:
+            withheld = segment
+            break
         n_bytes += handed.n_bytes
-        if not is_committed(task, root, segment, handed=handed):
-            raise ValueError(f"segment {segment} must be handed over as it was committed to")
         state = handed.state
         for step in range(segment * interval, (segment + 1) * interval):
             state = conduct.advance(task.program, state, step)
@@ -134,8 +155,21 @@ def check_segments(
             wrong, auditor = segment, Executor(task, conduct, key, trace=trace)
             break
     return SpotCheck(
-        wrong_segment=wrong, auditor=auditor, chain_end=end, n_steps=n_steps, n_bytes=n_bytes
+        wrong_segment=wrong,
+        withheld_segment=withheld,
+        auditor=auditor,
+        chain_end=end,
+        n_steps=n_steps,
+        n_bytes=n_bytes,
     )
+
+
+def _received(solver: Holder, claim: Claim, segment: int) -> Handover | None:
+    """Ask for a segment; what was not committed to is as good as nothing."""
+    handed = solver.hand_over(segment)
+    if handed and is_committed(claim.task, claim.root, segment, handed=handed):
+        return handed
+    return None
 
 
 def _segment_trace(

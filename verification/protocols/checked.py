@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from hanse.verification.incentives import (
-    bisection_rounds,
     caught_probability,
     detection_without_replacement,
     slash,
@@ -20,7 +19,8 @@ from hanse.verification.incentives import (
 from hanse.verification.messages import Reason
 from hanse.verification.protocols.declared import (
     conviction,
-    dispute_messages,
+    dispute_about_segment,
+    dispute_about_task,
     dispute_us,
     locked_usd_s,
 )
@@ -66,11 +66,12 @@ class Unverified:
             finality_us=finality_us,
             dispute_us=0.0,
             dispute_rounds=0,
+            dispute_questions=0,
             locked_usd_s=locked_usd_s(stake_micro_usd, task.work_us + finality_us),
             detection_probability=0.0,
             moved_bytes=0.0,
             n_round_trips=0.5,
-            n_messages=1.0,
+            n_messages=2.0,
             n_dispute_messages=0,
             levy_usd=0.0,
             trust="the solver, and whatever contract or name stands behind it",
@@ -82,7 +83,7 @@ class Unverified:
     def modelled(
         self, task: TaskShape, behaviour: Behaviour, luck: Luck, *, stake_micro_usd: int
     ) -> Outcome:
-        check = _Check(unit_share=0.0, n_units=0, n_rounds=0)
+        check = _Check(n_units=0, n_rounds=0)
         return _outcome(task, behaviour, luck, chances=self.chances(task, behaviour), check=check)
 
 
@@ -127,12 +128,14 @@ class ProofOfSampling:
 
     def audit_share(self, task: TaskShape) -> float:
         """Return which share of the task one audit executes again."""
-        return min(1.0, self.n_audited_segments(task) * task.checkpoint_interval / task.n_steps)
+        # In expectation, also where the last segment is shorter: each is as likely to be drawn.
+        return self.n_audited_segments(task) / task.n_segments
 
     def terms(
         self, task: TaskShape, place: PlacePair, stake_micro_usd: int, *, cheated_share: float = 1.0
     ) -> ProtocolTerms:
-        p, share, rounds = self.audit_probability, self.audit_share(task), self._n_rounds(task)
+        p, share = self.audit_probability, self.audit_share(task)
+        dispute = dispute_about_segment(task)
         n_bytes = self._moved_bytes(task)
         rerun_us = share * task.work_us * self.reproducibility
         finality_us = place.rtt_us / 2.0
@@ -142,18 +145,18 @@ class ProofOfSampling:
             reproducibility=self.reproducibility,
             rerun_share=p * share,
             finality_us=finality_us,
-            dispute_us=dispute_us(
-                task, place, n_rounds=rounds, reproducibility=self.reproducibility
-            ),
-            dispute_rounds=rounds,
+            dispute_us=dispute_us(task, place, dispute, reproducibility=self.reproducibility),
+            dispute_rounds=dispute.n_rounds,
+            dispute_questions=dispute.n_questions,
             locked_usd_s=locked_usd_s(stake_micro_usd, work_us + finality_us),
             detection_probability=caught_probability(
                 p, sum(self._first_found(task, cheated_share)), self.collusion
             ),
             moved_bytes=p * n_bytes,
             n_round_trips=0.5 + 0.5 * p,
-            n_messages=1.0 + 3.0 * p,
-            n_dispute_messages=dispute_messages(rounds),
+            # Receipt, lottery ticket, settlement; and a seal and its opening.
+            n_messages=3.0 + 2.0 * p,
+            n_dispute_messages=dispute.n_messages,
             levy_usd=self.levy_micro_usd / MICRO,
             trust="auditors drawn by lot are rational, and at most a share r of them collude",
         )
@@ -170,9 +173,9 @@ class ProofOfSampling:
         self, task: TaskShape, behaviour: Behaviour, luck: Luck, *, stake_micro_usd: int
     ) -> Outcome:
         check = _Check(
-            unit_share=task.checkpoint_interval / task.n_steps,
             n_units=self.n_audited_segments(task),
-            n_rounds=self._n_rounds(task),
+            n_units_of_task=task.n_segments,
+            n_rounds=dispute_about_segment(task).n_rounds,
             stake_micro_usd=stake_micro_usd,
             fee_micro_usd=self.audit_fee_micro_usd,
             levy_micro_usd=self.levy_micro_usd,
@@ -198,10 +201,6 @@ class ProofOfSampling:
             for n_sampled in range(self.n_audited_segments(task) + 1)
         ]
         return tuple(later - earlier for earlier, later in pairwise(within))
-
-    def _n_rounds(self, task: TaskShape) -> int:
-        # The auditor knows which segment differs, so that only its steps are bisected.
-        return bisection_rounds(task.checkpoint_interval) + bisection_rounds(task.n_operators)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +234,7 @@ class Optimistic:
     def terms(
         self, task: TaskShape, place: PlacePair, stake_micro_usd: int, *, cheated_share: float = 1.0
     ) -> ProtocolTerms:
-        rounds = self._n_rounds(task)
+        dispute = dispute_about_task(task)
         finality_us = place.rtt_us / 2.0 + self.window_us
         found = self.detection if task.n_cheated(cheated_share) else 0.0
         work_us = task.work_us * self.reproducibility
@@ -243,16 +242,16 @@ class Optimistic:
             reproducibility=self.reproducibility,
             rerun_share=self.watch_probability,
             finality_us=finality_us,
-            dispute_us=dispute_us(
-                task, place, n_rounds=rounds, reproducibility=self.reproducibility
-            ),
-            dispute_rounds=rounds,
+            dispute_us=dispute_us(task, place, dispute, reproducibility=self.reproducibility),
+            dispute_rounds=dispute.n_rounds,
+            dispute_questions=dispute.n_questions,
             locked_usd_s=locked_usd_s(stake_micro_usd, work_us + finality_us),
             detection_probability=caught_probability(self.watch_probability, found, self.collusion),
             moved_bytes=self.watch_probability * task.input_bytes,
             n_round_trips=0.5,
-            n_messages=1.0,
-            n_dispute_messages=dispute_messages(rounds),
+            # Receipt and settlement; and the receipt of whoever executed it again.
+            n_messages=2.0 + self.watch_probability,
+            n_dispute_messages=dispute.n_messages,
             levy_usd=self.levy_micro_usd / MICRO,
             trust="one honest watcher looks within the window, and its challenge gets through",
         )
@@ -270,26 +269,22 @@ class Optimistic:
         self, task: TaskShape, behaviour: Behaviour, luck: Luck, *, stake_micro_usd: int
     ) -> Outcome:
         check = _Check(
-            unit_share=1.0,
             n_units=1,
-            n_rounds=self._n_rounds(task),
+            n_rounds=dispute_about_task(task).n_rounds,
             stake_micro_usd=stake_micro_usd,
             levy_micro_usd=self.levy_micro_usd,
             deposit_micro_usd=self.attention.deposit_micro_usd,
         )
         return _outcome(task, behaviour, luck, chances=self.chances(task, behaviour), check=check)
 
-    def _n_rounds(self, task: TaskShape) -> int:
-        return bisection_rounds(task.n_steps) + bisection_rounds(task.n_operators)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Check:
     """What one check covers, unit by unit, and the money that hangs on it."""
 
-    unit_share: float
     n_units: int
     n_rounds: int
+    n_units_of_task: int = 1
     stake_micro_usd: int = 0
     fee_micro_usd: int = 0
     levy_micro_usd: int = 0
@@ -308,7 +303,6 @@ def _outcome(
     caught = found_at is not None
     # Whoever has seen a fault need not look on.
     n_checked = (found_at or check.n_units) if checks else 0
-    checked = min(1.0, n_checked * check.unit_share)
     slept = called and not checks and not is_friend and luck.attention < chances.attention
     reason, n_rounds = conviction(behaviour.solver, check.n_rounds) if caught else (None, 0)
     accepted_fraud = wrong and not caught
@@ -334,11 +328,11 @@ def _outcome(
         ),
         costs=ByRole(
             solver=task.solver_cost_micro_usd(cheated_share) - gain * accepted_fraud,
-            verifier=round(checked * task.checking_cost_micro_usd)
+            verifier=round(task.checking_cost_micro_usd * n_checked / check.n_units_of_task)
             + task.verifier_loss_micro_usd * accepted_fraud,
             buyer=task.buyer_loss_micro_usd * accepted_fraud,
         ),
-        compute_units=checked,
+        compute_units=n_checked / check.n_units_of_task,
     )
 
 

@@ -143,7 +143,8 @@ class Behaviour:
     solver : one of `SOLVERS`.
     verifier : one of `VERIFIERS`; of every checker that is not a friend of the solver. A ring is a
         colluding solver and a colluding verifier; to a stranger either is lazy or honest.
-    partial_share : share of the segments on which a partial cheat does not work.
+    partial_share : share of the segments on which a partial cheat does not work, rounded up to
+        whole ones.
     """
 
     solver: Strategy = Strategy.HONEST
@@ -173,7 +174,7 @@ class Behaviour:
         """Return on which share of the task the solver does not do the work it claims."""
         shares = {
             Strategy.HONEST: 0.0,
-            Strategy.PARTIAL: self.partial_share,
+            Strategy.PARTIAL: task.n_cheated(self.partial_share) / task.n_segments,
             Strategy.SABOTEUR: 1.0 / task.n_segments,
         }
         return shares.get(self.solver, 1.0)
@@ -287,7 +288,8 @@ class Outcome:
     accepted : whether the buyer takes the solver's result.
     caught : whether a wrong result was found out.
     guilty, reason : who was found guilty, "solver" or "verifier", and why; None where nobody was.
-    n_rounds : questions of the dispute that were answered; 0 without one.
+    n_rounds : questions of bisection in the dispute that convicted, 0 without one; where modelled,
+        the most that they can be, as only the program says on which operator a fault falls.
     transfers : money that changes hands; sums to zero.
     costs : what parties spend or lose outside of the settlement: work, checks, damage.
     compute_units : executions of the payload beside the solver's own; a segment is its share.
@@ -321,17 +323,19 @@ class ProtocolTerms:
     Attributes
     ----------
     reproducibility : slowdown of work whose bytes must repeat, at least 1.
-    rerun_share : expected executions of the payload beside the solver's own, if it is honest.
+    rerun_share : expected executions of the payload beside the solver's own, if nobody cheats and
+        whoever is to check does so.
     compute_multiplier : all compute over plain useful compute: reproducibility x (1 + rerun_share).
     finality_us : expected time from the end of the work until an undisputed result is final.
     dispute_us : how long a dispute lasts if one happens.
-    dispute_rounds : questions of that dispute.
+    dispute_rounds : questions of bisection in that dispute, at most.
+    dispute_questions : all its questions: also those that open what bisection has come to.
     locked_usd_s : all stakes x (work + finality), in USD-seconds.
     detection_probability : that a cheat on the given share is caught.
     moved_bytes : expected bytes from the solver to those who check.
     n_round_trips : trips to and fro that an undisputed result waits for.
-    n_messages : signed messages that an undisputed task is expected to send.
-    n_dispute_messages : signed messages of a dispute.
+    n_messages : signed messages that an undisputed task is expected to send, its settlement too.
+    n_dispute_messages : signed messages of a dispute, challenge and verdict included, at most.
     levy_usd : what the buyer pays into the treasury for each task.
     trust : what has to be true for the verdict to be right.
     """
@@ -341,6 +345,7 @@ class ProtocolTerms:
     finality_us: float
     dispute_us: float
     dispute_rounds: int
+    dispute_questions: int
     locked_usd_s: float
     detection_probability: float
     moved_bytes: float

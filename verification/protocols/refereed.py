@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from math import comb
 from typing import Final
 
-from hanse.verification.incentives import bisection_rounds, slash
+from hanse.verification.incentives import slash
 from hanse.verification.messages import Reason
 from hanse.verification.protocols.declared import (
+    NO_DISPUTE,
+    DisputeSize,
     conviction,
-    dispute_messages,
+    dispute_about_task,
     dispute_us,
     locked_usd_s,
 )
@@ -79,7 +81,7 @@ class Replication:
             self.n_replicas * stake_micro_usd,
             n_providers=self.n_replicas,
             reproducibility=self.reproducibility,
-            n_rounds=None,
+            dispute=NO_DISPUTE,
             detection=caught if task.n_cheated(cheated_share) else 0.0,
             trust="a quorum of the replicas neither colludes nor shares a fault",
         )
@@ -134,7 +136,7 @@ class Verde:
             self.n_providers * stake_micro_usd,
             n_providers=self.n_providers,
             reproducibility=self.reproducibility,
-            n_rounds=self._n_rounds(task),
+            dispute=dispute_about_task(task),
             detection=caught if task.n_cheated(cheated_share) else 0.0,
             trust="one of the providers is honest, and operators repeat bit for bit",
         )
@@ -151,11 +153,8 @@ class Verde:
             _Tally.of(behaviour, self.chances(task, behaviour), luck),
             stake_micro_usd=stake_micro_usd,
             quorum=1,
-            n_rounds=self._n_rounds(task),
+            n_rounds=dispute_about_task(task).n_rounds,
         )
-
-    def _n_rounds(self, task: TaskShape) -> int:
-        return bisection_rounds(task.n_steps) + bisection_rounds(task.n_operators)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,28 +285,26 @@ def _terms(
     *,
     n_providers: int,
     reproducibility: float,
-    n_rounds: int | None,
+    dispute: DisputeSize,
     detection: float,
     trust: str,
 ) -> ProtocolTerms:
     finality_us = _COMMIT_AND_REVEAL * place.rtt_us
     work_us = task.work_us * reproducibility
-    disputed = n_rounds is not None
-    rounds = n_rounds or 0
     return ProtocolTerms(
         reproducibility=reproducibility,
         rerun_share=n_providers - 1.0,
         finality_us=finality_us,
-        dispute_us=dispute_us(task, place, n_rounds=rounds, reproducibility=reproducibility)
-        if disputed
-        else 0.0,
-        dispute_rounds=rounds,
+        dispute_us=dispute_us(task, place, dispute, reproducibility=reproducibility),
+        dispute_rounds=dispute.n_rounds,
+        dispute_questions=dispute.n_questions,
         locked_usd_s=locked_usd_s(all_stakes_micro_usd, work_us + finality_us),
         detection_probability=detection,
         moved_bytes=(n_providers - 1.0) * task.input_bytes,
         n_round_trips=_COMMIT_AND_REVEAL,
-        n_messages=2.0 * n_providers,
-        n_dispute_messages=dispute_messages(rounds) if disputed else 0,
+        # All receipts, a seal and its opening of each but the solver, and the settlement.
+        n_messages=3.0 * n_providers - 1.0,
+        n_dispute_messages=dispute.n_messages,
         levy_usd=0.0,
         trust=trust,
     )
