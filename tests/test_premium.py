@@ -93,6 +93,51 @@ def test_every_term_of_frankfurt_checked_in_singapore_is_the_sum_on_paper() -> N
     )
 
 
+def test_every_term_of_an_odd_policy_between_odd_places_is_the_sum_on_paper() -> None:
+    places = Places(
+        rtt_ms=np.array([[3.0, 143.0], [151.0, 5.0]]),
+        gbps=np.array([[9.0, 0.7], [0.3, 8.0]]),
+        egress_usd_per_gb=np.array([0.07, 0.13]),
+        usd_per_gpu_s=np.array([0.0011, 0.0003]),
+    )
+    policy = AuditPolicy(
+        audit_probability=0.07,
+        audit_share=0.3,
+        audit_detection=0.9,
+        audit_bytes=210e6,
+        stake_multiple=3.0,
+        capital_rate_per_year=0.13,
+        receipt_cpu_s=90e-6,
+        core_usd_per_hour=0.05,
+        wrong_share=0.02,
+        dispute_rounds=9,
+        dispute_response_s=0.7,
+    )
+    each = premium(places, policy, work_s=35.0, reward_usd=0.31)
+    # 210 MB are 1.68 Gbit: 5.6 s at 0.3 Gbit/s. Execution again: 10.5 s.
+    audited_s = 0.0755 + 5.6 + 10.5 + 0.0755
+    dispute_for_s = 9 * (0.151 + 0.7)
+    locked_usd_per_s = 3.0 * 0.31 * 0.13 / 31_536_000
+    receipt_usd = 90e-6 * 0.05 / 3_600
+    terms = {name: usd[SINGAPORE, FRANKFURT] for name, usd in each.terms().items()}
+    assert terms == pytest.approx(
+        {
+            "audit_compute_usd": 0.07 * 10.5 * 0.0011,
+            "audit_transfer_usd": 0.07 * 0.21 * 0.13,
+            "capital_usd": locked_usd_per_s * (35.0 + 0.93 * 0.0755 + 0.07 * audited_s),
+            "receipt_cpu_usd": receipt_usd,
+            "dispute_usd": 0.07
+            * 0.9
+            * 0.02
+            * (dispute_for_s * (0.0014 + locked_usd_per_s) + 18 * receipt_usd),
+        },
+        rel=1e-9,
+    )
+    assert each.finality.disputed_us[SINGAPORE, FRANKFURT] == round(
+        (audited_s + dispute_for_s) * 1e6
+    )
+
+
 def test_disputes_of_an_almost_honest_market_are_about_1e_5_usd_or_less() -> None:
     # model.md 11: they vanish, and nobody may scale them up.
     dispute = price().dispute_usd

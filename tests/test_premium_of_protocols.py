@@ -121,6 +121,63 @@ def test_delegation_is_the_sum_on_paper() -> None:
     )
 
 
+def test_an_odd_audit_between_odd_places_is_the_sum_on_paper() -> None:
+    odd = replace(
+        PLACES,
+        rtt_ms=np.array([[3.0, 143.0], [151.0, 5.0]]),
+        gbps=np.array([[9.0, 0.7], [0.3, 8.0]]),
+    )
+    # 15 steps in 5 segments, of 7 s of work each; 210 MB in, 30 MB a checkpoint.
+    task = replace(
+        TASK,
+        n_steps=15,
+        checkpoint_interval=3,
+        work_us=35 * USD,
+        state_bytes=30_000_000,
+        input_bytes=210_000_000,
+    )
+    protocol = ProofOfSampling(
+        audit_probability=0.3,
+        n_sampled=2,
+        collusion=0.1,
+        detection=0.9,
+        levy_micro_usd=41,
+        audit_fee_micro_usd=1_000_000,
+        reproducibility=1.6,
+    )
+    charges = replace(CHARGES, response_s=0.7, wrong_share=0.02)
+    price = protocol_premium(protocol, task, odd, stake_micro_usd=STAKE, charges=charges)
+    # Singapore works at 0.0005 USD/s, Frankfurt checks at 0.001; 151 ms between them.
+    work_s, rtt_s = 35.0 * 1.6, 0.151
+    # Two states and two fifths of the input: 60 + 84 MB at 0.3 Gbit/s.
+    moved_s = 144e6 * 8 / 0.3e9
+    final_s = rtt_s / 2 + 0.3 * (moved_s + 0.4 * work_s + rtt_s / 2)
+    # 2 + 4 rounds and 5 openings; a segment of three steps, and one operator.
+    answers_s = 11 * 0.7 + work_s / 5 + work_s / (15 * 11)
+    lasting_s = answers_s + 11 * rtt_s
+    disputed = 0.02 * 0.3 * 0.9 * 0.9
+    locked_usd_per_s = 3.0 * 0.10 / S_PER_YEAR
+    assert {name: usd[SINGAPORE, FRANKFURT] for name, usd in price.terms().items()} == (
+        pytest.approx(
+            {
+                "compute_usd": 0.6 * 35.0 * 0.0005,
+                "audit_usd": 0.3 * 0.4 * work_s * 0.001,
+                "taxes_usd": 41e-6,
+                # 2 x 6 + 10 messages of 1e-9 USD
+                "dispute_usd": disputed
+                * (answers_s * 0.0015 + 22e-9 + locked_usd_per_s * lasting_s),
+                "capital_usd": locked_usd_per_s * (work_s + final_s),
+                "latency_usd": 0.65 * rtt_s * 0.002 + disputed * 11 * rtt_s * 0.0035,
+                "transfer_usd": 0.3 * 0.144 * 0.12,
+                "message_usd": 3.6e-9,
+            },
+            rel=1e-9,
+        )
+    )
+    assert price.finality_us[SINGAPORE, FRANKFURT] == round(final_s * 1e6)
+    assert price.dispute_us[SINGAPORE, FRANKFURT] == round(lasting_s * 1e6)
+
+
 def test_no_protocol_costs_its_receipt_and_the_capital_and_time_of_one_trip() -> None:
     terms = of_frankfurt_in_singapore(Unverified())
     assert {name for name, usd in terms.items() if usd} == {

@@ -191,6 +191,40 @@ def test_an_odd_task_pays_for_real_what_is_modelled(
             assert real.compute_units == modelled.compute_units
 
 
+@pytest.mark.parametrize("solver", [Strategy.HONEST, Strategy.PARTIAL, Strategy.EQUIVOCATOR])
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        Verde(n_providers=5, collusion=0.5),
+        Replication(n_replicas=5, quorum=3, collusion=0.5),
+        Replication(n_replicas=4, quorum=3, collusion=0.5),
+    ],
+    ids=str,
+)
+def test_several_challengers_and_friends_settle_for_real_as_modelled(
+    protocol: VerificationProtocol, solver: Strategy
+) -> None:
+    behaviour = Behaviour(solver=solver, partial_share=0.3)
+    chances = protocol.chances(ODD, behaviour)
+    lucks = {chances.n_friends(luck.friends): luck for _, luck in chances.cases()}
+    seen = set()
+    for trial in range(24):
+        under_way = Play(ODD_JOB, behaviour, ODD_STAKE, trial=trial)
+        # Whose keys are which: 2 is the first who checks.
+        n_friends = sum(under_way.is_friend(0.5, owner) for owner in range(2, 1 + len(lucks)))
+        seen.add(n_friends)
+        modelled = protocol.modelled(ODD, behaviour, lucks[n_friends], stake_micro_usd=ODD_STAKE)
+        real = played_oddly(protocol, behaviour, trial).outcome
+        assert real.transfers == modelled.transfers
+        assert real.costs == modelled.costs
+        assert (real.accepted, real.guilty, real.reason) == (
+            modelled.accepted,
+            modelled.guilty,
+            modelled.reason,
+        )
+    assert len(seen) >= 4
+
+
 @every_odd_protocol
 def test_what_is_declared_of_an_odd_task_is_what_it_sends_and_executes(
     protocol: VerificationProtocol,

@@ -215,6 +215,8 @@ def _outcome(
             accepted=accepted,
             caught=caught,
             outvoted=outvoted,
+            # A vote goes on without who signed two receipts, and its friends may still decide it.
+            friends_decide=caught and not outvoted and tally.n_friends >= quorum,
         ),
         costs=ByRole(
             solver=task.solver_cost_micro_usd(cheated_share) - gain * accepted_fraud,
@@ -235,15 +237,16 @@ def _transfers(
     wrong: bool,
     accepted: bool,
     outvoted: bool,
+    friends_decide: bool,
     caught: bool,
 ) -> ByRole:
     """Pay each winner the reward; half of what losers forfeit is the winners', in equal shares."""
     n_agreeing = tally.n_friends + (0 if wrong else tally.n_working)
-    n_winners = n_agreeing if accepted else tally.n_working if outvoted else 0
+    n_winners = n_agreeing if accepted or friends_decide else tally.n_working if outvoted else 0
     n_losers = (
         tally.n_refused
         + (tally.n_friends if outvoted else 0)
-        + (tally.n_working if accepted and wrong else 0)
+        + (tally.n_working if wrong and (accepted or friends_decide) else 0)
     )
     pot = (n_losers + caught) * stake_micro_usd
     n_shares = n_winners + accepted
