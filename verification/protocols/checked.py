@@ -322,7 +322,7 @@ def _outcome(
             slept=slept,
             # A copied seal names another sender, so that its copier is refused and not paid.
             fee_micro_usd=check.fee_micro_usd
-            if called and behaviour.verifier is not Strategy.COPIER
+            if called and (is_friend or behaviour.verifier is not Strategy.COPIER)
             else 0,
             hands_fee_over=wrong and is_friend,
         ),
