@@ -121,32 +121,36 @@ def test_delegation_is_the_sum_on_paper() -> None:
     )
 
 
+ODD_PLACES = replace(
+    PLACES,
+    rtt_ms=np.array([[3.0, 143.0], [151.0, 5.0]]),
+    gbps=np.array([[9.0, 0.7], [0.3, 8.0]]),
+)
+# 15 steps in 5 segments, of 7 s of work each; 210 MB in, 30 MB a checkpoint.
+ODD_TASK = replace(
+    TASK,
+    n_steps=15,
+    checkpoint_interval=3,
+    work_us=35 * USD,
+    state_bytes=30_000_000,
+    input_bytes=210_000_000,
+)
+ODD_AUDIT = ProofOfSampling(
+    audit_probability=0.3,
+    n_sampled=2,
+    collusion=0.1,
+    detection=0.9,
+    levy_micro_usd=41,
+    audit_fee_micro_usd=1_000_000,
+    reproducibility=1.6,
+)
+
+
 def test_an_odd_audit_between_odd_places_is_the_sum_on_paper() -> None:
-    odd = replace(
-        PLACES,
-        rtt_ms=np.array([[3.0, 143.0], [151.0, 5.0]]),
-        gbps=np.array([[9.0, 0.7], [0.3, 8.0]]),
-    )
-    # 15 steps in 5 segments, of 7 s of work each; 210 MB in, 30 MB a checkpoint.
-    task = replace(
-        TASK,
-        n_steps=15,
-        checkpoint_interval=3,
-        work_us=35 * USD,
-        state_bytes=30_000_000,
-        input_bytes=210_000_000,
-    )
-    protocol = ProofOfSampling(
-        audit_probability=0.3,
-        n_sampled=2,
-        collusion=0.1,
-        detection=0.9,
-        levy_micro_usd=41,
-        audit_fee_micro_usd=1_000_000,
-        reproducibility=1.6,
-    )
     charges = replace(CHARGES, response_s=0.7, wrong_share=0.02)
-    price = protocol_premium(protocol, task, odd, stake_micro_usd=STAKE, charges=charges)
+    price = protocol_premium(
+        ODD_AUDIT, ODD_TASK, ODD_PLACES, stake_micro_usd=STAKE, charges=charges
+    )
     # Singapore works at 0.0005 USD/s, Frankfurt checks at 0.001; 151 ms between them.
     work_s, rtt_s = 35.0 * 1.6, 0.151
     # Two states and two fifths of the input: 60 + 84 MB at 0.3 Gbit/s.
