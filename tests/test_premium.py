@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.verification.premium import (
+from hanse.verification.audit_premium import (
     AuditPolicy,
-    Places,
-    Premium,
+    AuditPremium,
+    audit_premium,
     dispute_s,
     dispute_usd,
     finality,
-    premium,
 )
+from hanse.verification.premium import Places, PriceTerms
 
 FRANKFURT, SINGAPORE = 0, 1
 
@@ -58,8 +58,8 @@ def drawn_places(seed: int, n_regions: int = 6) -> Places:
     )
 
 
-def price(places: Places = PLACES, policy: AuditPolicy = POLICY) -> Premium:
-    return premium(places, policy, work_s=WORK_S, reward_usd=REWARD_USD)
+def price(places: Places = PLACES, policy: AuditPolicy = POLICY) -> AuditPremium:
+    return audit_premium(places, policy, work_s=WORK_S, reward_usd=REWARD_USD)
 
 
 def test_finality_is_a_trip_or_a_trip_a_transfer_a_rerun_and_a_trip() -> None:
@@ -78,14 +78,18 @@ def test_every_term_of_frankfurt_checked_in_singapore_is_the_sum_on_paper() -> N
     terms = {name: term[FRANKFURT, SINGAPORE] for name, term in price().terms().items()}
     assert terms == pytest.approx(
         {
+            # Nothing is slowed down, levied, or waited for.
+            "compute_usd": 0.0,
+            "taxes_usd": 0.0,
+            "latency_usd": 0.0,
             # 0.15 x 0.10 x 600 s x 0.0005 USD/s (Singapore's price)
-            "audit_compute_usd": 0.0045,
+            "audit_usd": 0.0045,
             # 0.15 x 0.5 GB x 0.08 USD/GB (Frankfurt's egress)
-            "audit_transfer_usd": 0.006,
+            "transfer_usd": 0.006,
             # 4 x 0.75 USD x 0.10/year x (600 + 0.85 x 0.079 + 0.15 x 64.158) s / 31,536,000 s
             "capital_usd": 0.3 * 609.69085 / 31_536_000,
             # 100 us x 0.036 USD/h
-            "receipt_cpu_usd": 1e-9,
+            "message_usd": 1e-9,
             # 0.15 x 0.001 x [16.212 s x 0.0015 USD/s + 28 x 1e-9 USD + 0.3 x 16.212 / 31,536,000]
             "dispute_usd": 0.00015 * (0.024318 + 28e-9 + 0.3 * 16.212 / 31_536_000),
         },
@@ -112,20 +116,27 @@ def test_every_term_of_an_odd_policy_between_odd_places_is_the_sum_on_paper() ->
         wrong_share=0.02,
         dispute_rounds=9,
         dispute_response_s=0.7,
+        slowdown=1.4,
+        levy_usd=0.017,
+        waiting_usd_per_s=0.004,
     )
-    each = premium(places, policy, work_s=35.0, reward_usd=0.31)
-    # 210 MB are 1.68 Gbit: 5.6 s at 0.3 Gbit/s. Execution again: 10.5 s.
-    audited_s = 0.0755 + 5.6 + 10.5 + 0.0755
+    each = audit_premium(places, policy, work_s=35.0, reward_usd=0.31)
+    # 210 MB are 1.68 Gbit: 5.6 s at 0.3 Gbit/s. Work takes 49 s, execution again 14.7 s.
+    audited_s = 0.0755 + 5.6 + 14.7 + 0.0755
     dispute_for_s = 9 * (0.151 + 0.7)
     locked_usd_per_s = 3.0 * 0.31 * 0.13 / 31_536_000
     receipt_usd = 90e-6 * 0.05 / 3_600
     terms = {name: usd[SINGAPORE, FRANKFURT] for name, usd in each.terms().items()}
     assert terms == pytest.approx(
         {
-            "audit_compute_usd": 0.07 * 10.5 * 0.0011,
-            "audit_transfer_usd": 0.07 * 0.21 * 0.13,
-            "capital_usd": locked_usd_per_s * (35.0 + 0.93 * 0.0755 + 0.07 * audited_s),
-            "receipt_cpu_usd": receipt_usd,
+            "compute_usd": 14.0 * 0.0003,
+            "audit_usd": 0.07 * 14.7 * 0.0011,
+            "taxes_usd": 0.017,
+            # A way, the way back of audits, and the trips of disputes.
+            "latency_usd": 0.004 * 0.151 * (0.5 + 0.035 + 0.07 * 0.9 * 0.02 * 9),
+            "transfer_usd": 0.07 * 0.21 * 0.13,
+            "capital_usd": locked_usd_per_s * (49.0 + 0.93 * 0.0755 + 0.07 * audited_s),
+            "message_usd": receipt_usd,
             "dispute_usd": 0.07
             * 0.9
             * 0.02
@@ -169,22 +180,25 @@ def test_the_dispute_term_is_a_whole_dispute_where_every_result_is_disputed() ->
 def test_the_terms_sum_to_the_total() -> None:
     each = price()
     by_hand = (
-        each.audit_compute_usd
-        + each.audit_transfer_usd
-        + each.capital_usd
-        + each.receipt_cpu_usd
+        each.compute_usd
+        + each.audit_usd
+        + each.taxes_usd
         + each.dispute_usd
+        + each.capital_usd
+        + each.latency_usd
+        + each.transfer_usd
+        + each.message_usd
     )
     assert each.total_usd == pytest.approx(by_hand, rel=1e-12)
-    assert [name for name in Premium.__slots__ if name.endswith("_usd")] == list(each.terms())
+    assert list(PriceTerms.__slots__) == list(each.terms())
 
 
 def test_without_audits_only_the_receipt_and_its_capital_are_charged() -> None:
     each = price(policy=replace(POLICY, audit_probability=0.0))
-    assert not each.audit_compute_usd.any()
-    assert not each.audit_transfer_usd.any()
+    assert not each.audit_usd.any()
+    assert not each.transfer_usd.any()
     assert not each.dispute_usd.any()
-    assert each.receipt_cpu_usd == pytest.approx(1e-9, rel=1e-12)
+    assert each.message_usd == pytest.approx(1e-9, rel=1e-12)
     # 4 x 0.75 USD x 0.10/year x (600 s + half a round trip)
     held_s = WORK_S + PLACES.rtt_ms / 2_000.0
     assert each.capital_usd == pytest.approx(0.3 * held_s / 31_536_000, rel=1e-12)
@@ -192,19 +206,19 @@ def test_without_audits_only_the_receipt_and_its_capital_are_charged() -> None:
 
 def test_without_audits_or_stakes_a_receipt_costs_its_signature_alone() -> None:
     each = price(policy=replace(POLICY, audit_probability=0.0, stake_multiple=0.0))
-    assert (each.total_usd == each.receipt_cpu_usd).all()
+    assert (each.total_usd == each.message_usd).all()
 
 
 def test_no_byte_pays_egress_inside_its_region() -> None:
-    assert price().audit_transfer_usd.diagonal().tolist() == [0.0, 0.0]
+    assert price().transfer_usd.diagonal().tolist() == [0.0, 0.0]
 
 
 def test_egress_is_the_solvers_and_compute_is_the_verifiers() -> None:
     each = price()
     # 0.15 x 0.5 GB x 0.12 USD/GB out of Singapore
-    assert each.audit_transfer_usd[SINGAPORE, FRANKFURT] == pytest.approx(0.009, rel=1e-12)
+    assert each.transfer_usd[SINGAPORE, FRANKFURT] == pytest.approx(0.009, rel=1e-12)
     # 0.15 x 60 s x 0.001 USD/s in Frankfurt
-    assert each.audit_compute_usd[SINGAPORE, FRANKFURT] == pytest.approx(0.009, rel=1e-12)
+    assert each.audit_usd[SINGAPORE, FRANKFURT] == pytest.approx(0.009, rel=1e-12)
 
 
 @repeatable
@@ -244,12 +258,12 @@ def test_a_higher_stake_raises_capital_and_nothing_but_the_dispute_with_it(
     more = price(places, replace(POLICY, stake_multiple=low + step))
     assert (less.capital_usd < more.capital_usd).all()
     assert (less.dispute_usd < more.dispute_usd).all()
-    assert (less.audit_compute_usd == more.audit_compute_usd).all()
-    assert (less.audit_transfer_usd == more.audit_transfer_usd).all()
+    assert (less.audit_usd == more.audit_usd).all()
+    assert (less.transfer_usd == more.transfer_usd).all()
 
 
 def test_the_stake_follows_the_reward_of_the_solvers_region() -> None:
-    each = premium(PLACES, POLICY, work_s=WORK_S, reward_usd=np.array([0.75, 1.5]))
+    each = audit_premium(PLACES, POLICY, work_s=WORK_S, reward_usd=np.array([0.75, 1.5]))
     same = price()
     assert (each.capital_usd[FRANKFURT] == same.capital_usd[FRANKFURT]).all()
     assert each.capital_usd[SINGAPORE] == pytest.approx(
@@ -260,10 +274,15 @@ def test_the_stake_follows_the_reward_of_the_solvers_region() -> None:
 def test_a_share_above_one_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"audit_probability must be from 0 to 1, got 1\.5"):
         replace(POLICY, audit_probability=1.5)
-    for name in ("audit_bytes", "stake_multiple", "capital_rate_per_year", "dispute_rounds"):
+    for name in ("audit_bytes", "stake_multiple", "waiting_usd_per_s", "dispute_rounds"):
         for wrong in (-1, float("nan")):
             with pytest.raises(ValueError, match=f"{name} must be at least 0, got {wrong}"):
                 replace(POLICY, **{name: wrong})
+
+
+def test_work_that_is_checked_is_never_quicker_than_plain_work() -> None:
+    with pytest.raises(ValueError, match="slowdown must be at least 1, got 0.9"):
+        replace(POLICY, slowdown=0.9)
 
 
 def test_a_place_that_cannot_be_is_refused_by_name() -> None:

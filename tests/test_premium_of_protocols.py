@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hanse.verification.audit_premium import AuditPolicy, audit_premium
 from hanse.verification.premium import (
-    AuditPolicy,
     Charges,
     Places,
     ProtocolPremium,
-    premium,
     protocol_premium,
 )
 from hanse.verification.protocols.checked import Optimistic, ProofOfSampling, Unverified
@@ -216,10 +215,10 @@ def test_sampling_costs_what_an_audit_policy_costs_where_both_speak() -> None:
         dispute_rounds=11,
         dispute_response_s=1.0,
     )
-    audit = premium(PLACES, policy, work_s=600.0, reward_usd=0.75)
+    audit = audit_premium(PLACES, policy, work_s=600.0, reward_usd=0.75)
     posp = price(ProofOfSampling())
-    assert posp.audit_usd == pytest.approx(audit.audit_compute_usd, rel=1e-12)
-    assert posp.transfer_usd == pytest.approx(audit.audit_transfer_usd, rel=1e-12)
+    assert posp.audit_usd == pytest.approx(audit.audit_usd, rel=1e-12)
+    assert posp.transfer_usd == pytest.approx(audit.transfer_usd, rel=1e-12)
     assert posp.capital_usd == pytest.approx(audit.capital_usd, rel=1e-9)
     # The policy leaves the replay of a segment out, and counts one way of no waiting.
     assert (posp.dispute_usd > audit.dispute_usd).all()

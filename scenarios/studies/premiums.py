@@ -6,21 +6,25 @@ import numpy as np
 
 from hanse.agents.lower_fleet import usd_per_us
 from hanse.agents.world import World
+from hanse.market.terms import ON_FINALITY
 from hanse.market.units import S_PER_HOUR, US_PER_S
 from hanse.scenarios.measuring.measures import Table
+from hanse.verification.audit_premium import AuditPolicy, AuditPremium, audit_premium
 from hanse.verification.incentives import cheats
-from hanse.verification.premium import AuditPolicy, Places, Premium, premium
+from hanse.verification.premium import Places
 
 _DISPUTE_ROUNDS: Final = 14
 _DISPUTE_RESPONSE_S: Final = 1.0
 """A task of 1,024 steps of 11 operators is bisected in 10 + 4 rounds, a second each; grade E."""
 
 
-def regional_premium(world: World, *, work_s: float = S_PER_HOUR) -> Premium:
+def regional_premium(world: World, *, work_s: float = S_PER_HOUR) -> AuditPremium:
     """Price the verification of one task of `work_s` accelerator-seconds, for each region pair.
 
     The reward is the mean posted price of that time. Results are wrong to the tempted share where
-    cheating pays under this audit probability, and never where it does not.
+    cheating pays under this audit probability, and never where it does not. Somebody waits for a
+    check where the scenario releases on finality, at the mean cost of delay of a job. A run slows
+    no work down and levies nothing: these terms are 0.
     """
     terms, geography = world.terms, world.geography
     busy, _ = usd_per_us(world)
@@ -41,6 +45,7 @@ def regional_premium(world: World, *, work_s: float = S_PER_HOUR) -> Premium:
         wrong_share=terms.temptation_share if pays else 0.0,
         dispute_rounds=_DISPUTE_ROUNDS,
         dispute_response_s=_DISPUTE_RESPONSE_S,
+        waiting_usd_per_s=_waiting_usd_per_s(world),
     )
     places = Places(
         rtt_ms=geography.rtt_ms,
@@ -48,7 +53,7 @@ def regional_premium(world: World, *, work_s: float = S_PER_HOUR) -> Premium:
         egress_usd_per_gb=geography.egress_usd_per_gb,
         usd_per_gpu_s=busy * US_PER_S,
     )
-    return premium(places, policy, work_s=work_s, reward_usd=reward_usd)
+    return audit_premium(places, policy, work_s=work_s, reward_usd=reward_usd)
 
 
 def premium_table(world: World) -> Table:
@@ -63,3 +68,8 @@ def premium_table(world: World) -> Table:
         "usd_per_gpu_hour": np.concatenate([usd.ravel() for usd in terms.values()]),
         "finality_audited_s": np.tile(result.finality.audited_us.ravel() / US_PER_S, len(terms)),
     }
+
+
+def _waiting_usd_per_s(world: World) -> float:
+    delay = world.workload.job_delay_usd_per_s
+    return float(delay.mean()) if world.terms.release == ON_FINALITY and len(delay) else 0.0
