@@ -7,6 +7,7 @@ well, 1 if a run or a check failed, 2 for bad input, 130 after an interrupt.
 import argparse
 import gc
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from hanse.scenarios.commands.arguments import (
     parse_seeds,
     whole,
 )
+from hanse.scenarios.parameters import near_miss
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
@@ -30,6 +32,8 @@ INTERRUPTED: Final = 130
 INTERRUPTED_LINE: Final = "\nhanse: interrupted, nothing was written"
 DEFAULT_REGIME: Final = "central"
 STUDIES: Final = ("boundary", "growth", "figure")
+_CHOICE: Final = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
+_WORD: Final = re.compile(r"[\w-]+")
 ANALYSES: Final = ("sensitivity", "infer", "discover")
 
 
@@ -41,7 +45,19 @@ class _Parser(argparse.ArgumentParser):
     """A parser that raises its complaint, so that it is one line like every other."""
 
     def error(self, message: str) -> NoReturn:
+        if misspelt := _CHOICE.search(message):
+            message += near_miss(misspelt[1], _WORD.findall(misspelt[2]))
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def parse_known_args(  # type: ignore[override]  # it is overloaded for types of namespaces
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Refuse what is not known here, and not above, where the options of a command are not."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            near = near_miss(unknown[0].partition("=")[0], _WORD.findall(self.format_usage()))
+            self.error(f"unknown argument {unknown[0]!r}{near}")
+        return found, unknown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -158,7 +174,9 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("name", help="scenario, scenario file or regime")
     add_settings(show)
 
-    validate = commands.add_parser("validate", help="check a scenario file, run nothing")
+    validate = commands.add_parser(
+        "validate", help="check a scenario, experiment or growth path file, run nothing"
+    )
     validate.add_argument("file", help="a TOML file")
     add_settings(validate)
 
@@ -346,7 +364,10 @@ def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 
 def _complain(error: Exception) -> int:
-    text = " ".join(str(error).split())
+    told = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        told = f"{error.filename}: {error.strerror}"
+    text = " ".join(told.split())
     print(f"hanse: error: {text}", file=sys.stderr)
     return BAD_INPUT
 

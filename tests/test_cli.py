@@ -35,8 +35,33 @@ BAD_INPUT = {
     "seeds that repeat": ("compare baseline --seeds 1,1", "distinct"),
     "no seeds": ("compare baseline --seeds 0", "at least one seed"),
     "no worker": ("compare baseline -p 0", "at least 1, got '0'"),
-    "unknown command": ("compar baseline", "compare"),
-    "misspelt option": ("compare baseline --sedes 3", "--sedes"),
+    "unknown command": ("compar baseline", "did you mean 'compare'"),
+    "misspelt option": ("compare baseline --sedes 3", "'--sedes'; did you mean '--seeds'"),
+    "misspelt choice": ("compare baseline --executor dusk", "did you mean 'dask'"),
+    "missing growth path": ("grow missing.toml", "no growth path file 'missing.toml'"),
+    "no figure": ("figure baseline", "'baseline' is a scenario without a figure"),
+    "no picture of a mechanism": ("figure agentic -o agentic.pdf", "ends in .png or .svg"),
+    "an axis of words": (
+        "boundary baseline --axis law.export_rule --low 0 --high 1",
+        "one number, got law.export_rule, which is 'tabulated'",
+    ),
+    "a range that falls": (
+        "boundary baseline --axis control.cores --low 2 --high 1",
+        "must rise from low to high, got 2 to 1",
+    ),
+    "a range without an end": (
+        "boundary baseline --axis control.cores --low 2 --high nan",
+        "must rise from low to high, got 2 to nan",
+    ),
+    "a negative tolerance": (
+        "boundary baseline --axis control.cores --low 1 --high 2 --tolerance -1",
+        "tolerance must be above 0, got -1",
+    ),
+    "a negative pulse": (
+        "boundary baseline --axis control.cores --low 1 --high 2 --pulse -5",
+        "pulse must last at least 0 s, got -5 s",
+    ),
+    "a ramp below zero": ("boundary baseline --ramp=-1,2", "load.rate_steps must be at least 0"),
     "nothing to sweep": ("sweep baseline", "--set key=a,b,c"),
     "a swept value out of bounds": ("sweep baseline --set fleet.nodes=5,0", "at least 1"),
     "no result": ("report .", "manifest.json"),
@@ -179,6 +204,29 @@ def test_validate_says_what_a_file_changes(
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     assert main(["validate", "mine.toml"]) == 0
     assert "fleet.nodes = 77" in capsys.readouterr().out
+
+
+def test_validate_says_how_much_a_growth_path_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = '[path]\nfirst_year = 2026\nlast_year = 2030\npaths = 3\nregimes = ["market"]\n'
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    assert main(["validate", "mine.toml"]) == 0
+    said = capsys.readouterr().out  # 2026, 2028, 2030, each on three paths
+    assert "9 runs: 3 paths, 3 dates from 2026 to 2030, 1 regime, 0 thresholds" in said
+    assert main(["run", "mine.toml"]) == 2
+    assert "is a growth path, which hanse grow follows" in capsys.readouterr().err
+
+
+def test_a_range_without_an_edge_says_what_was_measured_at_its_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["boundary", "baseline", *SET_TINY, "--axis", "control.cores"]
+    assert main([*words, "--low", "20", "--high", "26", "--seeds", "2", "--payload-min", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "executable nowhere" in said
+    assert "payload rate is at least 1 and its work grows by at most 0.01" in said
+    assert said.count("0 of 2") == 3  # that turn, and that execute at either end
 
 
 def test_run_tabulates_measures_and_keeps_them_where_told(

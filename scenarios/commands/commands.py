@@ -15,6 +15,7 @@ from hanse.scenarios.commands.plain_text import (
     columns,
     experiment_text,
     failures_text,
+    growth_path_text,
     ladder_text,
     outcomes_text,
     real_tasks_text,
@@ -37,9 +38,9 @@ from hanse.scenarios.drawing.traces import Trace, TraceError, read_trace
 from hanse.scenarios.experiment import Task, account, compare, kept, run_tasks, trace_digest
 from hanse.scenarios.experiment_file import is_experiment, read_experiment, with_arguments
 from hanse.scenarios.explore import explore
-from hanse.scenarios.growth.file import path_names, read_growth_path
+from hanse.scenarios.growth.file import adjusted, is_growth_path, path_names, read_growth_path
 from hanse.scenarios.integrity import ReplicationsRepeat
-from hanse.scenarios.numerals import short
+from hanse.scenarios.numerals import counted, short
 from hanse.scenarios.parameters import Parameter, near_miss, parameter, parameters
 from hanse.scenarios.report import PAGE, render, write_report
 from hanse.scenarios.results import Results, ResultsError, check_target
@@ -47,6 +48,7 @@ from hanse.scenarios.running.batches import ExecutorBroken
 from hanse.scenarios.scenario import Scenario, ScenarioError, load, names
 from hanse.scenarios.sweep import design, sweep
 
+_WIDEST: Final = 40
 USER_ERRORS: Final = (
     CommandError,
     ExecutorBroken,
@@ -87,20 +89,23 @@ def show(arguments: Namespace) -> Answer:
     for key, one in parameters().items():
         bounds = ", ".join(one.choices) or _bounds(one)
         rows.append((key, _plain(scenario.values[key]), one.unit, bounds, one.grade, one.source))
-    return Answer(text=f"{scenario.title}\n{scenario.question}\n\n{columns(rows)}")
+    return Answer(text=f"{scenario.title}\n{scenario.question}\n\n{columns(rows, widest=_WIDEST)}")
 
 
 def validate(arguments: Namespace) -> Answer:
-    """Read a scenario file and draw one world of it; read an experiment file."""
+    """Read a scenario file and draw one world of it; read an experiment file or a growth path."""
     if is_experiment(Path(arguments.file)):
         experiment = with_arguments(read_experiment(Path(arguments.file)), arguments.settings)
         return Answer(text=f"{arguments.file} is valid: {experiment_text(experiment)}")
+    if is_growth_path(Path(arguments.file)):
+        path = adjusted(read_growth_path(Path(arguments.file)), settings=arguments.settings)
+        return Answer(text=f"{arguments.file} is valid: {growth_path_text(path)}")
     scenario = load(Path(arguments.file)).with_settings(arguments.settings)
     world = draw_world(scenario, 0)
     changed = [key for key, one in parameters().items() if scenario.values[key] != one.default]
     return Answer(
-        text=f"{arguments.file} is valid: {world.fleet.n_nodes} nodes, {world.workload.n_jobs} "
-        f"jobs; {len(changed)} parameters differ from their default"
+        text=f"{arguments.file} is valid: world 0 has {world.fleet.n_nodes:,} nodes and "
+        f"{world.workload.n_jobs:,} jobs; {len(changed)} parameters differ from their default"
         + "".join(f"\n  {key} = {_plain(scenario.values[key])}" for key in changed)
     )
 
@@ -156,7 +161,8 @@ def compare_rungs(arguments: Namespace) -> Answer:
         results = saved(results, output, store=store, force=arguments.force, pages=pages)
     note(f"page and tables made; {perf_counter() - begun:.1f} s in all")
     head = (
-        f"{scenario.title or scenario.name}: {len(arguments.seeds)} worlds, {len(ladder)} regimes. "
+        f"{scenario.title or scenario.name}: {counted(len(arguments.seeds), 'world')}, "
+        f"{len(ladder)} regimes. "
         "One point, not a headline.\nEach row is the paired difference from the row above, with "
         "its 95 % interval; the first row is where the ladder starts."
     )

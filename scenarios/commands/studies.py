@@ -11,8 +11,13 @@ from hanse.scenarios.commands.running import CommandError, compile_engine
 from hanse.scenarios.growth.load_designs import swept_responses
 from hanse.scenarios.growth.scaling import Growth, best_law
 from hanse.scenarios.growth.scaling import growth as growth_of
-from hanse.scenarios.mechanisms.figures import manifest_path, mechanism_of, write_mechanism
-from hanse.scenarios.numerals import level, short
+from hanse.scenarios.mechanisms.figures import (
+    check_picture,
+    manifest_path,
+    mechanism_of,
+    write_mechanism,
+)
+from hanse.scenarios.numerals import counted, level, short, tick
 from hanse.scenarios.parameters import near_miss
 from hanse.scenarios.results import Results
 from hanse.scenarios.scenario import load
@@ -51,10 +56,12 @@ def figure(arguments: Namespace) -> str:
     scenario = load(arguments.name).with_settings(arguments.settings)
     seeds = arguments.seeds or range(mechanism.n_seeds)
     picture = arguments.output or Path("results") / f"{scenario.name}.png"
+    check_picture(picture)
     compile_engine()
     evidence = write_mechanism(scenario, seeds, picture)
     head = (
-        f"{mechanism.title}. {mechanism.caption}\n{len(seeds)} worlds. One point, not a headline."
+        f"{mechanism.title}. {mechanism.caption}\n"
+        f"{counted(len(seeds), 'world')}. One point, not a headline."
     )
     told = columns(_told_levels(mechanism.levels(evidence)))
     return f"{head}\n\n{told}\n\nfigure: {picture}, from {manifest_path(picture)}"
@@ -63,10 +70,14 @@ def figure(arguments: Namespace) -> str:
 def _told_levels(levels: pd.DataFrame) -> list[tuple[str, ...]]:
     """Write each level with its interval, under the keys that tell it apart."""
     keys = [name for name in levels.columns if name not in ("mean", "ci_low", "ci_high", "n")]
-    names = [tuple(str(one) for one in row) for row in levels[keys].to_numpy(object).tolist()]
+    names = [tuple(_key(one) for one in row) for row in levels[keys].to_numpy(object).tolist()]
     numbers = levels[["mean", "ci_low", "ci_high"]].to_numpy().tolist()
     told = [level(*row) for row in numbers]
     return [(*keys, "mean"), *((*row, text) for row, text in zip(names, told, strict=True))]
+
+
+def _key(one: object) -> str:
+    return tick(one) if isinstance(one, float) else str(one)
 
 
 def _growth_row(found: Growth) -> tuple[str, ...]:
