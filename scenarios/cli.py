@@ -77,7 +77,7 @@ def _answer(arguments: argparse.Namespace) -> int:
     """Run the command that was chosen and print its answer."""
     # Only now: `hanse --help` must not wait for numba, pandas and matplotlib, and no other command
     # for the statistics that the oracles need.
-    from hanse.scenarios.commands import commands
+    from hanse.scenarios.commands import dispatch
 
     # What is imported stays: the collector need not walk it again and again, a tenth of a run.
     gc.freeze()
@@ -106,12 +106,12 @@ def _answer(arguments: argparse.Namespace) -> int:
     if getattr(arguments, "executor", None) == "dask":
         arguments.connected = _dask_connected()
     try:
-        answer = commands.COMMANDS[arguments.command](arguments)
+        answer = dispatch.COMMANDS[arguments.command](arguments)
         print(answer.text, flush=True)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except commands.USER_ERRORS as error:
+    except dispatch.USER_ERRORS as error:
         return _complain(error)
     return FAILED if answer.has_failed else 0
 

@@ -9,7 +9,7 @@ import pytest
 from hanse.market.regime import ladder, regimes, variants
 from hanse.scenarios import cli
 from hanse.scenarios.cli import main, parse_seeds
-from hanse.scenarios.commands import commands
+from hanse.scenarios.commands import dispatch
 from hanse.scenarios.results import Results
 from hanse.scenarios.scenario import names
 from tests.small_runs import TINY
@@ -128,7 +128,7 @@ def test_an_interrupt_is_a_short_line_and_status_130(
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "COMMANDS", {"list": interrupted})
+    monkeypatch.setattr(dispatch, "COMMANDS", {"list": interrupted})
     assert main(["list"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 
@@ -248,7 +248,7 @@ def test_compare_writes_tables_figures_and_page_and_says_the_same_with_any_worke
     assert main([*line, "-p", "2"]) == 0
     assert capsys.readouterr().out == alone.out
     assert "One point, not a headline." in alone.out
-    assert "workers" in alone.err
+    assert "on 1 worker" in alone.err
     assert {"report.html", "manifest.json", "differences.csv", "tables", "figures"} <= {
         path.name for path in (tmp_path / "kept").iterdir()
     }
@@ -269,9 +269,9 @@ def test_a_failed_check_makes_the_status_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        commands,
+        dispatch,
         "COMMANDS",
-        {"selftest": lambda _: commands.Answer(text="0 of 1 pass", has_failed=True)},
+        {"selftest": lambda _: dispatch.Answer(text="0 of 1 pass", has_failed=True)},
     )
     assert main(["selftest"]) == cli.FAILED
     assert "0 of 1 pass" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from typing import Final
 
 from hanse.market.regime import Rung, ladder, named_rungs, regimes, variants
 from hanse.scenarios.commands.arguments import DEFAULT_SEEDS
-from hanse.scenarios.commands.growth import grow_path
+from hanse.scenarios.commands.growth_paths import grow_path
 from hanse.scenarios.commands.plain_text import (
     changes_text,
     columns,
