@@ -174,10 +174,8 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("name", help="scenario, scenario file or regime")
     add_settings(show)
 
-    validate = commands.add_parser(
-        "validate", help="check a scenario, experiment or growth path file, run nothing"
-    )
-    validate.add_argument("file", help="a TOML file")
+    validate = commands.add_parser("validate", help="check what a file asks, run nothing")
+    validate.add_argument("file", help="a scenario, experiment or growth path in TOML")
     add_settings(validate)
 
     run = commands.add_parser("run", help="run one regime on one world")
