@@ -234,8 +234,13 @@ def ask(arguments: Namespace) -> Answer:
     if arguments.csv:
         return Answer(text=answer.to_csv(index=False).rstrip("\n"))
     numbers = [k for k, kind in enumerate(answer.dtypes) if kind.kind in "fiu"]
-    rows = [[str(cell) for cell in row] for row in answer.to_numpy(object).tolist()]
+    rows = [[_cell(cell) for cell in row] for row in answer.to_numpy(object).tolist()]
     return Answer(text=columns([list(answer.columns), *rows], numbers=numbers))
+
+
+def _cell(cell: object) -> str:
+    """Write a number without the last digits, which say how it was added up; `--csv` has all."""
+    return f"{cell:.10g}" if isinstance(cell, float) else str(cell)
 
 
 def compare_results(arguments: Namespace) -> Answer:

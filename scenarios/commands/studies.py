@@ -28,6 +28,9 @@ __all__ = ["boundary", "figure", "growth"]
 def growth(arguments: Namespace) -> str:
     """Say of each regime of a saved sweep how a measure grows along a parameter."""
     results = Results.load(arguments.directory)
+    if "points" not in results.tables:
+        made = results.manifest["command"]
+        raise CommandError(f"growth needs the result of a sweep, got that of {made!r}")
     points = results.frame("points")
     if arguments.axis not in points:
         near = near_miss(arguments.axis, points.columns)
@@ -38,16 +41,41 @@ def growth(arguments: Namespace) -> str:
     for name in names:
         if name not in swept:
             raise CommandError(f"{name!r} is not in this sweep{near_miss(name, swept)}")
+    _check_measured(results.frame("measures"), arguments)
     rows: list[tuple[str, ...]] = [
         ("regime", "growth", "best law", "fit", "next class behind by", "why not")
     ]
     for name in names:
         measured = swept_responses(
-            results, x, measure=arguments.measure, family=arguments.family, regime=name
+            results,
+            x,
+            axis=arguments.axis,
+            measure=arguments.measure,
+            family=arguments.family,
+            regime=name,
         )
         rows.append((name, *_growth_row(growth_of(measured))))
-    head = f"{arguments.measure} of {arguments.family} along {arguments.axis}, {len(x)} levels"
+    head = f"{arguments.measure} of {arguments.family} along {arguments.axis}"
+    head += f", {counted(len(set(x)), 'level')}{_pooled(points, arguments.axis)}"
     return f"{head}\n\n{columns(rows)}"
+
+
+def _check_measured(measures: pd.DataFrame, arguments: Namespace) -> None:
+    """Refuse a measure or a family that is not in a result, or not together."""
+    for column in ("measure", "family"):
+        asked, known = getattr(arguments, column), measures[column].unique().tolist()
+        if asked not in known:
+            raise CommandError(f"no {column} {asked!r} in this sweep{near_miss(asked, known)}")
+    of_family = measures["family"] == arguments.family
+    if not (of_family & (measures["measure"] == arguments.measure)).any():
+        raise CommandError(f"{arguments.measure} is no measure of {arguments.family}")
+
+
+def _pooled(points: pd.DataFrame, axis: str) -> str:
+    """Say over which other parameters of a sweep each level is the mean."""
+    others = [name for name in points.columns if name not in ("point", axis)]
+    varied = [name for name in others if points[name].nunique() > 1]
+    return f", means over {' and '.join(varied)}" if varied else ""
 
 
 def figure(arguments: Namespace) -> str:
