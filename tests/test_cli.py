@@ -80,6 +80,7 @@ BAD_INPUT = {
         "of a --ramp alone",
     ),
     "no picture": ("boundary baseline --ramp 1,2 -o ramp.txt", "ends in .png or .svg"),
+    "nowhere to write": ("calibrate -o absent/here.toml", "no directory 'absent' for here.toml"),
     "no command": ("", "COMMAND"),
 }
 

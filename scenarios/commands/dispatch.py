@@ -295,6 +295,8 @@ def calibrate_machine(arguments: Namespace) -> Answer:
     output: Path | None = arguments.output
     if output is not None and output.exists() and not arguments.force:
         raise CommandError(f"{output} exists; --force replaces it")
+    if output is not None and not output.parent.is_dir():
+        raise CommandError(f"there is no directory {str(output.parent)!r} for {output.name}")
     compile_engine()
     note("measuring for about a minute")
     measured = arguments.calibrate()
