@@ -1,4 +1,10 @@
-"""The front door: the names that a notebook needs, each fetched from its home on first use."""
+"""The front door: the names that a notebook needs, each fetched from its home on first use.
+
+`load` reads a scenario; `run`, `compare` and `sweep` run it under `regimes`, or under the rungs of
+the `ladder`; `draw_world` and `ComputeMarket` open one run to look inside. All else is imported
+from its folder, such as `from hanse.scenarios.studies.shocks import shock_effects`: the docstrings
+of `hanse.scenarios`, `hanse.agents`, `hanse.market` and `hanse.verification` say where to begin.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Final

@@ -7,6 +7,7 @@ well, 1 if a run or a check failed, 2 for bad input, 130 after an interrupt.
 import argparse
 import gc
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from hanse.scenarios.commands.arguments import (
     parse_seeds,
     whole,
 )
+from hanse.scenarios.parameters import near_miss
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
@@ -30,6 +32,8 @@ INTERRUPTED: Final = 130
 INTERRUPTED_LINE: Final = "\nhanse: interrupted, nothing was written"
 DEFAULT_REGIME: Final = "central"
 STUDIES: Final = ("boundary", "growth", "figure")
+_CHOICE: Final = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
+_WORD: Final = re.compile(r"[\w-]+")
 ANALYSES: Final = ("sensitivity", "infer", "discover")
 
 
@@ -41,7 +45,19 @@ class _Parser(argparse.ArgumentParser):
     """A parser that raises its complaint, so that it is one line like every other."""
 
     def error(self, message: str) -> NoReturn:
+        if misspelt := _CHOICE.search(message):
+            message += near_miss(misspelt[1], _WORD.findall(misspelt[2]))
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def parse_known_args(  # type: ignore[override]  # it is overloaded for types of namespaces
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Refuse what is not known here, and not above, where the options of a command are not."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            near = near_miss(unknown[0].partition("=")[0], _WORD.findall(self.format_usage()))
+            self.error(f"unknown argument {unknown[0]!r}{near}")
+        return found, unknown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +77,7 @@ def _answer(arguments: argparse.Namespace) -> int:
     """Run the command that was chosen and print its answer."""
     # Only now: `hanse --help` must not wait for numba, pandas and matplotlib, and no other command
     # for the statistics that the oracles need.
-    from hanse.scenarios.commands import commands
+    from hanse.scenarios.commands import dispatch
 
     # What is imported stays: the collector need not walk it again and again, a tenth of a run.
     gc.freeze()
@@ -90,12 +106,12 @@ def _answer(arguments: argparse.Namespace) -> int:
     if getattr(arguments, "executor", None) == "dask":
         arguments.connected = _dask_connected()
     try:
-        answer = commands.COMMANDS[arguments.command](arguments)
+        answer = dispatch.COMMANDS[arguments.command](arguments)
         print(answer.text, flush=True)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except commands.USER_ERRORS as error:
+    except dispatch.USER_ERRORS as error:
         return _complain(error)
     return FAILED if answer.has_failed else 0
 
@@ -158,8 +174,8 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("name", help="scenario, scenario file or regime")
     add_settings(show)
 
-    validate = commands.add_parser("validate", help="check a scenario file, run nothing")
-    validate.add_argument("file", help="a TOML file")
+    validate = commands.add_parser("validate", help="check what a file asks, run nothing")
+    validate.add_argument("file", help="a scenario, experiment or growth path in TOML")
     add_settings(validate)
 
     run = commands.add_parser("run", help="run one regime on one world")
@@ -346,7 +362,10 @@ def _add_machine(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 
 def _complain(error: Exception) -> int:
-    text = " ".join(str(error).split())
+    told = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        told = f"{error.filename}: {error.strerror}"
+    text = " ".join(told.split())
     print(f"hanse: error: {text}", file=sys.stderr)
     return BAD_INPUT
 

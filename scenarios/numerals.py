@@ -6,18 +6,21 @@ from typing import Final
 
 _MINUS: Final = "\N{MINUS SIGN}"
 _MOST_DECIMALS: Final = 6
+_LEAST: Final = 10.0**-_MOST_DECIMALS
 
 
 def short(number: float) -> str:
-    """Write a number with three significant digits.
+    """Write a number with three significant digits, and what six decimals cannot show as such.
 
     Examples
     --------
-    >>> short(1234.5), short(0.01234), short(0.0), short(float("nan"))
-    ('1,234', '0.0123', '0', 'none')
+    >>> short(1234.5), short(0.01234), short(0.0), short(float("nan")), short(3e-9)
+    ('1,234', '0.0123', '0', 'none', '<0.000001')
     """
     if not isfinite(number):
         return "none"
+    if 0 < abs(number) < _LEAST / 2:
+        return f"<{_LEAST:f}" if number > 0 else f">{_MINUS}{_LEAST:f}"
     return _fixed(number, _decimals(number, significant=3))
 
 
@@ -50,9 +53,13 @@ def change(mean: float, low: float, high: float) -> str:
     '+57 [+41, +73]'
     >>> change(0.0, 0.0, 0.0), change(2.5, float("nan"), float("nan"))
     ('0 [0, 0]', '+2.50 [no interval]')
+    >>> change(2e-9, -1e-9, 5e-9)
+    'within ±0.000001'
     """
     if not isfinite(low) or not isfinite(high):
         return f"{signed(mean)} [no interval]" if isfinite(mean) else "none"
+    if 0 < max(abs(mean), abs(low), abs(high)) < _LEAST / 2:
+        return f"within ±{_LEAST:f}"
     half = (high - low) / 2
     places = _decimals(half if half > 0 else mean, significant=2 if half > 0 else 3)
     nearest = min(abs(low), abs(high))
@@ -69,6 +76,17 @@ def level(mean: float, low: float, high: float) -> str:
     half = (high - low) / 2
     places = _decimals(half if half > 0 else mean, significant=2 if half > 0 else 3)
     return f"{_fixed(mean, places)} ± {_fixed(half, places)}"
+
+
+def counted(n: int, thing: str) -> str:
+    """Write how many there are of a thing.
+
+    Examples
+    --------
+    >>> counted(1, "world"), counted(1200, "run")
+    ('1 world', '1,200 runs')
+    """
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
 
 
 def unit_words(unit: str) -> str:

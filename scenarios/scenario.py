@@ -186,12 +186,18 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, str], dict[str
         raise ScenarioError(f"{path.name} cannot be read: {error}") from error
     if "experiment" in document:
         raise ScenarioError(f"{path.name} is an experiment file, which hanse sweep runs")
+    if "path" in document:
+        raise ScenarioError(f"{path.name} is a growth path, which hanse grow follows")
     heading = {key: _heading(path, key, document.pop(key)) for key in _HEADINGS if key in document}
     values = _flatten(path, document)
     base = heading.pop("extends", None)
     if base is None:
         return heading, values
-    below_heading, below = _read(_locate(base, path.parent), (*above, path.resolve()))
+    try:
+        found = _locate(base, path.parent)
+    except ScenarioError as error:
+        raise ScenarioError(f"{path.name}: extends: {error}") from error
+    below_heading, below = _read(found, (*above, path.resolve()))
     return below_heading | heading, below | values
 
 
@@ -206,6 +212,8 @@ def _flatten(path: Path, document: Mapping[str, object]) -> dict[str, Value]:
     try:
         for section, rows in document.items():
             if not isinstance(rows, Mapping):
+                if near := near_miss(section, _HEADINGS):
+                    raise ScenarioError(f"unknown heading {section!r}{near}")
                 values[section] = parameter(section).check(rows)
                 continue
             for name, value in rows.items():

@@ -1,11 +1,13 @@
 """Boundaries: edges and widths that paper knows, found by the driver that asks the engine."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hanse.agents.world import World
 from hanse.market.regime import CENTRAL
 from hanse.market.units import US_PER_S
+from hanse.scenarios.commands.boundary import _where
 from hanse.scenarios.growth.boundary import (
     Answer,
     Ask,
@@ -114,6 +116,12 @@ def test_an_overloaded_start_occupies_every_unit_and_changes_nothing_else() -> N
     assert overloaded(world, 0.0).digest() == world.digest()
     with pytest.raises(ScenarioError, match="the pulse must end before the horizon of 600 s"):
         answer_of(world, ON_ARRIVAL, start=Start.EMPTY, pulse_s=600.0)
+
+
+def test_seeds_of_which_some_execute_throughout_are_not_said_to_execute_nowhere() -> None:
+    assert _where(pd.Series([True, True])) == "executable throughout"
+    assert _where(pd.Series([False, False])) == "executable nowhere"
+    assert _where(pd.Series([True, False, False])) == "throughout on 1 seed, nowhere on 2"
 
 
 def bistable(x: float, _: int, start: Start) -> Answer:

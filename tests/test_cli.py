@@ -9,7 +9,7 @@ import pytest
 from hanse.market.regime import ladder, regimes, variants
 from hanse.scenarios import cli
 from hanse.scenarios.cli import main, parse_seeds
-from hanse.scenarios.commands import commands
+from hanse.scenarios.commands import dispatch
 from hanse.scenarios.results import Results
 from hanse.scenarios.scenario import names
 from tests.small_runs import TINY
@@ -35,8 +35,33 @@ BAD_INPUT = {
     "seeds that repeat": ("compare baseline --seeds 1,1", "distinct"),
     "no seeds": ("compare baseline --seeds 0", "at least one seed"),
     "no worker": ("compare baseline -p 0", "at least 1, got '0'"),
-    "unknown command": ("compar baseline", "compare"),
-    "misspelt option": ("compare baseline --sedes 3", "--sedes"),
+    "unknown command": ("compar baseline", "did you mean 'compare'"),
+    "misspelt option": ("compare baseline --sedes 3", "'--sedes'; did you mean '--seeds'"),
+    "misspelt choice": ("compare baseline --executor dusk", "did you mean 'dask'"),
+    "missing growth path": ("grow missing.toml", "no growth path file 'missing.toml'"),
+    "no figure": ("figure baseline", "'baseline' is a scenario without a figure"),
+    "no picture of a mechanism": ("figure agentic -o agentic.pdf", "ends in .png or .svg"),
+    "an axis of words": (
+        "boundary baseline --axis law.export_rule --low 0 --high 1",
+        "one number, got law.export_rule, which is 'tabulated'",
+    ),
+    "a range that falls": (
+        "boundary baseline --axis control.cores --low 2 --high 1",
+        "must rise from low to high, got 2 to 1",
+    ),
+    "a range without an end": (
+        "boundary baseline --axis control.cores --low 2 --high nan",
+        "must rise from low to high, got 2 to nan",
+    ),
+    "a negative tolerance": (
+        "boundary baseline --axis control.cores --low 1 --high 2 --tolerance -1",
+        "tolerance must be above 0, got -1",
+    ),
+    "a negative pulse": (
+        "boundary baseline --axis control.cores --low 1 --high 2 --pulse -5",
+        "pulse must last at least 0 s, got -5 s",
+    ),
+    "a ramp below zero": ("boundary baseline --ramp=-1,2", "load.rate_steps must be at least 0"),
     "nothing to sweep": ("sweep baseline", "--set key=a,b,c"),
     "a swept value out of bounds": ("sweep baseline --set fleet.nodes=5,0", "at least 1"),
     "no result": ("report .", "manifest.json"),
@@ -55,6 +80,7 @@ BAD_INPUT = {
         "of a --ramp alone",
     ),
     "no picture": ("boundary baseline --ramp 1,2 -o ramp.txt", "ends in .png or .svg"),
+    "nowhere to write": ("calibrate -o absent/here.toml", "no directory 'absent' for here.toml"),
     "no command": ("", "COMMAND"),
 }
 
@@ -103,7 +129,7 @@ def test_an_interrupt_is_a_short_line_and_status_130(
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "COMMANDS", {"list": interrupted})
+    monkeypatch.setattr(dispatch, "COMMANDS", {"list": interrupted})
     assert main(["list"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 
@@ -181,6 +207,29 @@ def test_validate_says_what_a_file_changes(
     assert "fleet.nodes = 77" in capsys.readouterr().out
 
 
+def test_validate_says_how_much_a_growth_path_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = '[path]\nfirst_year = 2026\nlast_year = 2030\npaths = 3\nregimes = ["market"]\n'
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    assert main(["validate", "mine.toml"]) == 0
+    said = capsys.readouterr().out  # 2026, 2028, 2030, each on three paths
+    assert "9 runs: 3 paths, 3 dates from 2026 to 2030, 1 regime, 0 thresholds" in said
+    assert main(["run", "mine.toml"]) == 2
+    assert "is a growth path, which hanse grow follows" in capsys.readouterr().err
+
+
+def test_a_range_without_an_edge_says_what_was_measured_at_its_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["boundary", "baseline", *SET_TINY, "--axis", "control.cores"]
+    assert main([*words, "--low", "20", "--high", "26", "--seeds", "2", "--payload-min", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "executable nowhere" in said
+    assert "payload rate is at least 1 and its work grows by at most 0.01" in said
+    assert said.count("0 of 2") == 3  # that turn, and that execute at either end
+
+
 def test_run_tabulates_measures_and_keeps_them_where_told(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -200,7 +249,7 @@ def test_compare_writes_tables_figures_and_page_and_says_the_same_with_any_worke
     assert main([*line, "-p", "2"]) == 0
     assert capsys.readouterr().out == alone.out
     assert "One point, not a headline." in alone.out
-    assert "workers" in alone.err
+    assert "on 1 worker" in alone.err
     assert {"report.html", "manifest.json", "differences.csv", "tables", "figures"} <= {
         path.name for path in (tmp_path / "kept").iterdir()
     }
@@ -221,9 +270,9 @@ def test_a_failed_check_makes_the_status_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        commands,
+        dispatch,
         "COMMANDS",
-        {"selftest": lambda _: commands.Answer(text="0 of 1 pass", has_failed=True)},
+        {"selftest": lambda _: dispatch.Answer(text="0 of 1 pass", has_failed=True)},
     )
     assert main(["selftest"]) == cli.FAILED
     assert "0 of 1 pass" in capsys.readouterr().out

@@ -69,6 +69,12 @@ def changed(sections: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def rate(**entries: object) -> dict[str, object]:
+    """Return what grows by an entry that a case gives, and is right in all else."""
+    whole = {"parameters": ["load.buyers"], "grade": "E", "source": "assumed"}
+    return whole | entries
+
+
 @pytest.fixture(scope="module")
 def grown() -> Results:
     """Run the small path once."""
@@ -199,7 +205,28 @@ def test_parameters_of_one_growth_grow_alike_and_whole_numbers_stay_whole() -> N
             {"thresholds": {"x": {"measure": "coordination_efficiency", "above": 1}}},
             "name a family",
         ),
-        ({"path": {"last_year": 2020}}, "later last_year"),
+        ({"path": {"last_year": 2020}}, "last_year must be later than path.first_year"),
+        ({"path": {"last_year": "soon"}}, "path.last_year must be a number, got 'soon'"),
+        ({"path": {"step_years": 0}}, "path.step_years must be above 0 and at most .*, got 0"),
+        ({"path": {"step_years": float("nan")}}, "path.step_years must be a number, got nan"),
+        ({"path": {"paths": -1}}, "path.paths must be a whole number of at least 1, got -1"),
+        ({"path": {"paths": 2.5}}, "path.paths must be a whole number of at least 1, got 2.5"),
+        ({"path": {"regimes": "market"}}, "path.regimes must be a list .*, got 'market'"),
+        ({"path": {"title": 3}}, "path.title must be text, got 3"),
+        ({"growth": {"mandates": 3}}, "mandates must be a table, got 3"),
+        ({"growth": {"x": rate(added_per_year="fast")}}, "added_per_year must be a number"),
+        ({"growth": {"x": rate(added_per_year=[2, 1])}}, r"must rise .*, got \[2, 1\]"),
+        (
+            {"growth": {"x": rate(added_per_year=[1, 2, 3])}},
+            r"range \[low, high\], got \[1, 2, 3\]",
+        ),
+        ({"growth": {"x": rate(factor_per_year=0)}}, "factor_per_year must be above 0, got 0"),
+        ({"growth": {"x": rate()}}, "factor_per_year or added_per_year, got neither"),
+        ({"growth": {"x": rate(added_per_year=1, grade="Z")}}, "grade must be one of .*, got 'Z'"),
+        ({"growth": {"x": rate(added_per_year=1, source="")}}, "source must say where"),
+        ({"growth": {"x": rate(added_per_year=1, parameters="fleet.nodes")}}, "must be a list"),
+        ({"thresholds": {"x": {"measure": "joules", "above": "much"}}}, "must be a number"),
+        ({"constants": {"fleet": 30}}, "fleet must be a table, got 30"),
         ({"path": {"regimes": ["marked"]}}, "unknown regime"),
         ({"growths": {}}, "knows no"),
         ({"path": {"last_year": 2100}}, "crossing.rule_dimensions must be at most"),
@@ -223,6 +250,11 @@ def test_a_path_is_read_from_a_file_of_yours(tmp_path: Path) -> None:
     assert read_growth_path(file).years == (2030, 2032)
     with pytest.raises(ScenarioError, match="unknown growth path"):
         read_growth_path("grow")
+    file.write_text("[path]\npaths = 0\n")
+    with pytest.raises(ScenarioError, match=r"mine\.toml: path\.paths must be .*, got 0"):
+        read_growth_path(file)
+    with pytest.raises(ScenarioError, match="^unknown scenario 'basline'"):
+        read_growth_path(file, scenario="basline")
 
 
 def test_dates_are_paired_and_every_path_is_counted(grown: Results) -> None:

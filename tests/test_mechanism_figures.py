@@ -149,7 +149,7 @@ def test_what_has_no_figure_and_what_is_no_picture_is_bad_input(
     assert main(["figure", "retries", "-o", str(tmp_path / "plane.pdf")]) == 2
     assert ".png" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ScenarioError, match="no figure for 'baseline'"):
+    with pytest.raises(ScenarioError, match="'baseline' is a scenario without a figure"):
         mechanism_of("baseline")
 
 

@@ -14,6 +14,7 @@ from hanse.scenarios.differ import differences_of
 from hanse.scenarios.experiment import compare
 from hanse.scenarios.results import Results
 from hanse.scenarios.sql import QueryError, query
+from hanse.scenarios.sweep import sweep
 from tests.small_runs import tiny
 
 
@@ -76,6 +77,55 @@ def test_the_command_answers_in_columns_and_in_csv(
     assert capsys.readouterr().out.split() == ["regime", "n", rungs[0], "2", rungs[1], "2"]
     assert main(["sql", str(saved), "selct"]) == 2
     assert capsys.readouterr().err.startswith("hanse: error: ")
+
+
+def test_numbers_are_told_without_the_digits_of_their_sums(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "select (4.0 / 3)::double as mean, 3::bigint as n"
+    assert main(["sql", str(saved), text]) == 0
+    assert capsys.readouterr().out.split() == ["mean", "n", "1.333333333", "3"]
+    assert main(["sql", str(saved), text, "--csv"]) == 0
+    assert "1.3333333333333333,3" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a sweep of two parameters, four values by two."""
+    factors = {"control.clearing_interval_s": [1, 3, 10, 30], "load.hold_share": [0, 1]}
+    results = sweep(tiny(), factors, regimes=ladder[3:4], seeds=range(2), workers=1)
+    return results.save(tmp_path_factory.mktemp("results") / "crossed")
+
+
+def test_growth_counts_levels_and_says_over_what_they_are_means(
+    crossed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["growth", str(crossed), "--axis", "control.clearing_interval_s"]
+    assert main([*words, "--measure", "latency_s"]) == 0
+    told = capsys.readouterr().out.splitlines()[0]
+    assert told.endswith("interval_s, 4 levels, means over load.hold_share")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--measure latency", "no measure 'latency' in this sweep; did you mean 'latency_s'"),
+        ("--family model_cal", "did you mean 'model_call'"),
+        ("--family (shared) --measure latency_s", "latency_s is no measure of (shared)"),
+        ("--axis load.hold_share", "growth needs 4 levels of load.hold_share, got 2"),
+    ],
+)
+def test_growth_names_what_is_not_in_a_sweep(
+    words: str, message: str, crossed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    axis = ["--axis", "control.clearing_interval_s"]
+    assert main(["growth", str(crossed), *axis, *words.split()]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_growth_asks_for_a_sweep(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["growth", str(saved), "--axis", "load.model_calls"]) == 2
+    assert "needs the result of a sweep, got that of 'compare'" in capsys.readouterr().err
 
 
 def test_without_duckdb_the_extra_is_named(

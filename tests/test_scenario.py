@@ -352,7 +352,8 @@ def test_a_file_extends_the_library_or_a_neighbour(tmp_path: Path) -> None:
         ("[load]\nbuyers = 0", "mine.toml: load.buyers must be at least 1 (buyers), got 0"),
         ("title = 3", "mine.toml: title must be text, got 3"),
         ('extends = "mine.toml"', "mine.toml extends itself"),
-        ('extends = "slak"', "unknown scenario 'slak'; did you mean 'slack'?"),
+        ('titel = "Mine"', "mine.toml: unknown heading 'titel'; did you mean 'title'?"),
+        ('extends = "slak"', "mine.toml: extends: unknown scenario 'slak'; did you mean 'slack'?"),
         ("[load", "mine.toml cannot be read"),
     ],
 )

@@ -18,6 +18,7 @@ from hanse.scenarios.growth.boundary import (
     Edge,
     Start,
     asking,
+    check_range,
     find_edge,
 )
 from hanse.scenarios.growth.boundary_figures import draw_ramp
@@ -28,12 +29,11 @@ from hanse.scenarios.growth.ramps import (
     escape_on_the_way_down,
     gaps,
     ramp_area,
-    rate_steps,
     ride_ramp,
     riding,
 )
 from hanse.scenarios.mechanisms.figures import check_picture, save_picture
-from hanse.scenarios.numerals import short
+from hanse.scenarios.numerals import counted, short
 from hanse.scenarios.parameters import near_miss
 from hanse.scenarios.scenario import Scenario, load
 
@@ -74,8 +74,13 @@ def _edges(arguments: Namespace, scenario: Scenario, regime: Regime) -> str:
     """Find the edge along an axis, from both starts where there is a pulse."""
     ask = asking(scenario, regime, arguments.axis, pulse_s=arguments.pulse)
     tolerance = _given(arguments.tolerance, _TOLERANCE * (arguments.high - arguments.low))
+    check_range(arguments.low, arguments.high, tolerance=tolerance)
     starts: Sequence[Start] = list(Start) if arguments.pulse else [Start.EMPTY]
     compile_engine()
+    limits = {
+        "growth_max": _given(arguments.growth_max, GROWTH_MAX),
+        "payload_min": _given(arguments.payload_min, PAYLOAD_MIN),
+    }
     edges = {
         start: find_edge(
             ask,
@@ -84,18 +89,18 @@ def _edges(arguments: Namespace, scenario: Scenario, regime: Regime) -> str:
             seeds=arguments.seeds,
             tolerance=tolerance,
             start=start,
-            growth_max=_given(arguments.growth_max, GROWTH_MAX),
-            payload_min=_given(arguments.payload_min, PAYLOAD_MIN),
+            **limits,
         )
         for start in starts
     }
     rows: list[tuple[str, ...]] = [("start", "seeds that turn", "edge", "90-10 % width", "runs")]
     rows += [_edge_row(start, edge) for start, edge in edges.items()]
-    return (
+    head = (
         f"{scenario.name}, {arguments.regime}: where it ceases to be executable along "
-        f"{arguments.axis}, {short(arguments.low)} to {short(arguments.high)}\n\n"
-        f"{columns(rows, numbers=(4,))}"
+        f"{arguments.axis}, {short(arguments.low)} to {short(arguments.high)}"
     )
+    why = [_ends_text(edge, limits) for edge in edges.values() if edge.transition is None]
+    return "\n\n".join([head, columns(rows, numbers=(4,)), *why[:1]])
 
 
 def _edge_row(start: Start, edge: Edge) -> tuple[str, ...]:
@@ -103,27 +108,48 @@ def _edge_row(start: Start, edge: Edge) -> tuple[str, ...]:
     told = (f"{turned} of {len(edge.thresholds)}",)
     runs = (str(len(edge.runs)),)
     if edge.transition is None:
-        always = bool(edge.thresholds["is_executable_high"].all())
-        where = "executable throughout" if always else "executable nowhere"
-        return (start.value, *told, where, "", *runs)
+        return (start.value, *told, _where(edge.thresholds["is_executable_high"]), "", *runs)
     found = edge.transition
     return (start.value, *told, _interval(found.location), _interval(found.width), *runs)
+
+
+def _where(is_executable: "pd.Series[bool]") -> str:
+    """Say where seeds execute of which none turns."""
+    n, n_executing = len(is_executable), int(is_executable.sum())
+    if n_executing in (0, n):
+        return "executable throughout" if n_executing else "executable nowhere"
+    return f"throughout on {counted(n_executing, 'seed')}, nowhere on {n - n_executing}"
+
+
+def _ends_text(edge: Edge, limits: Mapping[str, float]) -> str:
+    """Say what was measured at both ends of a range without an edge, beside the limits."""
+    measured = ["payload_share", "growth_share", "is_executable"]
+    rows: list[tuple[str, ...]] = [("at", "payload rate", "growth of work", "seeds that execute")]
+    for x, here in edge.runs.groupby("x")[measured]:
+        payload, growth = (float(here[name].mean()) for name in measured[:2])
+        does = f"{int(here['is_executable'].sum())} of {len(here)}"
+        rows.append((short(float(str(x))), short(payload), short(growth), does))
+    return (
+        f"no edge, for means over seeds were as follows, and a run executes if its payload rate is "
+        f"at least {limits['payload_min']:g} and its work grows by at most "
+        f"{limits['growth_max']:g} of the fleet\n{columns(rows, numbers=(0, 1, 2))}"
+    )
 
 
 def _ramp(arguments: Namespace, scenario: Scenario, regime: Regime) -> str:
     """Lead a scenario up its load and down again, and set both ways side by side."""
     levels, picture = arguments.ramp, arguments.output
-    rate_steps(levels)
+    ride = riding(scenario, regime, levels)
     if picture is not None:
         check_picture(picture)
     compile_engine()
-    windows = ride_ramp(riding(scenario, regime, levels), levels=levels, seeds=arguments.seeds)
+    windows = ride_ramp(ride, levels=levels, seeds=arguments.seeds)
     found = branches(windows)
     told = [_outcome_text(found, name, label) for name, label in OUTCOMES.items()]
     head = (
         f"{scenario.name}, {arguments.regime}: led up and down within one run, from "
         f"{short(levels[0])} to {short(levels[-1])} times its arrival rates, on "
-        f"{len(arguments.seeds)} worlds; gaps are paired, with 95 % over worlds"
+        f"{counted(len(arguments.seeds), 'world')}; gaps are paired, with 95 % over worlds"
     )
     lines = [head, *told, _escape_text(escape_on_the_way_down(windows))]
     if picture is not None:
@@ -147,8 +173,8 @@ def _escape_text(escape: Escape | None) -> str:
     n = len(escape.escaped_s)
     n_escaped = round(escape.escaped_share * n)
     return (
-        f"of {n} worlds that collapsed {n_escaped} found back within the run; mean time at loads "
-        f"that they carried on the way up {_interval(escape.mean_s)} s"
+        f"of {counted(n, 'world')} that collapsed {n_escaped} found back within the run; "
+        f"mean time at loads that they carried on the way up {_interval(escape.mean_s)} s"
     )
 
 

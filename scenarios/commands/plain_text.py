@@ -8,7 +8,8 @@ from hanse.market.units import MICRO_USD_PER_USD
 from hanse.scenarios.analysis.intervals import Interval
 from hanse.scenarios.experiment_file import Experiment
 from hanse.scenarios.figures import families, rung_titles
-from hanse.scenarios.numerals import change, level, short
+from hanse.scenarios.growth.file import GrowthPath
+from hanse.scenarios.numerals import change, counted, level, short
 from hanse.scenarios.paired import LADDER_MEASURES, WHOLE_LADDER, estimates, skipped_rungs
 from hanse.scenarios.results import Results
 
@@ -24,9 +25,17 @@ _HEADINGS: Final[Mapping[str, str]] = {
 }
 
 
-def columns(rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:
-    """Align rows of text in columns; those named in `numbers` stand to the right."""
+def columns(
+    rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = (), widest: int | None = None
+) -> str:
+    """Align rows of text in columns; those named in `numbers` stand to the right.
+
+    Parameters
+    ----------
+    widest : how wide a column becomes; a longer cell pushes what follows it in its row alone.
+    """
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    widths = widths if widest is None else [min(width, widest) for width in widths]
     lines = []
     for row in rows:
         cells = [
@@ -63,8 +72,20 @@ def experiment_text(experiment: Experiment) -> str:
     """Say how much an experiment runs."""
     design = experiment.design
     return (
-        f"{experiment.n_runs:,} runs: {len(design.points):,} points ({design.method}), "
-        f"{len(experiment.seeds)} seeds, {len(experiment.rungs)} regimes"
+        f"{counted(experiment.n_runs, 'run')}: {counted(len(design.points), 'point')} "
+        f"({design.method}), {counted(len(experiment.seeds), 'seed')}, "
+        f"{counted(len(experiment.rungs), 'regime')}"
+    )
+
+
+def growth_path_text(path: GrowthPath) -> str:
+    """Say how much a growth path runs."""
+    parts = ((path.years, "date"), (path.rungs, "regime"), (path.thresholds, "threshold"))
+    dates, regimes, thresholds = (counted(len(some), thing) for some, thing in parts)
+    n_runs = len(path.years) * len(path.rungs) * path.n_paths
+    return (
+        f"{counted(n_runs, 'run')}: {counted(path.n_paths, 'path')}, {dates} from "
+        f"{path.years[0]:g} to {path.years[-1]:g}, {regimes}, {thresholds}"
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hanse.scenarios.cli import INTERRUPTED, INTERRUPTED_LINE
 from hanse.scenarios.commands.plain_text import failures_text
+from hanse.scenarios.numerals import counted
 from hanse.scenarios.results import Results, Shelf
 from hanse.scenarios.run import warm_up
 from hanse.scenarios.running.store import Store, naming_full_disks
@@ -38,7 +39,9 @@ def answer_of(text: str, results: Results) -> Answer:
 def ran_text(results: Results) -> str:
     """Say how much ran, how long, and on how many workers."""
     told = results.manifest
-    return f"{told['runs']} runs in {told['elapsed_s']} s on {told['workers']} workers"
+    who = told["workers"]
+    workers = counted(who, "worker") if isinstance(who, int) else f"{who} workers"
+    return f"{counted(int(str(told['runs'])), 'run')} in {told['elapsed_s']} s on {workers}"
 
 
 @contextmanager

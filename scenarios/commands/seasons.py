@@ -13,8 +13,8 @@ import pyarrow as pa
 from hanse.market.regime import regimes
 from hanse.scenarios.analysis.intervals import interval
 from hanse.scenarios.commands.plain_text import columns
-from hanse.scenarios.commands.running import CommandError, compile_engine, note
-from hanse.scenarios.numerals import level, short
+from hanse.scenarios.commands.running import CommandError, compile_engine
+from hanse.scenarios.numerals import counted, level, short
 from hanse.scenarios.parameters import near_miss
 from hanse.scenarios.results import Results, check_target, provenance
 from hanse.scenarios.scenario import Scenario, load
@@ -52,14 +52,18 @@ def seasons(arguments: Namespace) -> str:
         for seed in arguments.seeds
     }
     results = season_results(scenario, played, regime=arguments.regime)
-    note(f"tables: {results.save(output, force=arguments.force)}")
+    results.save(output, force=arguments.force)
     head = (
         f"{scenario.title or scenario.name}, {arguments.regime}: {arguments.seasons} seasons, "
-        f"{len(played)} worlds. One point, not a headline."
+        f"{counted(len(played), 'world')}. One point, not a headline."
     )
     market, beside = results.frame("seasons"), results.frame(_MARKETS)
     paths = columns(path_rows(market), numbers=(1, 2))
-    return f"{head}\n\n{paths}\n\n{columns(market_rows(beside))}\n\ntables: {output}"
+    read = (
+        "The miss is that of the last season. Role start: the first season's world was drawn from "
+        "the number; output: it came out."
+    )
+    return f"{head}\n\n{paths}\n\n{columns(market_rows(beside))}\n{read}\n\ntables: {output}"
 
 
 def season_results(scenario: Scenario, played: Mapping[int, Seasons], *, regime: str) -> Results:

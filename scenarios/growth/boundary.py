@@ -8,6 +8,7 @@ an overloaded one (docs/why/hysteresis-of-two-starts.md).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from math import inf, isfinite
 from typing import Final
 
 import numpy as np
@@ -75,11 +76,24 @@ def asking(scenario: Scenario, regime: Regime, axis: str, *, pulse_s: float = 0.
 
     Parameters
     ----------
-    axis : key of a parameter that is a number; whole ones are rounded.
+    axis : key of a parameter that is a number; whole ones are rounded. What is none is refused.
     pulse_s : until when every unit is occupied where the start is overloaded. What is measured is
         measured over the second half of the time after it, whatever the start.
+
+    Raises
+    ------
+    ScenarioError
+        If the parameter is no number, or the pulse is negative.
     """
-    is_whole = isinstance(parameter(axis).default, int)
+    one = parameter(axis)
+    if isinstance(one.default, bool | str | tuple):
+        raise ScenarioError(
+            f"an axis must be a parameter that is one number, got {axis}, which is "
+            f"{scenario.values[axis]!r}"
+        )
+    if not pulse_s >= 0:
+        raise ScenarioError(f"the pulse must last at least 0 s, got {pulse_s:g} s")
+    is_whole = isinstance(one.default, int)
 
     def ask(x: float, seed: int, start: Start) -> Answer:
         world = draw_world(scenario.replace({axis: round(x) if is_whole else x}), seed)
@@ -112,6 +126,14 @@ def overloaded(world: World, pulse_s: float) -> World:
     return replace(world, fleet=replace(world.fleet, node_free_from_us=free_from_us))
 
 
+def check_range(low: float, high: float, *, tolerance: float) -> None:
+    """Raise `ScenarioError` if a range does not rise, or its tolerance is not above zero."""
+    if not (isfinite(low) and isfinite(high) and low < high):
+        raise ScenarioError(f"the range must rise from low to high, got {low:g} to {high:g}")
+    if not 0 < tolerance < inf:
+        raise ScenarioError(f"the tolerance must be above 0, got {tolerance:g}")
+
+
 def find_edge(
     ask: Ask,
     *,
@@ -130,8 +152,7 @@ def find_edge(
     ScenarioError
         If the range or the tolerance is empty.
     """
-    if not (low < high and tolerance > 0):
-        raise ScenarioError(f"the range must rise, got {low:g} to {high:g} by {tolerance:g}")
+    check_range(low, high, tolerance=tolerance)
     runs: list[dict[str, object]] = []
 
     def executes(x: float, seed: int) -> bool:

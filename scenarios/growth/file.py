@@ -7,6 +7,7 @@ range from which each path draws its own: geometrically where it multiplies, eve
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,6 +125,14 @@ def path_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
+def is_growth_path(path: Path) -> bool:
+    """Say whether a file is a growth path; what cannot be read is none."""
+    try:
+        return "path" in tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError):
+        return False
+
+
 def read_growth_path(name_or_file: str | Path, *, scenario: str | None = None) -> GrowthPath:
     """Read a growth path that comes with hanse by its name, or any by its file.
 
@@ -144,38 +153,41 @@ def read_growth_path(name_or_file: str | Path, *, scenario: str | None = None) -
                 f"{near_miss(str(name_or_file), path_names())}"
             )
         file = _FOLDER / f"{name_or_file}.toml"
+    if not file.is_file():
+        raise ScenarioError(f"there is no growth path file {str(file)!r}")
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ScenarioError(f"{file.name} cannot be read: {error}") from error
-    return growth_path_of(file.stem, document, scenario=scenario)
+    if scenario is not None:
+        load(scenario)  # what is wrong with it is no fault of the file
+    try:
+        return growth_path_of(file.stem, document, scenario=scenario)
+    except ScenarioError as error:
+        raise ScenarioError(f"{file.name}: {error}") from error
 
 
 def growth_path_of(
     name: str, document: Mapping[str, Any], *, scenario: str | None = None
 ) -> GrowthPath:
     """Turn a document with the sections path, constants, growth and thresholds into a path."""
-    _check_keys(name, document, _SECTIONS)
-    head = document.get("path", {})
-    _check_keys(f"{name}: path", head, _PATH_KEYS)
-    grown = load(scenario or head.get("scenario", "baseline"))
+    _check_keys("a growth path", document, _SECTIONS)
+    head, constants, growths, thresholds = (_tables(document, one) for one in _SECTIONS)
+    _check_keys("path", head, _PATH_KEYS)
+    grown = load(scenario or _text(head, "scenario", "baseline"))
     grown = grown.replace(
-        {
-            f"{s}.{k}": v
-            for s, rows in document.get("constants", {}).items()
-            for k, v in rows.items()
-        }
+        {f"{s}.{k}": v for s in constants for k, v in _tables(constants, s).items()}
     )
     whole = GrowthPath(
         name=name,
-        title=head.get("title", ""),
-        question=head.get("question", ""),
+        title=_text(head, "title", ""),
+        question=_text(head, "question", ""),
         scenario=grown,
-        years=_years(name, head),
-        n_paths=int(head.get("paths", 30)),
-        rungs=tuple(named_rung(one) for one in head.get("regimes", ("central", "market"))),
-        growths=tuple(_growth(k, row) for k, row in document.get("growth", {}).items()),
-        thresholds=tuple(_threshold(k, row) for k, row in document.get("thresholds", {}).items()),
+        years=_years(head),
+        n_paths=_n_paths(head),
+        rungs=tuple(named_rung(one) for one in _words("path.regimes", head, ("central", "market"))),
+        growths=tuple(_growth(k, _tables(growths, k)) for k in growths),
+        thresholds=tuple(_threshold(k, _tables(thresholds, k)) for k in thresholds),
     )
     _check_once(whole)
     return _checked(whole)
@@ -206,33 +218,48 @@ def _checked(path: GrowthPath) -> GrowthPath:
     return path
 
 
-def _years(name: str, head: Mapping[str, Any]) -> tuple[float, ...]:
-    first, last = head.get("first_year", 2026), head.get("last_year", 2040)
-    step = head.get("step_years", 2)
-    if not (step > 0 and last > first):
-        raise ScenarioError(f"{name}: path must go from first_year to a later last_year, by steps")
+def _years(head: Mapping[str, Any]) -> tuple[float, ...]:
+    first = _number("path.first_year", head.get("first_year", 2026))
+    last = _number("path.last_year", head.get("last_year", 2040))
+    step = _number("path.step_years", head.get("step_years", 2))
+    if not last > first:
+        raise ScenarioError(
+            f"path.last_year must be later than path.first_year ({first:g}), got {last:g}"
+        )
+    if not 0 < step <= last - first:
+        raise ScenarioError(
+            f"path.step_years must be above 0 and at most {last - first:g}, got {step:g}"
+        )
     n_steps = int((last - first) / step + 1e-9)
     return tuple(first + k * step for k in range(n_steps + 1))
 
 
+def _n_paths(head: Mapping[str, Any]) -> int:
+    value = head.get("paths", 30)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ScenarioError(f"path.paths must be a whole number of at least 1, got {value!r}")
+    return value
+
+
 def _growth(name: str, row: Mapping[str, Any]) -> Growth:
-    _check_keys(f"growth.{name}", row, _GROWTH_KEYS)
+    where = f"growth.{name}"
+    _check_keys(where, row, _GROWTH_KEYS)
     given = [kind for kind in ("factor_per_year", "added_per_year") if kind in row]
     if len(given) != 1:
-        raise ScenarioError(f"growth.{name} needs either factor_per_year or added_per_year")
-    rate = row[given[0]]
-    low, high = rate if isinstance(rate, list) else (rate, rate)
+        told = "both" if given else "neither"
+        raise ScenarioError(f"{where} needs factor_per_year or added_per_year, got {told}")
     multiplies = given[0] == "factor_per_year"
-    if low > high or (multiplies and low <= 0):
-        raise ScenarioError(f"growth.{name}.{given[0]} must be a rate or a range, got {rate!r}")
-    if row.get("grade") not in GRADES or not row.get("source"):
-        raise ScenarioError(f"growth.{name} needs a grade ({', '.join(GRADES)}) and a source")
-    keys = tuple(row.get("parameters", ()))
+    low, high = _rates(f"{where}.{given[0]}", row[given[0]], multiplies=multiplies)
+    if row.get("grade") not in GRADES:
+        raise ScenarioError(
+            f"{where}.grade must be one of {', '.join(GRADES)}, got {row.get('grade')!r}"
+        )
+    if not _text(row, "source", "", where=where):
+        raise ScenarioError(f"{where}.source must say where the rate comes from, got nothing")
+    keys = _words(f"{where}.parameters", row, ())
     for key in keys:
         if isinstance(parameter(key).default, bool | str | tuple):
-            raise ScenarioError(f"growth.{name}: {key} is no number")
-    if not keys:
-        raise ScenarioError(f"growth.{name} names no parameters")
+            raise ScenarioError(f"{where}.parameters: {key} is no number, and cannot grow")
     return Growth(
         name=name,
         keys=keys,
@@ -244,12 +271,28 @@ def _growth(name: str, row: Mapping[str, Any]) -> Growth:
     )
 
 
+def _rates(where: str, rate: object, *, multiplies: bool) -> tuple[float, float]:
+    """Read a rate as both ends of its range."""
+    ends = rate if isinstance(rate, list) else [rate, rate]
+    if len(ends) != 2:
+        raise ScenarioError(f"{where} must be a number or a range [low, high], got {rate!r}")
+    low, high = (_number(where, end) for end in ends)
+    if multiplies and low <= 0:
+        raise ScenarioError(f"{where} must be above 0, got {low:g}")
+    if low > high:
+        raise ScenarioError(f"{where} must rise from low to high, got {rate!r}")
+    return low, high
+
+
 def _threshold(name: str, row: Mapping[str, Any]) -> Threshold:
     _check_keys(f"thresholds.{name}", row, _THRESHOLD_KEYS)
     sides = [side for side in ("above", "below") if side in row]
     if len(sides) != 1:
-        raise ScenarioError(f"thresholds.{name} needs either above or below")
-    measure, family = row.get("measure", name), row.get("family", "")
+        told = "both" if sides else "neither"
+        raise ScenarioError(f"thresholds.{name} needs above or below, got {told}")
+    where = f"thresholds.{name}"
+    measure = _text(row, "measure", name, where=where)
+    family = _text(row, "family", "", where=where)
     if family not in ("", *FAMILIES):
         raise ScenarioError(
             f"thresholds.{name}: {family!r} is no family{near_miss(family, FAMILIES)}"
@@ -263,7 +306,7 @@ def _threshold(name: str, row: Mapping[str, Any]) -> Threshold:
     return Threshold(
         name=name,
         measure=measure,
-        level=float(row[sides[0]]),
+        level=_number(f"thresholds.{name}.{sides[0]}", row[sides[0]]),
         is_above=sides[0] == "above",
         family=family,
     )
@@ -273,7 +316,36 @@ def _check_once(path: GrowthPath) -> None:
     keys = [key for growth in path.growths for key in growth.keys]
     twice = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
     if twice:
-        raise ScenarioError(f"{path.name}: {twice[0]} grows twice")
+        raise ScenarioError(f"{twice[0]} grows twice")
+
+
+def _tables(document: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    """Return a table of the document; none is an empty one."""
+    table = document.get(section, {})
+    if not isinstance(table, Mapping):
+        raise ScenarioError(f"{section} must be a table, got {table!r}")
+    return table
+
+
+def _text(table: Mapping[str, Any], key: str, default: str, *, where: str = "path") -> str:
+    value = table.get(key, default)
+    if not isinstance(value, str):
+        raise ScenarioError(f"{where}.{key} must be text, got {value!r}")
+    return value
+
+
+def _words(where: str, table: Mapping[str, Any], default: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a list of names, which must not be empty."""
+    value = table.get(where.rpartition(".")[2], default)
+    if not isinstance(value, list | tuple) or not value:
+        raise ScenarioError(f"{where} must be a list of at least one name, got {value!r}")
+    return tuple(str(one) for one in value)
+
+
+def _number(where: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise ScenarioError(f"{where} must be a number, got {value!r}")
+    return value
 
 
 def _check_keys(where: str, table: object, known: tuple[str, ...]) -> None:

@@ -58,9 +58,17 @@ def geometric_sizes(smallest: float, largest: float, n_levels: int) -> list[floa
 
 
 def swept_responses(
-    results: Results, x: Iterable[float], *, measure: str, family: str, regime: str
+    results: Results,
+    x: Iterable[float],
+    *,
+    measure: str,
+    family: str,
+    regime: str,
+    axis: str = "x",
 ) -> Responses:
     """Read the responses of one measure off a sweep, of which point k stands at the k-th x.
+
+    Points at the same x are averaged; `axis` is what x is called where something is amiss.
 
     A cost per job counts all that arrived, and so the cost of jobs that failed.
     """
@@ -68,7 +76,7 @@ def swept_responses(
     chosen = (frame["measure"] == measure) & (frame["family"] == family)
     frame = frame[chosen & (frame["regime"] == regime)]
     at = dict(enumerate(x))
-    return responses(frame.assign(x=frame["point"].map(at)), axis="x")
+    return responses(frame.assign(**{axis: frame["point"].map(at)}), axis=axis)
 
 
 def _grown(scenario: Scenario, key: str, size: float) -> Value:

@@ -15,7 +15,7 @@ from hanse.scenarios.mechanisms.mechanism import Shown
 from hanse.scenarios.mechanisms.studies import Evidence
 from hanse.scenarios.parameters import ScenarioError, near_miss
 from hanse.scenarios.results import provenance
-from hanse.scenarios.scenario import Scenario
+from hanse.scenarios.scenario import Scenario, names
 
 MECHANISMS: Final[Mapping[str, Shown]] = {
     **FAMILIES,
@@ -37,8 +37,10 @@ def mechanism_of(name: str) -> Shown:
         If there is none for it.
     """
     if name not in MECHANISMS:
-        near = near_miss(name, MECHANISMS)
-        raise ScenarioError(f"no figure for {name!r}{near} (there are {', '.join(MECHANISMS)})")
+        said = "is a scenario without a figure" if name in names() else "is no scenario"
+        near = "" if name in names() else near_miss(name, MECHANISMS)
+        known = ", ".join(MECHANISMS)
+        raise ScenarioError(f"{name!r} {said}{near} (there is one of {known})")
     return MECHANISMS[name]
 
 

@@ -201,6 +201,7 @@ FRICTIONS: Final[Mapping[str, Mechanism]] = {
                 "sync_cost_per_job_gpu_s less additive": "cost less additive, GPU-s",
             },
             log_y=True,
+            by_words={"order_t": "up to an order"},
         ),
         n_seeds=5,
         versus="crossing.law",

@@ -49,7 +49,9 @@ def removals_and_sovereignty(levels: pd.DataFrame) -> Figure:
             here, shift = found[found["view"] == view], _APART * (number - (len(views) - 1) / 2)
             _dots(axis, here, names, by="who", look=number, label=view, shift=shift)
         charts.rung_axis(axis, {name: name for name in names})
-        axis.set(xlabel=label, xlim=(None if (found["ci_low"] < 0).any() else -0.03, 1.03))
+        left = min(0.0, float(found["ci_low"].min()))
+        margin = 0.03 * (1.0 - left)  # of the range, so that a mark at either end is whole
+        axis.set(xlabel=label, xlim=(left - margin, 1.0 + margin))
     handles, labels = charts.legend(axes.tolist())
     figure.legend(handles, labels, loc="outside lower center", ncols=len(views))
     return figure

@@ -1,6 +1,7 @@
 """Growth on the command line: the one place that takes a path to its dates, and tells them."""
 
 from argparse import Namespace
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -69,14 +70,16 @@ def first_passage_text(dates: pd.DataFrame) -> str:
     ]
     for row in dates.to_dict(orient="records"):
         year = {name: year_text(row[f"{name}_year"]) for name in _DATES}
-        bounds = [year_text(row[f"median_{end}"]) for end in ("low", "high")]
+        low, high = (row[f"median_{end}"] for end in ("low", "high"))
+        is_bounded = low > -inf or high < inf
+        bounds = f"{year_text(low)} to {year_text(high)}" if is_bounded else "too few paths"
         rows.append(
             (
                 str(row["threshold"]),
                 str(row["regime"]),
                 f"{row['n_reached']} of {row['n_paths']}",
                 f"{short(row['share_low'])} to {short(row['share_high'])}",
-                f"{year['median']} ({bounds[0]} to {bounds[1]})",
+                f"{year['median']} ({bounds})",
                 f"{year['quarter']} to {year['three_quarter']}",
                 year["first"],
             )

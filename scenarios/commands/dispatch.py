@@ -9,12 +9,13 @@ from typing import Final
 
 from hanse.market.regime import Rung, ladder, named_rungs, regimes, variants
 from hanse.scenarios.commands.arguments import DEFAULT_SEEDS
-from hanse.scenarios.commands.growth import grow_path
+from hanse.scenarios.commands.growth_paths import grow_path
 from hanse.scenarios.commands.plain_text import (
     changes_text,
     columns,
     experiment_text,
     failures_text,
+    growth_path_text,
     ladder_text,
     outcomes_text,
     real_tasks_text,
@@ -37,9 +38,9 @@ from hanse.scenarios.drawing.traces import Trace, TraceError, read_trace
 from hanse.scenarios.experiment import Task, account, compare, kept, run_tasks, trace_digest
 from hanse.scenarios.experiment_file import is_experiment, read_experiment, with_arguments
 from hanse.scenarios.explore import explore
-from hanse.scenarios.growth.file import path_names, read_growth_path
+from hanse.scenarios.growth.file import adjusted, is_growth_path, path_names, read_growth_path
 from hanse.scenarios.integrity import ReplicationsRepeat
-from hanse.scenarios.numerals import short
+from hanse.scenarios.numerals import counted, short
 from hanse.scenarios.parameters import Parameter, near_miss, parameter, parameters
 from hanse.scenarios.report import PAGE, render, write_report
 from hanse.scenarios.results import Results, ResultsError, check_target
@@ -47,6 +48,7 @@ from hanse.scenarios.running.batches import ExecutorBroken
 from hanse.scenarios.scenario import Scenario, ScenarioError, load, names
 from hanse.scenarios.sweep import design, sweep
 
+_WIDEST: Final = 40
 USER_ERRORS: Final = (
     CommandError,
     ExecutorBroken,
@@ -87,20 +89,23 @@ def show(arguments: Namespace) -> Answer:
     for key, one in parameters().items():
         bounds = ", ".join(one.choices) or _bounds(one)
         rows.append((key, _plain(scenario.values[key]), one.unit, bounds, one.grade, one.source))
-    return Answer(text=f"{scenario.title}\n{scenario.question}\n\n{columns(rows)}")
+    return Answer(text=f"{scenario.title}\n{scenario.question}\n\n{columns(rows, widest=_WIDEST)}")
 
 
 def validate(arguments: Namespace) -> Answer:
-    """Read a scenario file and draw one world of it; read an experiment file."""
+    """Read a scenario file and draw one world of it; read an experiment file or a growth path."""
     if is_experiment(Path(arguments.file)):
         experiment = with_arguments(read_experiment(Path(arguments.file)), arguments.settings)
         return Answer(text=f"{arguments.file} is valid: {experiment_text(experiment)}")
+    if is_growth_path(Path(arguments.file)):
+        path = adjusted(read_growth_path(Path(arguments.file)), settings=arguments.settings)
+        return Answer(text=f"{arguments.file} is valid: {growth_path_text(path)}")
     scenario = load(Path(arguments.file)).with_settings(arguments.settings)
     world = draw_world(scenario, 0)
     changed = [key for key, one in parameters().items() if scenario.values[key] != one.default]
     return Answer(
-        text=f"{arguments.file} is valid: {world.fleet.n_nodes} nodes, {world.workload.n_jobs} "
-        f"jobs; {len(changed)} parameters differ from their default"
+        text=f"{arguments.file} is valid: world 0 has {world.fleet.n_nodes:,} nodes and "
+        f"{world.workload.n_jobs:,} jobs; {len(changed)} parameters differ from their default"
         + "".join(f"\n  {key} = {_plain(scenario.values[key])}" for key in changed)
     )
 
@@ -156,7 +161,8 @@ def compare_rungs(arguments: Namespace) -> Answer:
         results = saved(results, output, store=store, force=arguments.force, pages=pages)
     note(f"page and tables made; {perf_counter() - begun:.1f} s in all")
     head = (
-        f"{scenario.title or scenario.name}: {len(arguments.seeds)} worlds, {len(ladder)} regimes. "
+        f"{scenario.title or scenario.name}: {counted(len(arguments.seeds), 'world')}, "
+        f"{len(ladder)} regimes. "
         "One point, not a headline.\nEach row is the paired difference from the row above, with "
         "its 95 % interval; the first row is where the ladder starts."
     )
@@ -228,8 +234,13 @@ def ask(arguments: Namespace) -> Answer:
     if arguments.csv:
         return Answer(text=answer.to_csv(index=False).rstrip("\n"))
     numbers = [k for k, kind in enumerate(answer.dtypes) if kind.kind in "fiu"]
-    rows = [[str(cell) for cell in row] for row in answer.to_numpy(object).tolist()]
+    rows = [[_cell(cell) for cell in row] for row in answer.to_numpy(object).tolist()]
     return Answer(text=columns([list(answer.columns), *rows], numbers=numbers))
+
+
+def _cell(cell: object) -> str:
+    """Write a number without the last digits, which say how it was added up; `--csv` has all."""
+    return f"{cell:.10g}" if isinstance(cell, float) else str(cell)
 
 
 def compare_results(arguments: Namespace) -> Answer:
@@ -284,6 +295,8 @@ def calibrate_machine(arguments: Namespace) -> Answer:
     output: Path | None = arguments.output
     if output is not None and output.exists() and not arguments.force:
         raise CommandError(f"{output} exists; --force replaces it")
+    if output is not None and not output.parent.is_dir():
+        raise CommandError(f"there is no directory {str(output.parent)!r} for {output.name}")
     compile_engine()
     note("measuring for about a minute")
     measured = arguments.calibrate()
