@@ -119,6 +119,16 @@ def test_a_line_looks_the_same_in_every_panel_and_above_zero_alone_is_logarithmi
     assert [axis.get_yscale() for axis in figure.axes] == ["log", "linear"]
 
 
+@pytest.mark.parametrize(("low", "is_said"), [(0.0, True), (1.0, False)])
+def test_a_band_that_leaves_a_logarithmic_axis_is_said_to_be_cut(low: float, is_said: bool) -> None:
+    levels = pd.DataFrame(
+        {"x": [1.0, 2.0], "by": "one", "measure": "m", "mean": 5.0, "ci_low": low, "ci_high": 9.0}
+    )
+    curves = Curves(x="x", xlabel="x", by="by", measures={"m": "number"}, log_y=True)
+    title = curves(levels).legends[0].get_title().get_text()
+    assert ("are cut there" in title) == is_said
+
+
 def test_a_picture_comes_with_its_manifest_and_again_with_the_same_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

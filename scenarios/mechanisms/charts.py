@@ -16,6 +16,8 @@ from hanse.scenarios.numerals import tick
 
 _PANEL_INCH: Final = 2.1
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
+_DEEPEST: Final = 10.0
+_CUT: Final = "bands that reach below a tenth of the mean are cut there"
 NO_PANEL: Final = ""
 SHARE: Final = "share "
 """With which the label of what lies between 0 and 1 begins."""
@@ -72,8 +74,15 @@ class Curves:
                 _limit(axis, whole, label=label, is_log=self.log_y and _is_above(whole))
         handles, names = charts.legend(axes.ravel().tolist())
         n_columns = 3 if len(names) in (5, 6) else min(4, len(names))
-        figure.legend(handles, names, loc="outside lower center", ncols=n_columns)
+        title = _CUT if self._cuts(levels) else None
+        figure.legend(handles, names, loc="outside lower center", ncols=n_columns, title=title)
         return figure
+
+    def _cuts(self, levels: pd.DataFrame) -> bool:
+        """Say if a band leaves a logarithmic axis."""
+        measured = levels[levels["measure"].isin(list(self.measures))]
+        upright = [whole for _, whole in measured.groupby("measure") if _is_above(whole)]
+        return self.log_y and any((one["ci_low"] < one["mean"] / _DEEPEST).any() for one in upright)
 
     def _lines(
         self, axis: Axes, shown: pd.DataFrame, looks: Mapping[object, int], *, is_log: bool
@@ -90,7 +99,7 @@ class Curves:
                 line,
                 label=self.by_words.get(name, _word(name)),
                 look=looks[name],
-                floor=line["mean"].to_numpy() / 10 if is_log else None,
+                floor=line["mean"].to_numpy() / _DEEPEST if is_log else None,
             )
         _name_foot(axis, places, is_listed=self.log_x or self.even_x)
         axis.grid(axis="y")
