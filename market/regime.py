@@ -4,6 +4,7 @@ A regime is a frozen composition of parts. A part is a choice, never a number: e
 part needs stands in `Terms`, which the world holds and all regimes share.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from dataclasses import replace as replace_part
@@ -184,8 +185,9 @@ class Regime:
             )
 
     def parts(self) -> Mapping[str, str]:
-        """Name each part and its choice, for tables and for `hanse show`."""
-        return {f.name: _choice(getattr(self, f.name)) for f in fields(self)}
+        """Name each part and its choice in words, and a router by its class."""
+        words = {f.name: _choice(getattr(self, f.name)) for f in fields(self)}
+        return words if self.router is None else {**words, "router": type(self.router).__name__}
 
 
 def rail_of(settlement: SettlementTerms, rail: Rail) -> RailRules:
@@ -196,10 +198,15 @@ def rail_of(settlement: SettlementTerms, rail: Rail) -> RailRules:
     return lower_rail(one[rail], settlement)
 
 
+_BEFORE_CAPITALS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
 def _choice(part: object) -> str:
     if isinstance(part, IntEnum):
         return part.name.lower().replace("_", " ")
-    return "none" if part is None else type(part).__name__
+    if part is None:
+        return "none"
+    return _BEFORE_CAPITALS.sub(" ", type(part).__name__).lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

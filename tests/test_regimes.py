@@ -37,6 +37,7 @@ from hanse.market.reporting import (
     Truthful,
 )
 from hanse.scenarios.draw import draw_world
+from hanse.scenarios.regime_parts import PARTS as WORDS
 from hanse.scenarios.run import run_world
 from hanse.scenarios.scenario import load
 from hanse.scenarios.selftest.checks import run_ledger
@@ -122,6 +123,16 @@ def parts_that_differ(one: Regime, other: Regime) -> list[str]:
     """Name the parts in which two regimes differ."""
     first, second = one.parts(), other.parts()
     return [part for part in first if first[part] != second[part]]
+
+
+def test_parts_are_told_in_the_words_that_experiments_take() -> None:
+    for part, choices in WORDS.items():
+        for word, choice in choices.items():
+            try:
+                regime = replace(regimes["locational-prices"], **{part: choice})
+            except Incompatible:
+                continue
+            assert regime.parts()[part] == word
 
 
 def test_each_rung_differs_from_the_one_before_in_one_part() -> None:
