@@ -302,6 +302,19 @@ def test_14_a_receipt_is_good_for_one_task_and_one_solver() -> None:
         assert settled(outcome, thief, challenger) == CAUGHT
 
 
+def test_14_a_challenger_needs_a_receipt_of_its_own_for_the_task_too() -> None:
+    rival, conduct = honest(RIVAL), sabotage(7, "w1_update")
+    (replayed,) = executor(RIVAL, conduct, task_of(TASK.program, b"another task")).receipts
+    (stolen,) = executor(OTHER, conduct).receipts
+    unsigned = replace(executor(RIVAL, conduct).receipts[0], signature=bytes(64))
+    for receipt in (replayed, stolen, unsigned):
+        solver, thief = honest(SOLVER), Presenting(rival, receipt)
+        outcome = fought(solver, thief)
+        assert outcome.faults == {thief.public_key: Reason.BAD_PROOF}
+        assert outcome.n_messages == 0
+        assert settled(outcome, solver, thief) == REPELLED
+
+
 class Tampering:
     """Alters its own answers to questions of one kind, and signs what it altered."""
 

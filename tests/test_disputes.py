@@ -378,6 +378,17 @@ def test_an_auditor_disputes_the_one_segment_it_executed(segment: int) -> None:
     assert outcome.n_rounds == 2 + 4
 
 
+@pytest.mark.parametrize("segment", range(4))
+def test_an_auditor_of_a_right_segment_loses_whatever_it_says_of_its_end(segment: int) -> None:
+    right, liar = honest(SOLVER), executor(RIVAL, sabotage(4 * segment + 1, "w2_update", shoved))
+    end = segment + 2
+    for run, reason in ((right, Reason.BAD_PROOF), (liar, Reason.WRONG_OUTPUT)):
+        known = replace(run.trace, chain=run.trace.chain[:end], states=run.trace.states[:end])
+        auditor = Executor(TASK, run.conduct, RIVAL, trace=known)
+        outcome = contest(TASK, (right, auditor), pace_of(right, auditor), segment=segment)
+        assert outcome.faults == {auditor.public_key: reason}
+
+
 @pytest.mark.parametrize(
     "program",
     [inference(n_steps=8, checkpoint_interval=4), diffusion(n_steps=8, checkpoint_interval=4)],

@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from hanse.verification.dispute import contest
 from hanse.verification.framing import digest_of
-from hanse.verification.parties import Idle
+from hanse.verification.messages import Reason
+from hanse.verification.parties import Executor, Idle
 from hanse.verification.spot_check import (
     Claim,
     Handover,
@@ -17,7 +19,9 @@ from hanse.verification.spot_check import (
     is_committed,
     sampled_segments,
 )
-from tests.disputants import HONEST, RIVAL, SOLVER, TASK, executor, honest
+from hanse.verification.tensors import State, tensor_digests
+from hanse.verification.trace import NO_LINK, Trace
+from tests.disputants import HONEST, OTHER, RIVAL, SOLVER, TASK, executor, honest, pace_of
 from tests.test_disputes import shoved
 
 ROOT = honest(SOLVER).trace.tree.root
@@ -102,3 +106,52 @@ def test_segments_are_drawn_without_replacement_and_evenly() -> None:
     # 2048 draws, 3 of 5: 1228.8 each, standard deviation 22.2.
     assert all(abs(count - 1228.8) < 3.5 * 22.2 for count in counts)
     assert set(sampled_segments(bytes(32), 4, 4)) == {0, 1, 2, 3}
+
+
+def begun_elsewhere() -> Executor:
+    """Work rightly, from another start than the task's, and commit to all of it."""
+    program, cheat = TASK.program, honest(SOLVER)
+    state = dict(program.initial_state())
+    state["w1"] = shoved(state["w1"])
+    states: list[State] = [state]
+    chain = [TASK.link(0, NO_LINK, tensor_digests(state))]
+    for first in range(0, program.n_steps, program.checkpoint_interval):
+        last = first + program.checkpoint_interval
+        states.append(program.replay(states[-1], first=first, last=last))
+        chain.append(TASK.link(last, chain[-1], tensor_digests(states[-1])))
+    cheat.trace = Trace(task=TASK, chain=tuple(chain), states=tuple(states))
+    return cheat
+
+
+def test_a_run_from_another_start_is_wrong_in_its_first_segment() -> None:
+    cheat = begun_elsewhere()
+    holder, root = Keeper(trace=cheat.trace), cheat.trace.tree.root
+    assert checked(holder, root, 3, 2, 1).wrong_segment is None
+    found = checked(holder, root, 3, 0)
+    assert (found.wrong_segment, found.withheld_segment, found.n_steps) == (0, None, 8)
+    assert found.chain_end == TRACE.chain[1]
+    assert found.auditor is not None
+    parties = (cheat, found.auditor)
+    outcome = contest(TASK, parties, pace_of(*parties), segment=0)
+    assert outcome.faults == {cheat.public_key: Reason.BAD_PROOF}
+    # Its first link says it: no step has to be opened for that.
+    assert (outcome.step, outcome.n_rounds, outcome.n_messages) == (None, 0, 3)
+
+
+def test_no_two_disputes_share_an_id_even_about_one_receipt() -> None:
+    idle, other = (executor(SOLVER, Idle(segments=frozenset(at))) for at in ({1, 2}, {1, 3}))
+    ids = set()
+    for solver, key, segment in (
+        (idle, RIVAL, 1),
+        (idle, RIVAL, 2),
+        (idle, OTHER, 1),
+        (other, RIVAL, 1),
+    ):
+        claim = Claim(task=TASK, root=solver.trace.tree.root)
+        holder = Keeper(trace=solver.trace)
+        found = check_segments(holder, claim, (segment,), key=key, conduct=HONEST)
+        assert found.auditor is not None
+        parties = (solver, found.auditor)
+        ids.add(contest(TASK, parties, pace_of(*parties), segment=segment).dispute_id)
+    # Signed answers of one dispute are of no use in another, nor two honest ones equivocation.
+    assert len(ids) == 4

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from hanse.verification.commitments import EMPTY_ROOT
 from hanse.verification.court import Convicted, Court, Pace
-from hanse.verification.framing import canonical_bytes, digest_of
+from hanse.verification.framing import big_endian, canonical_bytes, digest_of
 from hanse.verification.messages import BisectMove, Evidence, OperatorMove, Reason
 from hanse.verification.program import NEXT
 from hanse.verification.questions import Kind, OperatorOpening, Party, StepOpening
@@ -70,7 +70,9 @@ def contest(
         segment that an auditor executed from the defender's state: it answers for that one alone.
     """
     digests = [each.receipt.digest() for party in parties for each in party.receipts[:1]]
-    framed = canonical_bytes(b"dispute", *digests, parties[1].public_key)
+    # Rounds count from 0 in each: under one id, honest answers about two segments would convict.
+    place = [] if segment is None else [big_endian("segment", segment)]
+    framed = canonical_bytes(b"dispute", *digests, parties[1].public_key, *place)
     court = Court(
         referee=Referee(task=task),
         parties=parties,

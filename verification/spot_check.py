@@ -1,6 +1,6 @@
 """The one place for checking single segments of a run: which, from what, and what was found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha512
 from typing import Protocol
 
@@ -132,6 +132,8 @@ def check_segments(
 ) -> SpotCheck:
     """Execute segments again until one is wrong, from the states that the solver hands over.
 
+    The first segment is executed from where the task begins, whatever was committed to.
+
     A solver that hands over nothing, or anything but what it committed to, is asked once more in
     front of the referee, who hands on what it gets: nobody is convicted on an auditor's word alone.
     """
@@ -145,6 +147,8 @@ def check_segments(
             withheld = segment
             break
         n_bytes += handed.n_bytes
+        if segment == 0:
+            handed = _from_the_start(task, handed)
         state = handed.state
         for step in range(segment * interval, (segment + 1) * interval):
             state = conduct.advance(task.program, state, step)
@@ -170,6 +174,12 @@ def _received(solver: Holder, claim: Claim, segment: int) -> Handover | None:
     if handed and is_committed(claim.task, claim.root, segment, handed=handed):
         return handed
     return None
+
+
+def _from_the_start(task: Task, handed: Handover) -> Handover:
+    """Put what the task says in the place of where a solver says that it has begun."""
+    state = task.program.initial_state()
+    return replace(handed, state=state, start=task.link(0, NO_LINK, tensor_digests(state)))
 
 
 def _segment_trace(
