@@ -12,15 +12,17 @@ from hanse.verification.commitments import operator_leaf
 from hanse.verification.dispute import contest
 from hanse.verification.framing import MalformedMessageError
 from hanse.verification.messages import BisectMove, Message, Reason
-from hanse.verification.parties import Executor, Front, Opened, Recorded
+from hanse.verification.parties import Executor, Front, Idle, Opened, Recorded
 from hanse.verification.program import NEXT, Step
 from hanse.verification.programs import inference
 from hanse.verification.questions import Kind, OperatorOpening, Question, Reply, StepOpening
 from hanse.verification.signing import is_genuine, read_message
-from hanse.verification.tensors import tensor_digests
+from hanse.verification.spot_check import Claim, Keeper, check_segments
+from hanse.verification.tensors import tensor_digest, tensor_digests
 from hanse.verification.verdicts import DisputeOutcome
 from tests.disputants import (
     ANSWERS,
+    HONEST,
     REFEREE,
     RIVAL,
     SOLVER,
@@ -31,7 +33,7 @@ from tests.disputants import (
     sabotage,
     task_of,
 )
-from tests.test_disputes import OPERATORS, disputed, shoved
+from tests.test_disputes import OPERATORS, Inventor, disputed, shoved
 
 LIE = bytes([7]) * 32
 
@@ -162,6 +164,27 @@ def test_what_an_operator_read_is_traced_to_where_it_comes_from(
     assert asked == (2 if source == "an operator" else 0)
 
 
+@pytest.mark.parametrize("defends", [True, False])
+@pytest.mark.parametrize(
+    "alter",
+    [
+        with_lie("output", None),
+        lambda message: replace(message, index=0),
+        lambda message: replace(message, index=99),
+        lambda message: replace(message, size=message.size + 1),
+    ],
+    ids=["output", "another", "none", "size"],
+)
+def test_a_source_is_what_was_agreed_and_not_what_somebody_says_of_it(
+    alter: Callable[[Message], Message], defends: bool
+) -> None:
+    right, cheat = honest(SOLVER), Misreader(TASK, sabotage(9, "w2_update", shoved), RIVAL)
+    cheat.lie_at = (OPERATORS.index("w2_update"), 1)
+    forger = Forger(party=cheat, kind=Kind.SOURCE, alter=alter)
+    outcome = disputed(forger, right) if defends else disputed(right, forger)
+    assert outcome.faults == {forger.public_key: Reason.BAD_PROOF}
+
+
 def inferred(alter_at: int) -> tuple[DisputeOutcome, Executor]:
     """Infer with weights that one step hands on altered, though no operator makes any."""
     task = task_of(inference(n_steps=8, checkpoint_interval=4))
@@ -199,6 +222,127 @@ def test_a_move_of_another_dispute_round_or_place_is_no_answer(
     assert outcome.faults == {forger.public_key: Reason.BAD_PROOF}
     # On the spot: nothing was opened since.
     assert (outcome.step, outcome.operator) == (10 if kind is Kind.PREFIX else None, None)
+
+
+@pytest.mark.parametrize("defends", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (Kind.STEP, "step", 0),
+        (Kind.STEP, "step", 9),
+        (Kind.STEP, "step", 1 << 63),
+        (Kind.OPERATOR, "index", 0),
+        (Kind.OPERATOR, "index", 99),
+        (Kind.OPERATOR, "size", 12),
+        (Kind.OPERATOR, "size", 1 << 63),
+        (Kind.STATE, "inclusion_proof", (LIE,)),
+        (Kind.EVIDENCE, "index", 0),
+        (Kind.EVIDENCE, "index", 99),
+    ],
+)
+def test_an_opening_of_another_place_is_refused_and_never_looked_up(
+    kind: Kind, name: str, value: int | tuple[bytes, ...], defends: bool
+) -> None:
+    right, cheat = honest(SOLVER), executor(RIVAL, sabotage(9, "w2_update", shoved))
+    forger = Forger(party=cheat, kind=kind, alter=lambda message: replace(message, **{name: value}))
+    outcome = disputed(forger, right) if defends else disputed(right, forger)
+    # Evidence is asked of the defender alone.
+    is_asked = defends or kind is not Kind.EVIDENCE
+    reason = Reason.BAD_PROOF if is_asked else Reason.WRONG_OUTPUT
+    assert outcome.faults == {forger.public_key: reason}
+
+
+def test_a_link_of_another_checkpoint_is_no_answer_though_its_proof_holds() -> None:
+    right, cheat = honest(SOLVER), executor(RIVAL, sabotage(9, "w2_update", shoved))
+    trace = cheat.trace
+
+    def earlier(message: Message) -> Message:
+        proof = trace.tree.inclusion_proof(1)
+        return replace(message, index=4, chain=trace.chain[1], inclusion_proof=proof)
+
+    forger = Forger(party=cheat, kind=Kind.CHECKPOINT, alter=earlier)
+    outcome = disputed(right, forger)
+    assert outcome.faults == {forger.public_key: Reason.BAD_PROOF}
+    # At the first question.
+    assert (outcome.n_messages, outcome.n_rounds) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("inclusion_proof", (LIE,)), ("index", 4), ("index", 99)]
+)
+def test_an_auditor_says_where_it_arrived_and_nothing_else(
+    name: str, value: int | tuple[bytes, ...]
+) -> None:
+    cheat = executor(SOLVER, Idle(segments=frozenset({1})))
+    claim, holder = Claim(task=TASK, root=cheat.trace.tree.root), Keeper(trace=cheat.trace)
+    auditor = check_segments(holder, claim, (1,), key=RIVAL, conduct=HONEST).auditor
+    assert auditor is not None
+    forger = Forger(
+        party=auditor,
+        kind=Kind.CHECKPOINT,
+        alter=lambda message: replace(message, **{name: value}),
+    )
+    outcome = contest(TASK, (cheat, forger), pace_of(cheat, forger), segment=1)
+    assert outcome.faults == {forger.public_key: Reason.BAD_PROOF}
+    assert (outcome.step, outcome.n_messages) == (None, 3)
+
+
+class Fabricator(Inventor):
+    """Shows the operators of the right run, but for the one that made its own wrong state."""
+
+    alter: Callable[[Message], Message]
+
+    def answer(self, question: Question) -> Reply | None:
+        if question.kind is Kind.MADE:
+            return self.cheat.answer(question)
+        reply = super().answer(question)
+        if question.kind is not Kind.MAKER:
+            return reply
+        shown = read_message(OperatorOpening, reply.message).message
+        return replace(reply, message=self.cheat.sign_answer(self.alter(shown)))
+
+
+def fabricated(alter: Callable[[Message], Message]) -> Fabricator:
+    fabricator = Fabricator(executor(RIVAL, sabotage(9, "w1_update")), executor(RIVAL, HONEST))
+    fabricator.alter = alter
+    return fabricator
+
+
+def with_own_output(message: Message) -> Message:
+    """Claim that the operator made what the wrong run made."""
+    cheat = executor(RIVAL, sabotage(9, "w1_update"))
+    state = cheat.trace.states[2]
+    state = HONEST.advance(TASK.program, state, 8)
+    made = cheat.conduct.explain(TASK.program, state, 9).values["w1.next"]
+    return replace(message, output=tensor_digest("w1.next", made))
+
+
+@pytest.mark.parametrize("defends", [True, False])
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda message: message,
+        with_own_output,
+        lambda message: replace(message, index=0),
+        lambda message: replace(message, index=99),
+        lambda message: replace(message, size=message.size - 1),
+    ],
+    ids=["right", "own", "another", "none", "size"],
+)
+def test_nobody_makes_up_the_operator_that_made_a_wrong_state(
+    alter: Callable[[Message], Message], defends: bool
+) -> None:
+    right, fabricator = honest(SOLVER), fabricated(alter)
+    parties = (fabricator, right) if defends else (right, fabricator)
+    assert disputed(*parties).faults == {fabricator.public_key: Reason.BAD_PROOF}
+
+
+def test_whoever_names_another_operator_for_what_was_made_is_guilty_too() -> None:
+    sloppy = Forger(
+        party=honest(SOLVER), kind=Kind.MADE, alter=lambda message: replace(message, index=0)
+    )
+    outcome = disputed(sloppy, fabricated(lambda message: message))
+    assert outcome.faults == dict.fromkeys((SOLVER.public_key, RIVAL.public_key), Reason.BAD_PROOF)
 
 
 def test_a_run_that_starts_elsewhere_has_no_first_step_to_open() -> None:
