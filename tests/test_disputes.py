@@ -1,7 +1,7 @@
 """Disputes: who deviates is found, who is honest wins, and it takes as long as it should."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import ceil, log2
 
 import numpy as np
@@ -17,6 +17,7 @@ from hanse.verification.messages import Reason, read_message
 from hanse.verification.parties import (
     Equivocator,
     Executor,
+    Front,
     Idle,
     Recorded,
     Saboteur,
@@ -168,6 +169,53 @@ def test_a_dispute_lasts_as_long_as_its_questions() -> None:
     # Evidence is asked of the defender alone.
     assert outcome.n_messages == 2 * 12 - 1
     assert outcome.clock_us[right.public_key] == 600 * SECOND_US - 11 * (158_000 + SECOND_US)
+
+
+def test_both_think_at_once_so_that_a_dispute_lasts_as_long_as_the_slower() -> None:
+    right, cheat = honest(SOLVER), executor(RIVAL, sabotage(9, "w2_update"))
+    trips = {right.public_key: 50_000, cheat.public_key: 158_000}
+    outcome = disputed(cheat, right, pace=Pace(round_trip_us=trips, clock_us=600 * SECOND_US))
+    assert outcome.elapsed_us == 12 * 158_000
+    # The last question is put to the defender alone.
+    outcome = disputed(right, cheat, pace=Pace(round_trip_us=trips, clock_us=600 * SECOND_US))
+    assert outcome.elapsed_us == 11 * 158_000 + 50_000
+
+
+def test_an_answer_in_the_last_microsecond_of_a_clock_is_in_time() -> None:
+    right, cheat = honest(SOLVER), executor(RIVAL, sabotage(9, "w2_update"))
+    pace = pace_of(cheat, right, clock_us=12 * 158_000)
+    outcome = disputed(cheat, right, pace=pace)
+    assert outcome.faults == {cheat.public_key: Reason.WRONG_OUTPUT}
+    assert outcome.clock_us[cheat.public_key] == 0
+    late = disputed(cheat, right, pace=replace(pace, clock_us=pace.clock_us - 1))
+    assert late.faults == {cheat.public_key: Reason.TIMEOUT}
+    # Whoever is late has used all of its time, and the dispute has lasted so long.
+    assert late.clock_us[cheat.public_key] == 0
+    assert late.elapsed_us == pace.clock_us - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorder(Front[Executor]):
+    """Answers as another does, and keeps what it was asked and what it sent."""
+
+    rounds: list[int] = field(default_factory=list)
+    sent: list[bytes] = field(default_factory=list)
+
+    def answer(self, question: Question) -> Reply | None:
+        reply = self.party.answer(question)
+        self.rounds.append(question.round)
+        self.sent.append(reply.message)
+        return reply
+
+
+def test_no_two_questions_share_a_round_and_every_byte_is_counted() -> None:
+    right, cheat = (
+        Recorder(party=party) for party in (honest(SOLVER), executor(RIVAL, sabotage(9, "error")))
+    )
+    outcome = disputed(cheat, right)
+    assert cheat.rounds == list(range(len(cheat.rounds)))
+    assert right.rounds == cheat.rounds[:-1]
+    assert outcome.n_bytes == sum(map(len, [*right.sent, *cheat.sent]))
 
 
 def test_replaying_takes_its_time_too() -> None:

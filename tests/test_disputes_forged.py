@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.verification.commitments import operator_leaf
+from hanse.verification.commitments import operator_leaf, trace_leaf, tree_over
 from hanse.verification.dispute import contest
 from hanse.verification.framing import MalformedMessageError
 from hanse.verification.messages import BisectMove, Message, Reason
@@ -16,6 +16,7 @@ from hanse.verification.parties import Executor, Front, Idle, Opened, Recorded
 from hanse.verification.program import NEXT, Step
 from hanse.verification.programs import inference
 from hanse.verification.questions import Kind, OperatorOpening, Question, Reply, StepOpening
+from hanse.verification.referee import Referee
 from hanse.verification.signing import is_genuine, read_message
 from hanse.verification.spot_check import Claim, Keeper, check_segments
 from hanse.verification.tensors import tensor_digest, tensor_digests
@@ -23,6 +24,7 @@ from hanse.verification.verdicts import DisputeOutcome
 from tests.disputants import (
     ANSWERS,
     HONEST,
+    OTHER,
     REFEREE,
     RIVAL,
     SOLVER,
@@ -113,13 +115,16 @@ class Misreader(Executor):
 
     lie_at: tuple[int, int] = (0, 0)
 
+    def misread(self, inputs: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        position = self.lie_at[1]
+        return (*inputs[:position], LIE, *inputs[position + 1 :])
+
     def _open(self, question: Question) -> Opened:
         opened = super()._open(question)
-        index, position = self.lie_at
+        index, _ = self.lie_at
         operator = self.task.program.operators[index]
         digests = tensor_digests(opened.made.values)
-        inputs = [digests[name] for name in operator.inputs]
-        inputs[position] = LIE
+        inputs = self.misread(tuple(digests[name] for name in operator.inputs))
         leaf = operator_leaf(
             index,
             operator.operator_id(),
@@ -132,11 +137,16 @@ class Misreader(Executor):
 
     def _operator_opening(self, question: Question) -> OperatorOpening:
         opening = super()._operator_opening(question)
-        index, position = self.lie_at
-        if question.operator != index:
+        if question.operator != self.lie_at[0]:
             return opening
-        inputs = (*opening.inputs[:position], LIE, *opening.inputs[position + 1 :])
-        return replace(opening, inputs=inputs)
+        return replace(opening, inputs=self.misread(opening.inputs))
+
+
+class Omitter(Misreader):
+    """Claims that one operator read one tensor fewer than it reads."""
+
+    def misread(self, inputs: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        return inputs[:-1]
 
 
 @pytest.mark.parametrize("defends", [True, False])
@@ -183,6 +193,77 @@ def test_a_source_is_what_was_agreed_and_not_what_somebody_says_of_it(
     forger = Forger(party=cheat, kind=Kind.SOURCE, alter=alter)
     outcome = disputed(forger, right) if defends else disputed(right, forger)
     assert outcome.faults == {forger.public_key: Reason.BAD_PROOF}
+
+
+@pytest.mark.parametrize("defends", [True, False])
+def test_an_operator_reads_as_many_tensors_as_it_has_inputs(defends: bool) -> None:
+    right, cheat = honest(SOLVER), Omitter(TASK, sabotage(9, "w2_update", shoved), RIVAL)
+    cheat.lie_at = (OPERATORS.index("w2_update"), 1)
+    outcome = disputed(cheat, right) if defends else disputed(right, cheat)
+    assert outcome.faults == {cheat.public_key: Reason.BAD_PROOF}
+
+
+def test_the_first_operator_continues_nothing_and_proves_no_continuation() -> None:
+    right, cheat = honest(SOLVER), executor(RIVAL, sabotage(9, OPERATORS[0], shoved))
+    assert disputed(right, cheat).faults == {cheat.public_key: Reason.WRONG_OUTPUT}
+    padded = Forger(
+        party=cheat,
+        kind=Kind.OPERATOR,
+        alter=lambda message: replace(message, consistency_proof=(LIE,)),
+    )
+    assert disputed(right, padded).faults == {padded.public_key: Reason.BAD_PROOF}
+
+
+@pytest.mark.parametrize("defends", [True, False])
+@pytest.mark.parametrize("name", ["before", "after"])
+@pytest.mark.parametrize("digests", [(), (LIE,) * 64])
+def test_a_step_shows_one_digest_for_each_carried_tensor(
+    name: str, digests: tuple[bytes, ...], defends: bool
+) -> None:
+    right, cheat = honest(SOLVER), executor(RIVAL, sabotage(9, "w2_update", shoved))
+    forger = Forger(
+        party=cheat, kind=Kind.STEP, alter=lambda message: replace(message, **{name: digests})
+    )
+    outcome = disputed(forger, right) if defends else disputed(right, forger)
+    assert outcome.faults == {forger.public_key: Reason.BAD_PROOF}
+
+
+def test_a_root_over_links_between_checkpoints_commits_to_none() -> None:
+    tree = tree_over([trace_leaf(at, LIE) for at in (0, 5, 8, 12, 16)])
+    for index, is_checkpoint in ((4 * 2, True), (5, False)):
+        move = BisectMove(
+            dispute_id=LIE,
+            sender_public_key=RIVAL.public_key,
+            round=0,
+            index=index,
+            chain=LIE,
+            inclusion_proof=tree.inclusion_proof(index // 4),
+        )
+        assert Referee(task=TASK).accepts_checkpoint(move, tree.root) is is_checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegator(Front[Executor]):
+    """Has another answer, under that one's name or unsigned."""
+
+    other: Executor
+    is_signed: bool
+
+    def answer(self, question: Question) -> Reply | None:
+        if self.is_signed:
+            return self.other.answer(question)
+        reply = self.party.answer(question)
+        return replace(reply, message=reply.message[:-64] + bytes(64))
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_nobody_answers_for_another_nor_without_signing(is_signed: bool) -> None:
+    conduct = sabotage(9, "w2_update", shoved)
+    other = executor(OTHER, conduct)
+    delegator = Delegator(party=executor(RIVAL, conduct), other=other, is_signed=is_signed)
+    outcome = disputed(delegator, honest(SOLVER))
+    assert outcome.faults == {delegator.public_key: Reason.BAD_PROOF}
+    assert (outcome.step, outcome.n_messages) == (None, 2)
 
 
 def inferred(alter_at: int) -> tuple[DisputeOutcome, Executor]:
