@@ -75,6 +75,21 @@ def test_everybody_and_everything_else_is_refused(why: Admission, found: dict[st
     assert shown(**found) is why
 
 
+def test_a_use_that_its_holder_did_not_sign_is_none() -> None:
+    claim = use(GRANT, HOLDER, task_id=TASK, region=7, used_us=400)
+    forged = replace(claim, signature=THIEF.signature_of(claim.to_bytes()[:-SIGNATURE_BYTES]))
+    for unsigned in (forged, replace(claim, signature=bytes(SIGNATURE_BYTES))):
+        found = admit(
+            GRANT.to_bytes(),
+            unsigned.to_bytes(),
+            issuers=[ISSUER.public_key],
+            task_id=TASK,
+            region=7,
+            now_us=400,
+        )
+        assert found is Admission.NOT_GENUINE
+
+
 def test_a_capability_cannot_be_handed_on() -> None:
     # A holder who signs a grant of its own is an issuer whom nobody asked to be one.
     handed = issue(
@@ -115,7 +130,16 @@ def test_a_use_of_one_capability_is_none_of_another() -> None:
 def test_a_revocation_counts_where_it_has_arrived_and_from_its_instant_on() -> None:
     assert shown(now_us=600) is Admission.ADMITTED  # word of it is still on its way
     assert shown(now_us=600, revocations=[REVOKED]) is Admission.REVOKED
+    assert shown(now_us=500, revocations=[REVOKED]) is Admission.REVOKED
     assert shown(now_us=499, revocations=[REVOKED]) is Admission.ADMITTED
+
+
+def test_a_revocation_voids_the_capability_that_it_names_and_no_other_of_its_issuer() -> None:
+    renewed = replace(GRANT.message, nonce=bytes([9]) * 32)
+    other = sign_message(renewed, ISSUER)
+    assert shown(other, now_us=600, revocations=[REVOKED]) is Admission.ADMITTED
+    both = [REVOKED, revoke(other, ISSUER, revoked_us=600)]
+    assert shown(other, now_us=600, revocations=both) is Admission.REVOKED
 
 
 def test_nobody_but_the_issuer_revokes() -> None:

@@ -19,7 +19,12 @@ from hanse.verification.questions import Kind, OperatorOpening, Question, Reply,
 from hanse.verification.referee import Referee
 from hanse.verification.signing import is_genuine, read_message
 from hanse.verification.spot_check import Claim, Keeper, check_segments
-from hanse.verification.tensors import tensor_digest, tensor_digests
+from hanse.verification.tensors import (
+    decode_tensor,
+    encode_tensor,
+    tensor_digest,
+    tensor_digests,
+)
 from hanse.verification.verdicts import DisputeOutcome
 from tests.disputants import (
     ANSWERS,
@@ -201,6 +206,28 @@ def test_an_operator_reads_as_many_tensors_as_it_has_inputs(defends: bool) -> No
     cheat.lie_at = (OPERATORS.index("w2_update"), 1)
     outcome = disputed(cheat, right) if defends else disputed(right, cheat)
     assert outcome.faults == {cheat.public_key: Reason.BAD_PROOF}
+
+
+def other_values(message: Message) -> Message:
+    """Hand in another tensor of the same name, type and shape."""
+    name, value = decode_tensor(message.inputs[0], max_bytes=1 << 16)
+    return replace(message, inputs=(encode_tensor(name, shoved(value)), *message.inputs[1:]))
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        other_values,
+        lambda message: replace(message, inputs=()),
+        lambda message: replace(message, inputs=message.inputs[:-1]),
+        lambda message: replace(message, inputs=(*message.inputs, message.inputs[0])),
+    ],
+    ids=["other values", "nothing", "fewer", "more"],
+)
+def test_evidence_is_of_all_inputs_and_of_their_values(alter: Callable[[Message], Message]) -> None:
+    right, cheat = honest(SOLVER), executor(RIVAL, sabotage(9, "w2_update", shoved))
+    forger = Forger(party=cheat, kind=Kind.EVIDENCE, alter=alter)
+    assert disputed(forger, right).faults == {forger.public_key: Reason.BAD_PROOF}
 
 
 def test_the_first_operator_continues_nothing_and_proves_no_continuation() -> None:

@@ -94,8 +94,26 @@ def test_nothing_is_due_to_the_guilty_and_no_amount_is_negative() -> None:
         }
         with pytest.raises(ValueError, match="must be at least 0, got -1|nothing may be due"):
             Case(**{**fields, **wrong})
-    with pytest.raises(ValueError, match="winners_ppm must be from 0 to 1000000, got 1000001"):
-        Rules(winners_ppm=PPM + 1)
+
+
+@pytest.mark.parametrize("name", ["winners_ppm", "burn_ppm"])
+@pytest.mark.parametrize("ppm", [-1, PPM + 1])
+def test_no_share_is_negative_or_more_than_all(name: str, ppm: int) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be from 0 to 1000000, got {ppm}"):
+        Rules(**{name: ppm})
+
+
+def test_half_of_a_stake_is_the_finders_to_the_micro_dollar() -> None:
+    cheat, finder = PARTIES[:2]
+    case = Case(
+        buyer=BUYER,
+        due={},
+        locked={cheat: 2 * PPM},
+        guilty=frozenset({cheat}),
+        winners=frozenset({finder}),
+    )
+    settled = settle(case, Rules())
+    assert (settled[finder], settled[TREASURY], settled[BURN]) == (PPM, PPM, 0)
 
 
 def test_the_example_of_the_docstring_is_so() -> None:

@@ -62,6 +62,18 @@ def test_only_what_was_committed_to_passes_for_a_handover(segment: int) -> None:
     assert not is_committed(TASK, ROOT, (segment + 1) % 4, handed=handed)
 
 
+@pytest.mark.parametrize("names", [("w1",), ("w1", "w2", "w3")])
+def test_a_state_of_other_tensors_than_are_carried_is_no_handover(names: tuple[str, ...]) -> None:
+    # It was committed to as it is, so that every link and proof holds.
+    state = {name: TRACE.states[1]["w1"] for name in names}
+    link = TASK.link(4, TRACE.chain[0], tensor_digests(state))
+    states = (TRACE.states[0], state, *TRACE.states[2:])
+    trace = Trace(task=TASK, chain=(TRACE.chain[0], link, *TRACE.chain[2:]), states=states)
+    handed = hand_over(trace, 1)
+    assert not is_committed(TASK, trace.tree.root, 1, handed=handed)
+    assert is_committed(TASK, trace.tree.root, 0, handed=hand_over(trace, 0))
+
+
 def test_a_segment_that_is_not_under_the_root_of_the_receipt_is_withheld() -> None:
     other = executor(RIVAL, Idle(segments=frozenset({0})))
     found = checked(Keeper(trace=other.trace), ROOT, 2, 0)
