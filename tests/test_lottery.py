@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from hashlib import sha512
+from hashlib import blake2b, sha512
 from itertools import combinations
 
 import numpy as np
@@ -21,6 +21,7 @@ from hanse.verification.commit_reveal import (
     opens,
     seal,
 )
+from hanse.verification.framing import canonical_bytes
 from hanse.verification.keys import Signer, is_valid_signature
 from hanse.verification.lottery import (
     GROUP_ORDER,
@@ -497,6 +498,25 @@ def test_one_round_may_be_about_many_tasks() -> None:
     opening = close([sealed(RIVAL, first), sealed(RIVAL, second)], [sign_message(second, RIVAL)])
     assert opening.opened == (second,)
     assert opening.forfeits_micro_usd(10) == {RIVAL.public_key: 10}
+    neither = close([sealed(RIVAL, first), sealed(RIVAL, second)], [])
+    assert neither.forfeits_micro_usd(10) == {RIVAL.public_key: 20}
+
+
+def test_seals_and_beacons_are_hashed_as_the_page_says() -> None:
+    audit = AuditReveal(
+        receipt_digest=TASK, verifier_public_key=RIVAL.public_key, chain_end=BEACON, nonce=bytes(32)
+    )
+    contribution = share(RIVAL, 4, epoch=9)
+    for reveal, person in (
+        (bid(RIVAL, 5), b"hanse.bid.v1"),
+        (audit, b"hanse.audit.v1"),
+        (contribution, b"hanse.share.v1"),
+    ):
+        digest = blake2b(encode_message(reveal), digest_size=32, person=person).digest()
+        assert commitment_to(reveal) == digest
+    framed = canonical_bytes(b"beacon", (9).to_bytes(8, "big"), encode_message(contribution))
+    digest = blake2b(framed, digest_size=32, person=b"hanse.beacon.v1").digest()
+    assert beacon_of(9, [contribution]) == digest
 
 
 # The fallback: a beacon of many, and its last revealer.
@@ -537,6 +557,12 @@ def test_the_last_to_open_escape_audits_as_often_as_the_formula_says(n_withholde
     expected = audit_probability_when_withheld(p, n_withholders)
     assert expected == p ** (2**n_withholders)
     assert abs(n_audited / n - expected) < 4 * np.sqrt(expected * (1 - expected) / n)
+
+
+def test_each_share_more_that_is_held_back_squares_what_is_left_of_audits() -> None:
+    # p, p^2, p^4, p^8: beacons double with each share.
+    left = [audit_probability_when_withheld(0.5, n) for n in range(4)]
+    assert left == [1 / 2, 1 / 4, 1 / 16, 1 / 256]
 
 
 def test_withholding_a_share_costs_the_deposit() -> None:

@@ -1,5 +1,6 @@
 """Audits of single segments: which are drawn, and that nothing else than the commitment passes."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import pytest
@@ -120,6 +121,27 @@ def test_segments_are_drawn_without_replacement_and_evenly() -> None:
     assert set(sampled_segments(bytes(32), 4, 4)) == {0, 1, 2, 3}
 
 
+def test_every_order_of_segments_is_drawn_as_often() -> None:
+    drawn = Counter(
+        sampled_segments(digest_of(bytes([n, m]), person=b"draw"), 4, 4)
+        for n in range(256)
+        for m in range(8)
+    )
+    # 2048 draws of 24 orders: 85.3 each, standard deviation sqrt(2048 x 1/24 x 23/24) = 9.0.
+    assert len(drawn) == 24
+    assert all(abs(count - 85.3) < 4 * 9.0 for count in drawn.values())
+
+
+def test_an_auditor_receives_tensors_three_links_and_two_proofs() -> None:
+    handed = [hand_over(TRACE, segment) for segment in (1, 3)]
+    # w1 of 6 x 8 and w2 of 8 x 2 in 4 bytes, each behind a name, a type and two dims of 8 bytes;
+    # of five leaves the last has a proof of one hash, the others of three.
+    tensors = (48 + 16) * 4 + 2 * (2 + 2 + 2 + 1 + 2 * 8)
+    assert [each.n_bytes for each in handed] == [tensors + n * 32 for n in (3 + 3 + 3, 3 + 3 + 1)]
+    found = checked(Keeper(trace=TRACE), ROOT, 1, 3)
+    assert found.n_bytes == sum(each.n_bytes for each in handed)
+
+
 def begun_elsewhere() -> Executor:
     """Work rightly, from another start than the task's, and commit to all of it."""
     program, cheat = TASK.program, honest(SOLVER)
@@ -164,6 +186,8 @@ def test_no_two_disputes_share_an_id_even_about_one_receipt() -> None:
         found = check_segments(holder, claim, (segment,), key=key, conduct=HONEST)
         assert found.auditor is not None
         parties = (solver, found.auditor)
-        ids.add(contest(TASK, parties, pace_of(*parties), segment=segment).dispute_id)
+        outcome = contest(TASK, parties, pace_of(*parties), segment=segment)
+        assert outcome.faults == {solver.public_key: Reason.WRONG_OUTPUT}
+        ids.add(outcome.dispute_id)
     # Signed answers of one dispute are of no use in another, nor two honest ones equivocation.
     assert len(ids) == 4
