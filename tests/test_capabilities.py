@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
 import pytest
 
+from hanse.verification.border_checks import BorderTally, Uses, show_and_admit
 from hanse.verification.capabilities import (
     Admission,
     Capability,
@@ -195,3 +197,31 @@ def test_using_a_capability_twice_for_one_task_convicts_its_holder() -> None:
     )
     assert is_equivocation(once, again)
     assert not is_equivocation(once, use(GRANT, HOLDER, task_id=OTHER_TASK, region=3, used_us=400))
+
+
+def sampled(**columns: list[int] | list[bool]) -> Uses:
+    told: dict[str, list[int] | list[bool]] = {
+        "task": [0, 1, 2, 3],
+        "buyer": [0, 0, 1, 1],
+        "home": [0, 0, 0, 1],
+        "region": [3, 7, 7, 5],
+        "used_us": [0, 10, 20, 30],
+        "is_invalid": [False, True, False, True],
+    }
+    return Uses(**{name: np.array(values) for name, values in (told | columns).items()})
+
+
+def test_of_a_sample_of_uses_the_invalid_ones_are_found_once_word_arrives() -> None:
+    # The third names a region that its capability does not.
+    scope = [(3, 7), (3, 7), (3,), (5,)]
+    tally = show_and_admit(5, sampled(), scope=scope)
+    assert tally == BorderTally(n_shown=4, n_admitted=3, n_found_later=2)
+    valid = sampled(is_invalid=[False] * 4)
+    assert show_and_admit(5, valid, scope=scope).n_found_later == 0
+
+
+def test_columns_of_uses_have_one_row_each_and_nothing_beside() -> None:
+    with pytest.raises(ValueError, match=r"region must have shape \(4,\), got \(3,\)"):
+        sampled(region=[3, 7, 7])
+    with pytest.raises(ValueError, match=r"home must have shape \(4,\), got \(4, 1\)"):
+        replace(sampled(), home=np.zeros((4, 1), np.int64))
