@@ -329,6 +329,12 @@ def test_nobody_draws_with_a_key_that_another_registered() -> None:
     assert drawn_by(ticket, registration_of(SECRET), beacon=BEACON) is None
 
 
+@needs_group
+def test_a_ticket_of_one_epoch_is_none_of_another_even_under_one_beacon() -> None:
+    moved = sign_message(replace(ticket_of(SECRET).message, epoch=6), VERIFIER)
+    assert drawn_by(moved, registration_of(SECRET), beacon=BEACON) is None
+
+
 # Who is audited, and where.
 
 

@@ -130,7 +130,8 @@ def claims_of(n: int = 40, *, all_wrong: bool = False) -> Claims:
         solver=rng.integers(0, 6, n),
         region=rng.integers(0, 26, n),
         started_us=started_us,
-        ended_us=started_us + 5_000,
+        # Whoever starts late ends early, so that the two orders differ.
+        ended_us=2 * 10**9 - started_us,
         work_us=np.full(n, 4_000),
         is_right=np.zeros(n, dtype=bool) if all_wrong else rng.random(n) < 0.7,
         is_disputed=rng.random(n) < 0.5,
@@ -197,6 +198,12 @@ def test_a_field_cannot_lend_a_byte_to_its_neighbour(length: int) -> None:
 def test_no_number_outside_eight_bytes_is_signed(value: int) -> None:
     with pytest.raises(ValueError, match="work_us must be an integer from 0 to 1844"):
         replace(receipt_of(), work_us=value)
+
+
+@pytest.mark.parametrize("name", ["region", "started_us", "ended_us", "work_us", "sequence"])
+def test_every_number_of_a_receipt_has_its_eight_bytes(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be an integer from 0 to 1844"):
+        replace(receipt_of(), **{name: -1})
 
 
 def test_work_cannot_end_before_it_starts() -> None:
@@ -374,6 +381,15 @@ def test_each_solver_of_a_sample_leaves_an_unbroken_chain_in_the_order_of_ends()
 def test_columns_of_unequal_length_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"region must have shape \(40,\), got \(2,\)"):
         replace(claims_of(), region=np.zeros(2, dtype=np.int64))
+
+
+@pytest.mark.parametrize("wrong", [b"", bytes(31), bytes(33), bytes(63), bytes(65), "text", None])
+def test_what_has_not_the_length_of_a_key_or_signature_is_invalid_and_no_error(
+    wrong: object,
+) -> None:
+    key, message, signature = map(bytes.fromhex, RFC_8032_TEST_1)
+    assert not is_valid_signature(wrong, message, signature)  # type: ignore[arg-type]
+    assert not is_valid_signature(key, message, wrong)  # type: ignore[arg-type]
 
 
 def test_accepts_the_first_signature_of_rfc_8032() -> None:
