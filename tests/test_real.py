@@ -11,7 +11,7 @@ from hanse.verification.checkers import sample
 from hanse.verification.dispute import contest
 from hanse.verification.lottery import drawn_by
 from hanse.verification.messages import AuditTicket, LotteryKey, Reason, Settlement
-from hanse.verification.parties import Idle
+from hanse.verification.parties import Equivocator, Idle
 from hanse.verification.plays import Job, Play, Played
 from hanse.verification.programs import SMALL, inference
 from hanse.verification.protocols.checked import (
@@ -290,6 +290,29 @@ def test_who_hands_nothing_over_to_an_auditor_is_unavailable_and_loses_its_stake
     assert outcome.transfers == ByRole(
         solver=-STAKE, verifier=STAKE // 2 + 7, buyer=-7, treasury=STAKE // 2
     )
+
+
+def test_who_signed_twice_loses_to_an_auditor_though_all_of_its_work_is_right() -> None:
+    under_way = Play(JOB, Behaviour(), STAKE, trial=0)
+    other_root = under_way.task.task_id
+    under_way.solver = Equivocator(party=under_way.executor, other_root=other_root)
+    outcome = under_way.played(sample(under_way, ProofOfSampling(audit_probability=1.0))).outcome
+    assert (outcome.guilty, outcome.reason) == ("solver", Reason.EQUIVOCATION)
+    assert (outcome.is_wrong, outcome.accepted) == (False, False)
+    assert outcome.transfers.solver == -STAKE
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [ProofOfSampling(audit_probability=1.0), Optimistic(watch_probability=1.0), Verde()],
+    ids=str,
+)
+def test_a_dispute_is_a_challenge_its_answers_and_a_verdict(protocol: VerificationProtocol) -> None:
+    undisputed, lazy = (
+        played(protocol, Behaviour(solver=solver)) for solver in (Strategy.HONEST, Strategy.LAZY)
+    )
+    (dispute,) = lazy.disputes
+    assert lazy.n_messages == undisputed.n_messages + 1 + dispute.n_messages + 1
 
 
 def test_partial_cheating_is_found_as_often_as_segments_are_sampled() -> None:
