@@ -153,8 +153,15 @@ def test_with_chance_they_agree_within_the_standard_error(
     assert (np.abs(real - mean) <= 3.7 * deviation / sqrt(N_TRIALS) + 1e-9).all(), (real, mean)
 
 
-# Five segments of three steps, two of them idle at a share of 0.3; stakes that do not halve.
-ODD = replace(SHAPE, n_steps=15, checkpoint_interval=3, checking_cost_micro_usd=7 * USD + 1)
+# Five segments of three steps, two of them idle at a share of 0.3; stakes that do not halve, and
+# idling that is not free.
+ODD = replace(
+    SHAPE,
+    n_steps=15,
+    checkpoint_interval=3,
+    checking_cost_micro_usd=7 * USD + 1,
+    lazy_cost_micro_usd=2 * USD + 3,
+)
 ODD_JOB = Job(program=tiny_program(15, 3), shape=ODD)
 ODD_STAKE = STAKE + 1
 ODD_PLACE = PlacePair(rtt_us=143_000, gbps=1.0, response_us=700_000)

@@ -66,7 +66,7 @@ def test_only_what_was_committed_to_passes_for_a_handover(segment: int) -> None:
 @pytest.mark.parametrize("names", [("w1",), ("w1", "w2", "w3")])
 def test_a_state_of_other_tensors_than_are_carried_is_no_handover(names: tuple[str, ...]) -> None:
     # It was committed to as it is, so that every link and proof holds.
-    state = {name: TRACE.states[1]["w1"] for name in names}
+    state = dict.fromkeys(names, TRACE.states[1]["w1"])
     link = TASK.link(4, TRACE.chain[0], tensor_digests(state))
     states = (TRACE.states[0], state, *TRACE.states[2:])
     trace = Trace(task=TASK, chain=(TRACE.chain[0], link, *TRACE.chain[2:]), states=states)
