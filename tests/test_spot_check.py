@@ -1,10 +1,13 @@
 """Audits of single segments: which are drawn, and that nothing else than the commitment passes."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 
+from hanse.verification.arithmetic import Tensor
 from hanse.verification.dispute import contest
 from hanse.verification.framing import digest_of
 from hanse.verification.messages import Reason
@@ -191,3 +194,32 @@ def test_no_two_disputes_share_an_id_even_about_one_receipt() -> None:
         ids.add(outcome.dispute_id)
     # Signed answers of one dispute are of no use in another, nor two honest ones equivocation.
     assert len(ids) == 4
+
+
+@pytest.mark.parametrize("segment", range(1, 4))
+@pytest.mark.parametrize(
+    "altered",
+    [
+        lambda weights: weights[:-1],
+        lambda weights: weights[None],
+        lambda weights: weights.astype(np.int64),
+        # No product of such weights is exact.
+        lambda weights: np.full_like(weights, np.iinfo(np.int32).max),
+    ],
+)
+def test_a_state_from_which_the_program_cannot_go_on_is_as_good_as_none(
+    altered: Callable[[Tensor], Tensor], segment: int
+) -> None:
+    cheat = honest(SOLVER)
+    states = list(cheat.trace.states)
+    states[segment] = {**states[segment], "w1": altered(states[segment]["w1"])}
+    chain = [NO_LINK]
+    for at, state in enumerate(states):
+        chain.append(
+            TASK.link(at * TASK.program.checkpoint_interval, chain[-1], tensor_digests(state))
+        )
+    trace = Trace(task=TASK, chain=tuple(chain[1:]), states=tuple(states))
+    found = checked(Keeper(trace=trace), trace.tree.root, segment)
+    assert (found.withheld_segment, found.wrong_segment, found.auditor) == (segment, None, None)
+    before = checked(Keeper(trace=trace), trace.tree.root, segment - 1)
+    assert before.wrong_segment == segment - 1

@@ -63,8 +63,9 @@ class SpotCheck:
     Attributes
     ----------
     wrong_segment : the first, of those checked, whose end is not what it should be, or None.
-    withheld_segment : that of which nothing was handed over that was committed to, or None; the
-        audit ends there, and the solver is convicted as `UNAVAILABLE` without a dispute.
+    withheld_segment : that of which nothing was handed over that was committed to and that can be
+        executed, or None; the audit ends there, and the solver is convicted as `UNAVAILABLE`
+        without a dispute.
     auditor : the party that can dispute a wrong segment, or None.
     chain_end : where the last executed segment really ends; what the auditor seals.
     n_steps, n_bytes : steps executed, bytes received.
@@ -136,6 +137,7 @@ def check_segments(
 
     A solver that hands over nothing, or anything but what it committed to, is asked once more in
     front of the referee, who hands on what it gets: nobody is convicted on an auditor's word alone.
+    A state from which the program cannot go on is as good as nothing, too: no run came from there.
     """
     task = claim.task
     interval = task.program.checkpoint_interval
@@ -149,10 +151,11 @@ def check_segments(
         n_bytes += handed.n_bytes
         if segment == 0:
             handed = _from_the_start(task, handed)
-        state = handed.state
-        for step in range(segment * interval, (segment + 1) * interval):
-            state = conduct.advance(task.program, state, step)
         n_steps += interval
+        state = _end_of(task, segment, handed.state, conduct=conduct)
+        if state is None:
+            withheld = segment
+            break
         end = task.link((segment + 1) * interval, handed.start, tensor_digests(state))
         if end != handed.end:
             trace = _segment_trace(task, segment, handed, last=(state, end))
@@ -174,6 +177,20 @@ def _received(solver: Holder, claim: Claim, segment: int) -> Handover | None:
     if handed and is_committed(claim.task, claim.root, segment, handed=handed):
         return handed
     return None
+
+
+def _end_of(task: Task, segment: int, state: State, *, conduct: Conduct) -> State | None:
+    """Execute a segment; None from a state of which the program cannot make another."""
+    interval = task.program.checkpoint_interval
+    forms = {name: (one.shape, one.dtype) for name, one in task.program.initial_state().items()}
+    if {name: (one.shape, one.dtype) for name, one in state.items()} != forms:
+        return None
+    try:
+        for step in range(segment * interval, (segment + 1) * interval):
+            state = conduct.advance(task.program, state, step)
+    except ArithmeticError:
+        return None
+    return state
 
 
 def _from_the_start(task: Task, handed: Handover) -> Handover:
