@@ -18,7 +18,7 @@ from hanse.scenarios.analysis.sampling import GIVEN_ROWS, checked_options
 from hanse.scenarios.outcomes import OutcomeOfInterest, check_regimes, outcome_of_interest
 from hanse.scenarios.parameters import ScenarioError, near_miss, parameter
 from hanse.scenarios.regime_parts import named_rung, rungs_with_parts
-from hanse.scenarios.scenario import Scenario, load, setting
+from hanse.scenarios.scenario import Scenario, has_table, load, setting
 
 _SECTIONS: Final = ("experiment", "constants", "uncertainties", "levers", "outcomes", "design")
 _HEADINGS: Final = ("title", "question", "scenario", "seeds", "regimes")
@@ -60,10 +60,7 @@ class Experiment:
 
 def is_experiment(path: Path) -> bool:
     """Say whether a TOML file is an experiment rather than a scenario."""
-    try:
-        return "experiment" in tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False  # whoever reads it next says what is wrong
+    return has_table(path, "experiment")
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -131,6 +131,14 @@ class Scenario:
         return self.replace(dict(setting(text) for text in settings))
 
 
+def has_table(path: Path, table: str) -> bool:
+    """Say whether a TOML file has a table, by which kinds of questions are told apart."""
+    try:
+        return table in tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # whoever reads it next says what is wrong
+
+
 def names() -> tuple[str, ...]:
     """Return the names of the scenarios in the library, sorted."""
     return tuple(sorted(path.stem for path in _LIBRARY.glob("*.toml")))

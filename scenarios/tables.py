@@ -87,7 +87,7 @@ class Statistic:
 @lru_cache(maxsize=1)
 def read_regions() -> Regions:
     """Read the regions, in the order in which every region column follows."""
-    rows = _rows("regions.csv")
+    rows = rows_of("regions.csv")
 
     def column(name: str) -> Floats:
         return _frozen(np.array([float(row[name]) for row in rows]))
@@ -112,7 +112,7 @@ def read_round_trips() -> Floats:
     """Read the round trips between regions in ms, shape (n_regions, n_regions), diagonal zero."""
     index = {region: place for place, region in enumerate(read_regions().region)}
     rtt_ms = np.zeros((len(index), len(index)))
-    for row in _rows("rtt_pairs.csv"):
+    for row in rows_of("rtt_pairs.csv"):
         a, b = index[row["region_a"]], index[row["region_b"]]
         rtt_ms[a, b] = rtt_ms[b, a] = float(row["rtt_ms"])
     return _frozen(rtt_ms)
@@ -130,14 +130,14 @@ def read_statistics() -> tuple[Statistic, ...]:
             grade=row["grade"],
             source=row["source"],
         )
-        for row in _rows("statistics.csv")
+        for row in rows_of("statistics.csv")
     )
 
 
 @lru_cache(maxsize=1)
 def read_jurisdictions() -> Jurisdictions:
     """Read what each jurisdiction says about data that leaves it."""
-    rows = _rows("jurisdictions.csv")
+    rows = rows_of("jurisdictions.csv")
     return Jurisdictions(
         jurisdiction=tuple(row["jurisdiction"] for row in rows),
         data_export_rule=tuple(row["data_export_rule"] for row in rows),
@@ -148,7 +148,7 @@ def read_jurisdictions() -> Jurisdictions:
 @lru_cache(maxsize=1)
 def read_owners() -> Owners:
     """Read who owns how much, where, and at what kind of price."""
-    rows = _rows("owners.csv")
+    rows = rows_of("owners.csv")
     held = np.array([float(row["h100_equivalents_million"]) for row in rows])
     return Owners(
         owner=tuple(row["owner"] for row in rows),
@@ -185,7 +185,8 @@ def jurisdiction_index() -> Integers:
     return np.array([order.index(one) for one in read_regions().region_jurisdiction])
 
 
-def _rows(name: str) -> list[dict[str, str]]:
+def rows_of(name: str) -> list[dict[str, str]]:
+    """Read a table of the package, a dictionary of words per row."""
     with (_FOLDER / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

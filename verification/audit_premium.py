@@ -3,15 +3,13 @@
 Unlike a protocol it says in shares what is executed again, and knows no steps and no segments.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from hanse.verification.incentives import capital_cost_usd
 from hanse.verification.premium import (
-    BITS_PER_BYTE,
-    BITS_PER_GBIT,
     MS_PER_S,
     S_PER_HOUR,
     US_PER_S,
@@ -22,8 +20,10 @@ from hanse.verification.premium import (
     egress_usd,
     whole_us,
 )
-from hanse.verification.ranges import require_at_least, require_probabilities
+from hanse.verification.ranges import require_at_least, require_no_negative, require_probabilities
 
+BITS_PER_BYTE: Final = 8
+BITS_PER_GBIT: Final = 1_000_000_000
 SIGNATURES_PER_ROUND: Final = 2
 SHARES: Final = ("audit_probability", "audit_share", "audit_detection", "wrong_share")
 
@@ -68,8 +68,7 @@ class AuditPolicy:
 
     def __post_init__(self) -> None:
         require_probabilities(self, *SHARES)
-        others = [field.name for field in fields(self) if field.name not in SHARES]
-        require_at_least(self, **dict.fromkeys(others, 0))
+        require_no_negative(self, besides=SHARES)
         require_at_least(self, slowdown=1)
 
     @property

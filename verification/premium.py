@@ -13,7 +13,12 @@ from hanse.verification.protocols.interface import (
     TaskShape,
     VerificationProtocol,
 )
-from hanse.verification.ranges import require_above, require_at_least, require_probabilities
+from hanse.verification.ranges import (
+    require_above,
+    require_at_least,
+    require_no_negative,
+    require_probabilities,
+)
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -23,8 +28,6 @@ MS_PER_S: Final = 1_000
 US_PER_S: Final = 1_000_000
 US_PER_MS: Final = 1_000
 S_PER_HOUR: Final = 3_600
-BITS_PER_BYTE: Final = 8
-BITS_PER_GBIT: Final = 1_000_000_000
 BYTES_PER_GB: Final = 1_000_000_000
 
 
@@ -76,8 +79,7 @@ class Charges:
 
     def __post_init__(self) -> None:
         require_probabilities(self, "wrong_share")
-        others = [field.name for field in fields(self) if field.name != "wrong_share"]
-        require_at_least(self, **dict.fromkeys(others, 0))
+        require_no_negative(self, besides=("wrong_share",))
 
     @property
     def message_usd(self) -> float:

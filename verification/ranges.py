@@ -1,5 +1,8 @@
 """The one place where a declared number is held against its range, and refused by its name."""
 
+from collections.abc import Collection
+from dataclasses import fields
+
 import numpy as np
 
 
@@ -15,6 +18,12 @@ def require_at_least(owner: object, **least: float) -> None:
     """Raise ValueError if a named field, or one of its elements, is below its least, or NaN."""
     for name, bound in least.items():
         _require(name, getattr(owner, name), bound=bound, may_equal=True)
+
+
+def require_no_negative(owner: object, *, besides: Collection[str] = ()) -> None:
+    """Raise ValueError if any field of a dataclass, or of its elements, is below 0, or NaN."""
+    names = [field.name for field in fields(owner) if field.name not in besides]  # type: ignore[arg-type]
+    require_at_least(owner, **dict.fromkeys(names, 0))
 
 
 def require_above(owner: object, **bounds: float) -> None:

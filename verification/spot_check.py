@@ -143,6 +143,7 @@ def check_segments(
     interval = task.program.checkpoint_interval
     n_steps = n_bytes = 0
     end, wrong, withheld, auditor = NO_LINK, None, None, None
+    begin = task.program.initial_state()
     for segment in segments:
         handed = _received(solver, claim, segment) or _received(solver, claim, segment)
         if handed is None:
@@ -150,9 +151,12 @@ def check_segments(
             break
         n_bytes += handed.n_bytes
         if segment == 0:
-            handed = _from_the_start(task, handed)
+            handed = replace(
+                handed, state=begin, start=task.link(0, NO_LINK, tensor_digests(begin))
+            )
         n_steps += interval
-        state = _end_of(task, segment, handed.state, conduct=conduct)
+        is_formed = _forms(handed.state) == _forms(begin)
+        state = _end_of(task, segment, handed.state, conduct=conduct) if is_formed else None
         if state is None:
             withheld = segment
             break
@@ -179,24 +183,19 @@ def _received(solver: Holder, claim: Claim, segment: int) -> Handover | None:
     return None
 
 
+def _forms(state: State) -> dict[str, tuple[tuple[int, ...], object]]:
+    return {name: (one.shape, one.dtype) for name, one in state.items()}
+
+
 def _end_of(task: Task, segment: int, state: State, *, conduct: Conduct) -> State | None:
     """Execute a segment; None from a state of which the program cannot make another."""
     interval = task.program.checkpoint_interval
-    forms = {name: (one.shape, one.dtype) for name, one in task.program.initial_state().items()}
-    if {name: (one.shape, one.dtype) for name, one in state.items()} != forms:
-        return None
     try:
         for step in range(segment * interval, (segment + 1) * interval):
             state = conduct.advance(task.program, state, step)
     except ArithmeticError:
         return None
     return state
-
-
-def _from_the_start(task: Task, handed: Handover) -> Handover:
-    """Put what the task says in the place of where a solver says that it has begun."""
-    state = task.program.initial_state()
-    return replace(handed, state=state, start=task.link(0, NO_LINK, tensor_digests(state)))
 
 
 def _segment_trace(

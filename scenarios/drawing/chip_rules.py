@@ -6,27 +6,22 @@ later supply it leaves a part, and what it holds back goes to the countries it d
 chip is lost, so that only the place of capacity differs. Duties and single licences are left out.
 """
 
-import csv
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from hanse.market.units import Floats, Integers
 from hanse.scenarios.scenario import Scenario
-from hanse.scenarios.tables import jurisdiction_index, read_regions
+from hanse.scenarios.tables import jurisdiction_index, read_regions, rows_of
 
 AS_PLACED, TIERS, CASE_BY_CASE = "as-placed", "tiers-2025", "case-by-case-2026"
 CAPPED, BARRED = 2, 3
-
-_FOLDER = Path(__file__).parents[1] / "tables"
 
 
 @lru_cache(maxsize=1)
 def region_tier() -> Integers:
     """Return the tier of each region under the rule of January 2025, 1 to 3."""
-    with (_FOLDER / "chip_tiers.csv").open(newline="", encoding="utf-8") as file:
-        tier = {row["jurisdiction"]: int(row["tier"]) for row in csv.DictReader(file)}
+    tier = {row["jurisdiction"]: int(row["tier"]) for row in rows_of("chip_tiers.csv")}
     return np.array([tier[one] for one in read_regions().region_jurisdiction])
 
 

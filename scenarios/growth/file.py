@@ -16,7 +16,7 @@ from hanse.scenarios.drawing.families import FAMILIES
 from hanse.scenarios.outcomes import MEASURES, SHARED_MEASURES
 from hanse.scenarios.parameters import ScenarioError, near_miss, parameter
 from hanse.scenarios.regime_parts import named_rung
-from hanse.scenarios.scenario import Scenario, load
+from hanse.scenarios.scenario import Scenario, has_table, load
 from hanse.scenarios.streams import stream
 
 GRADES: Final = ("A", "B", "C", "D", "E", "M")
@@ -127,10 +127,7 @@ def path_names() -> tuple[str, ...]:
 
 def is_growth_path(path: Path) -> bool:
     """Say whether a file is a growth path; what cannot be read is none."""
-    try:
-        return "path" in tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError):
-        return False
+    return has_table(path, "path")
 
 
 def read_growth_path(name_or_file: str | Path, *, scenario: str | None = None) -> GrowthPath:

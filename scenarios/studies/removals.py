@@ -7,10 +7,8 @@ A chip vendor is not switched off: what it has delivered works on, and only the 
 accelerators that came last is missing (`undelivered_share`), as if it had stopped before.
 """
 
-import csv
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -25,10 +23,10 @@ from hanse.scenarios.drawing.entrants import kept
 from hanse.scenarios.drawing.workload import allowed_verifiers
 from hanse.scenarios.scenario import Scenario
 from hanse.scenarios.streams import stream
+from hanse.scenarios.tables import rows_of
 
 KINDS: Final = ("owner", "vendor", "verifier", "site", "links")
 NO_HOME: Final = "none"
-_FOLDER = Path(__file__).parents[1] / "tables"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +108,13 @@ def vendor_of(accelerator_class: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=1)
 def _vendors() -> dict[str, tuple[str, str]]:
-    with (_FOLDER / "chip_vendors.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of("chip_vendors.csv")
     return {row["accelerator_class"]: (row["vendor"], row["home"]) for row in rows}
 
 
 @lru_cache(maxsize=1)
 def _homes() -> dict[str, str]:
-    with (_FOLDER / "owner_homes.csv").open(newline="", encoding="utf-8") as file:
-        return {row["owner"]: row["home"] for row in csv.DictReader(file)}
+    return {row["owner"]: row["home"] for row in rows_of("owner_homes.csv")}
 
 
 def _owners(world: World, least_share: float) -> list[Controller]:
